@@ -1,0 +1,81 @@
+"""What can be typed: every command of `arrivals`, each in a module of its own.
+
+Modules import what is heavy inside their commands, so that `arrivals --help` and a
+mistyped option are answered at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+
+from arrivals import __version__
+from arrivals.cli import accounts, keys, network
+from arrivals.cli.backup import backup, restore
+from arrivals.cli.dev import dev
+from arrivals.cli.doctor import doctor
+from arrivals.cli.inspecting import explain, timeline, watch
+from arrivals.cli.output import ExitCode, Stop, report
+from arrivals.cli.send import send
+from arrivals.cli.send_bulk import send_bulk
+from arrivals.cli.serve import reload, serve
+from arrivals.cli.verify import verify
+from arrivals.cli.world import world
+
+BEGIN, SEND, OPERATE, PROVE = "Begin", "Send and see", "Operate", "Keep and prove"
+
+app = typer.Typer(
+    name="arrivals",
+    help="An SMS platform that you run yourself and that tells the truth about outcomes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
+    BEGIN: (dev, serve, world),
+    SEND: (send, send_bulk, watch, explain, timeline),
+    OPERATE: (network.pause, network.resume, network.drain, reload),
+    PROVE: (verify, doctor, backup, restore),
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(accounts.app, name="accounts", rich_help_panel=OPERATE)
+app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)
+app.add_typer(network.routes, name="routes", rich_help_panel=OPERATE)
+app.add_typer(network.providers, name="providers", rich_help_panel=OPERATE)
+app.add_typer(network.prices, name="prices", rich_help_panel=OPERATE)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"arrivals {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line, and exit with what the command says."""
+    # Wrong usage is 64 (EX_USAGE) in every command, so that it can't be taken for an outcome.
+    for kind in typer.BadParameter.__mro__:
+        if "exit_code" in vars(kind) and kind.__name__ != "ClickException":
+            type.__setattr__(kind, "exit_code", int(ExitCode.USAGE))
+    try:
+        app()
+    except Stop as stop:
+        report(stop, as_json="--json" in sys.argv)
+        sys.exit(stop.code)

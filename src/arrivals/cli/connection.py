@@ -1,0 +1,194 @@
+"""Find the server and the key, and ask it things in words that a terminal can show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from arrivals.cli.output import ExitCode, Stop
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_DATA: Final = Path("arrivals-data")
+DEV_FILE: Final = "dev.json"
+URL_VARIABLE: Final = "ARRIVALS_URL"
+KEY_VARIABLE: Final = "ARRIVALS_API_KEY"
+CONNECT_TIMEOUT_S: Final = 5.0
+ANSWER_TIMEOUT_S: Final = 75.0  # longer than the longest wait that the API allows
+SENDINGS_MAX: Final = 3  # of one request under one idempotency key
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help=f"The server. [else ${URL_VARIABLE}, dev.json]"),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", help=f"The API key. [else ${KEY_VARIABLE}, dev.json]"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def find_server(url: str | None, key: str | None) -> tuple[str, str]:
+    """Return the server's address and the key; raises Stop if there is none to be found."""
+    url = url or os.environ.get(URL_VARIABLE)
+    key = key or os.environ.get(KEY_VARIABLE)
+    if url is None or key is None:
+        kept = _kept_by_dev()
+        # A key belongs to its own server: never send dev's to another one.
+        if url is None or url.rstrip("/") == kept.get("api"):
+            url = url or kept.get("api")
+            key = key or kept.get("keys", {}).get("main")
+    if not url:
+        raise Stop(
+            "no Arrivals server is known here",
+            "start one with `arrivals dev`, or name one with --url or ARRIVALS_URL",
+            code=ExitCode.UNREACHABLE,
+        )
+    if not key:
+        raise Stop(
+            f"there is no API key for {url}",
+            f"name one with --key, or export {KEY_VARIABLE}=…",
+            code=ExitCode.USAGE,
+        )
+    if not url.startswith(("http://", "https://")):
+        raise Stop(
+            f"{url} isn't a web address",
+            "write it with http:// or https:// in front",
+            code=ExitCode.USAGE,
+        )
+    return url.rstrip("/"), key.strip()
+
+
+def _kept_by_dev() -> dict[str, Any]:
+    import msgspec
+
+    try:
+        found = msgspec.json.decode((DEFAULT_DATA / DEV_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Client:
+    """One command's conversation with the API."""
+
+    def __init__(self, url: str | None, key: str | None) -> None:
+        """Find the server; nothing is sent yet."""
+        import httpx
+
+        self.url, api_key = find_server(url, key)
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers={"X-API-KEY": api_key, "User-Agent": "arrivals-cli"},
+                timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            )
+        except (httpx.InvalidURL, UnicodeEncodeError, ValueError):
+            raise Stop(
+                "the server's address or the key can't be used",
+                "mend --url and --key",
+                code=ExitCode.USAGE,
+            ) from None
+
+    def __enter__(self) -> Client:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """Return what the API answers to a GET; raises Stop."""
+        wanted = {name: str(value) for name, value in query.items() if value is not None}
+        return _decoded(self._ask("GET", path, params=wanted, sendings=SENDINGS_MAX))
+
+    def get_text(self, path: str, **query: str) -> str:
+        """Return a text that the API answers with; raises Stop."""
+        answer = self._ask("GET", path, params=query, sendings=SENDINGS_MAX)
+        if answer.is_error:
+            _decoded(answer)
+        return answer.text
+
+    def post(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Any:
+        """Return what the API answers to a POST; raises Stop.
+
+        With an idempotency key a request whose answer got lost is sent again.
+        """
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        sendings = SENDINGS_MAX if idempotency_key else 1
+        return _decoded(self._ask("POST", path, json=body, headers=headers, sendings=sendings))
+
+    def stream(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        content_type: str,
+        query: Mapping[str, str],
+        idempotency_key: str,
+    ) -> Any:
+        """Send a long body piece by piece and return the answer; raises Stop."""
+        headers = {"Content-Type": content_type, "Idempotency-Key": idempotency_key}
+        return _decoded(
+            self._ask("POST", path, content=chunks, headers=headers, params=query, sendings=1)
+        )
+
+    def _ask(self, method: str, path: str, *, sendings: int, **request: Any) -> httpx.Response:
+        import httpx
+
+        for sending in range(1, sendings + 1):
+            try:
+                return self._http.request(method, path, **request)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol):
+                raise Stop(
+                    f"nothing answers at {self.url}",
+                    "is it running? start it with `arrivals dev`, or mend --url",
+                    code=ExitCode.UNREACHABLE,
+                ) from None
+            except (httpx.TransportError, httpx.TimeoutException):
+                if sending == sendings:
+                    break
+        raise Stop(
+            f"the connection to {self.url} broke before the answer came",
+            "whether the request was carried out isn't known; the same command with the same "
+            "--idempotency-key is safe to repeat",
+            code=ExitCode.UNREACHABLE,
+        )
+
+
+def _decoded(answer: httpx.Response) -> Any:
+    import msgspec
+
+    try:
+        body = msgspec.json.decode(answer.content)
+    except msgspec.DecodeError:
+        raise Stop(
+            f"{answer.url.copy_with(path='/', query=None)} answered {answer.status_code} "
+            "with something that isn't JSON",
+            "is this the address of an Arrivals server?",
+            code=ExitCode.UNREACHABLE,
+        ) from None
+    if not answer.is_error:
+        return body
+    code = ExitCode.UNREACHABLE if answer.status_code >= 500 else ExitCode.REFUSED
+    raise Stop(*_words(body, answer.status_code), code=code, body=body)
+
+
+def _words(body: Any, status: int) -> tuple[str, str]:
+    """Return the detail and the fix of a problem+json body."""
+    if not isinstance(body, dict):
+        return f"the server answered {status}", ""
+    detail = body.get("detail")
+    if isinstance(detail, list):
+        parts = [
+            f"{'.'.join(str(part) for part in each.get('loc', ())[1:])}: {each.get('msg', '')}"
+            for each in detail
+            if isinstance(each, dict)
+        ]
+        detail = "; ".join(parts)
+    return str(detail or f"the server answered {status}"), str(body.get("fix") or "")

@@ -1,0 +1,216 @@
+"""`arrivals doctor`: look at what usually goes wrong before it does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from arrivals.cli.connection import DEV_FILE, AsJson
+from arrivals.cli.database import Config, Data, data_folder
+from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, put_table
+
+if TYPE_CHECKING:
+    from arrivals.clock import SystemClock
+    from arrivals.config import Settings
+
+FREE_OCTETS_MIN: Final = 1_000_000_000  # a million messages take about as much
+SYNCS: Final = 50
+SYNCS_PER_S_MIN: Final = 50.0  # below, a single send waits longer than people notice
+SQLITE_MIN: Final = (3, 40)
+YEAR_US: Final = 365 * 86_400 * 1_000_000
+RELEASED_US: Final = 1_767_225_600_000_000  # 2026-01-01: no clock is right before it
+
+GOOD, LOOK, BAD = "good", "look", "bad"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One thing that was looked at."""
+
+    what: str
+    state: str  # good | look | bad
+    found: str
+    fix: str = ""
+
+
+def doctor(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Look at settings, disk, database, clock, ports and permissions.
+
+    Exit codes: 0 nothing is bad, 1 something is.
+    """
+    answers = list(_answers(data, config))
+    bad = any(each.state == BAD for each in answers)
+    if as_json:
+        put_json({"healthy": not bad, "answers": answers})
+    else:
+        put_table(
+            ("", "what", "found"),
+            [(each.state, each.what, each.found) for each in answers],
+            "Nothing was looked at.",
+        )
+        for each in answers:
+            if each.fix and each.state != GOOD:
+                on_stdout().print(f"{each.what}: {each.fix}", markup=False)
+    raise typer.Exit(int(ExitCode.REFUSED if bad else ExitCode.OK))
+
+
+def _answers(data: Path | None, config: Path | None) -> Iterator[Answer]:
+    from arrivals.clock import SystemClock
+
+    settings: Settings | None = None
+    if config is not None:
+        settings, answer = _settings(config)
+        yield answer
+        if settings is None and data is None:
+            return
+    folder = data_folder(data, None) if settings is None else data or settings.data
+    clock = SystemClock()
+    yield _clock(clock)
+    yield from _disk(folder, clock)
+    yield from _database(folder)
+    if (folder / DEV_FILE).exists():
+        yield _dev_file(folder / DEV_FILE)
+    if settings is not None:
+        yield _port("API port", settings.server.host, settings.server.port)
+        yield _port("metrics port", settings.server.host, settings.server.metrics_port)
+
+
+def _settings(config: Path) -> tuple[Settings | None, Answer]:
+    from arrivals.cli.serve import read
+
+    try:
+        settings, wanted = read(config)
+    except Stop as stop:
+        return None, Answer(what="settings", state=BAD, found=stop.problem, fix=stop.fix)
+    found = f"{len(wanted.providers)} providers, {len(wanted.routes)} routes"
+    return settings, Answer(what="settings", state=GOOD, found=f"{config}: {found}")
+
+
+def _clock(clock: SystemClock) -> Answer:
+    now_us = clock.now_us()
+    if not RELEASED_US <= now_us <= RELEASED_US + 50 * YEAR_US:
+        fix = "set the clock, and keep it set: run chronyd or systemd-timesyncd"
+        return Answer(what="clock", state=BAD, found="far from any plausible date", fix=fix)
+    return Answer(what="clock", state=GOOD, found="plausible")
+
+
+def _disk(folder: Path, clock: SystemClock) -> Iterator[Answer]:
+    if not folder.is_dir():
+        fix = "it is made at the first start; or name another with --data"
+        yield Answer(what="data folder", state=LOOK, found=f"{folder} isn't there", fix=fix)
+        return
+    if not os.access(folder, os.W_OK):
+        fix = "give it to the user that Arrivals runs as"
+        yield Answer(what="data folder", state=BAD, found=f"{folder} isn't writable", fix=fix)
+        return
+    yield Answer(what="data folder", state=GOOD, found=str(folder))
+    free = shutil.disk_usage(folder).free
+    yield Answer(
+        what="disk space",
+        state=GOOD if free >= FREE_OCTETS_MIN else BAD,
+        found=f"{free / 1e9:.1f} GB free",
+        fix="make room: with a full disk nothing is accepted",
+    )
+    try:
+        rate = sync_rate(folder, clock)
+    except OSError as error:
+        yield Answer(
+            what="disk sync",
+            state=BAD,
+            found=f"nothing can be written: {error.strerror}",
+            fix="make room, or let this user write there",
+        )
+        return
+    yield Answer(
+        what="disk sync",
+        state=GOOD if rate >= SYNCS_PER_S_MIN else LOOK,
+        found=f"{rate:,.0f} synced writes a second",
+        fix="every commit waits for one: use a disk with a safe write cache",
+    )
+
+
+def sync_rate(folder: Path, clock: SystemClock) -> float:
+    """Measure how many small synced writes a second a folder's disk takes."""
+    path = folder / ".arrivals-sync-test"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+    try:
+        began = clock.monotonic()
+        for _ in range(SYNCS):
+            os.write(file, bytes(4096))
+            sync(file)
+        return SYNCS / max(clock.monotonic() - began, 1e-9)
+    finally:
+        os.close(file)
+        path.unlink()
+
+
+def _database(folder: Path) -> Iterator[Answer]:
+    from arrivals.store.api import StoreError
+    from arrivals.store.beside import DATABASE_NAME, database_facts
+
+    path = folder / DATABASE_NAME
+    if not path.exists():
+        found = "there is none yet"
+        yield Answer(
+            what="database", state=LOOK, found=found, fix="it is made at the first start"
+        )
+        return
+    try:
+        facts = database_facts(folder)
+    except StoreError as error:
+        fix = "restore a backup into an empty folder: arrivals restore FILE --data DIR"
+        yield Answer(what="database", state=BAD, found=str(error), fix=fix)
+        return
+    version = tuple(int(part) for part in facts.sqlite_version.split("."))
+    yield Answer(
+        what="SQLite",
+        state=GOOD if version >= SQLITE_MIN else BAD,
+        found=facts.sqlite_version,
+        fix="install a newer apsw",
+    )
+    size = f"{facts.octets / 1e6:.1f} MB, log {facts.log_octets / 1e6:.1f} MB"
+    yield Answer(
+        what="database",
+        state=GOOD if facts.journal_mode == "wal" else BAD,
+        found=f"schema {facts.schema_version}, {facts.journal_mode}, {size}",
+        fix="it must keep a write-ahead log: start the server once",
+    )
+    yield _permissions("database permissions", path)
+
+
+def _dev_file(path: Path) -> Answer:
+    return _permissions(f"{DEV_FILE} permissions", path)
+
+
+def _permissions(what: str, path: Path) -> Answer:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return Answer(
+        what=what,
+        state=GOOD if not mode & 0o077 else BAD,
+        found=f"{mode:04o}",
+        fix=f"others can read it: chmod 600 {path}",
+    )
+
+
+def _port(what: str, host: str, port: int) -> Answer:
+    if port == 0:
+        return Answer(what=what, state=GOOD, found="any free one")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            fix = "a server that runs already has it; else choose another one"
+            found = f"{host}:{port} can't be had: {error.strerror}"
+            return Answer(what=what, state=LOOK, found=found, fix=fix)
+    return Answer(what=what, state=GOOD, found=f"{host}:{port} is free")

@@ -1,0 +1,160 @@
+"""What commands print: for a person at a terminal, for a pipe, or as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# What an outcome or a layer's state looks like; unknown is never green.
+STYLES = {
+    "delivered": "green",
+    "handed_off": "green",
+    "accepted": "green",
+    "confirmed": "green",
+    "failed": "red",
+    "not_executed": "red",
+    "filtered": "magenta",
+    "expired": "yellow",
+    "unknown": "yellow",
+    "handoff_unknown": "yellow",
+    "cancelled": "yellow",
+    "paused": "yellow",
+    "draining": "yellow",
+    "revoked": "red",
+}
+
+
+class ExitCode(IntEnum):
+    """How a command ends; a script asks nothing else."""
+
+    DELIVERED = 0
+    OK = 0
+    REFUSED = 1
+    VIOLATIONS = 1
+    FAILED = 2
+    UNCHECKED = 2
+    FILTERED = 3
+    UNKNOWN = 4
+    EXPIRED = 5
+    CANCELLED = 6
+    STILL_OPEN = 7
+    USAGE = 64
+    UNREACHABLE = 69
+
+
+EXIT_OF_OUTCOME = {
+    "delivered": ExitCode.DELIVERED,
+    "failed": ExitCode.FAILED,
+    "filtered": ExitCode.FILTERED,
+    "unknown": ExitCode.UNKNOWN,
+    "expired": ExitCode.EXPIRED,
+    "cancelled": ExitCode.CANCELLED,
+}
+
+
+class Stop(Exception):
+    """The command can't go on; `main` prints why and what to do, and exits with `code`."""
+
+    def __init__(self, problem: str, fix: str = "", *, code: int = 1, body: Any = None) -> None:
+        """Hold what to say; `body` is what --json prints instead."""
+        super().__init__(problem)
+        self.problem = problem
+        self.fix = fix
+        self.code = int(code)
+        self.body = body
+
+
+def report(stop: Stop, *, as_json: bool) -> None:
+    """Print why a command stopped: JSON on stdout, or words on stderr."""
+    if as_json:
+        body = stop.body
+        put_json({"error": stop.problem, "fix": stop.fix} if body is None else body)
+        return
+    console = on_stderr()
+    console.print("Error:", style="bold red", end=" ")
+    console.print(stop.problem, markup=False)
+    if stop.fix:
+        console.print(f"  What to do: {stop.fix}", markup=False)
+
+
+def on_stdout() -> Console:
+    """Return the console of standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), emoji=False)
+
+
+def on_stderr() -> Console:
+    """Return the console of standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), emoji=False)
+
+
+def say(text: str = "") -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+
+
+def put_json(value: Any) -> None:
+    """Print one value as one line of JSON, at once."""
+    import msgspec
+
+    sys.stdout.write(f"{msgspec.json.encode(value).decode()}\n")
+    sys.stdout.flush()
+
+
+def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Print a table: columns whose names end in `#` are numbers, and stand to the right.
+
+    Without a terminal its columns are padded, nothing is cut off and nothing is coloured.
+    """
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not cells:
+        say(empty)
+        return
+    if sys.stdout.isatty():
+        _put_rich_table(columns, cells)
+        return
+    names = [column.removesuffix("#") for column in columns]
+    lines = [names, *cells]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
+    for line in lines:
+        padded = [
+            cell.rjust(width) if column.endswith("#") else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ]
+        say("  ".join(padded).rstrip())
+
+
+def _put_rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in columns:
+        number = column.endswith("#")
+        table.add_column(
+            column.removesuffix("#"),
+            justify="right" if number else "left",
+            no_wrap=number,
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    on_stdout().print(table)
+
+
+def money(micros: int, currency: str) -> str:
+    """Print an amount with its currency, to the cent at least."""
+    from arrivals.core.money import Micros, format_amount
+
+    text = format_amount(Micros(micros))
+    whole, point, decimals = text.partition(".")
+    return f"{whole}{point or '.'}{decimals.ljust(2, '0')} {currency}"

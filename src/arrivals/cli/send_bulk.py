@@ -1,0 +1,282 @@
+"""`arrivals send-bulk`: a file of recipients as one stream that can be cut off and go on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from arrivals.cli.connection import AsJson, Client, Key, Url
+from arrivals.cli.output import ExitCode, Stop, on_stderr, put_json, say
+from arrivals.cli.send import SENDER, Route, Sender, ValidFor
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+FILE_OCTETS_MAX: Final = 200 * 1024 * 1024  # the API takes a stream of 256 MiB
+CELL_CHARS_MAX: Final = 64_000
+CHUNK_LINES: Final = 500
+LOOK_EVERY_S: Final = 0.5
+REFUSALS_SHOWN_MAX: Final = 10
+RESUME_SUFFIX: Final = ".arrivals.json"
+DESTINATIONS: Final = ("to", "number", "msisdn")
+TEXTS: Final = ("message", "text")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stream:
+    """A file's recipients and what holds for all of them."""
+
+    lines: list[bytes]  # NDJSON, without line breaks
+    options: dict[str, str]
+    key: str  # follows from both
+
+
+def send_bulk(
+    file: Annotated[
+        Path, typer.Argument(help="CSV with the columns to, and message and client_ref.")
+    ],
+    text: Annotated[
+        str | None, typer.Option(help="The text of every line that has none of its own.")
+    ] = None,
+    route: Route = None,
+    sender: Sender = SENDER,
+    valid_for: ValidFor = None,
+    name: Annotated[str | None, typer.Option(help="Yours, shown beside the batch.")] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Don't wait for the outcomes.")
+    ] = False,
+    url: Url = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send to every line of a CSV file, each with a verdict of its own.
+
+    Cut off, it goes on where it stopped when it is started again: the same file with the
+    same options is the same batch, and no line is sent twice. FILE.arrivals.json keeps its
+    key. Exit codes: 0 all accepted (and, unless --no-wait, ended), 1 lines were refused.
+    """
+    options = {
+        name: str(value)
+        for name, value in {
+            "caller_id": sender,
+            "route_id": route,
+            "valid_for": valid_for,
+            "name": name,
+        }.items()
+        if value is not None
+    }
+    stream = read_stream(file, text, options)
+    resume = file.with_name(file.name + RESUME_SUFFIX)
+    with Client(url, key) as client, _bars(quiet=as_json) as bars:
+        _keep(resume, {"idempotency_key": stream.key, "url": client.url, "file": file.name})
+        committed = bars.add("committed", len(stream.lines))
+        batch = _commit(client, stream, lambda count: bars.move(committed, count))
+        bars.move(committed, batch["received"])
+        _keep(
+            resume,
+            {
+                "idempotency_key": stream.key,
+                "url": client.url,
+                "file": file.name,
+                "batch_id": batch["batch_id"],
+            },
+        )
+        if not no_wait and batch["accepted"]:
+            outcome = bars.add("outcome", batch["accepted"])
+            batch = _until_ended(client, batch, lambda count: bars.move(outcome, count))
+    if as_json:
+        put_json(batch)
+    else:
+        _tell(batch)
+    raise typer.Exit(int(ExitCode.REFUSED if batch["refused"] else ExitCode.OK))
+
+
+def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Stream:
+    """Read a CSV file as a stream; its key is a hash of all that it stands for."""
+    import msgspec
+
+    lines = [
+        msgspec.json.encode(record) for record in _records(file, "" if text is None else text)
+    ]
+    if not lines:
+        raise Stop(f"{file} has no recipients", "add at least one line under the header")
+    digest = hashlib.sha256(msgspec.json.encode(sorted(options.items())))
+    for line in lines:
+        digest.update(b"\n")
+        digest.update(line)
+    return _Stream(lines=lines, options=options, key=f"bulk-{digest.hexdigest()}")
+
+
+def _records(file: Path, text: str) -> Iterator[dict[str, str]]:
+    """Yield a JSON line's fields for every record of a CSV file; raises Stop."""
+    try:
+        if file.stat().st_size > FILE_OCTETS_MAX:
+            raise Stop(f"{file} is larger than 200 MiB", "split it")
+        with file.open(encoding="utf-8-sig", newline="") as source:
+            csv.field_size_limit(CELL_CHARS_MAX)
+            rows = csv.reader(source, strict=True)
+            header = [cell.strip().casefold() for cell in next(rows, [])]
+            to = _column(header, DESTINATIONS)
+            own, ref = _column(header, TEXTS), _column(header, ("client_ref",))
+            if to is None:
+                raise Stop(
+                    f"{file} has no column for the numbers",
+                    "begin it with a header such as: to,message,client_ref",
+                    code=ExitCode.USAGE,
+                )
+            if own is None and not text:
+                raise Stop(
+                    f"{file} has no column `message`",
+                    "give every line the same text with --text",
+                    code=ExitCode.USAGE,
+                )
+            for row in rows:
+                if any(cell.strip() for cell in row):
+                    yield _record(row, to, own, ref, text)
+    except OSError as error:
+        raise Stop(
+            f"{file} can't be read: {error.strerror}", "mend the path", code=ExitCode.USAGE
+        ) from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise Stop(
+            f"{file} isn't CSV in UTF-8: {error}", "mend that line", code=ExitCode.USAGE
+        ) from None
+
+
+def _record(
+    row: list[str], to: int, own: int | None, ref: int | None, text: str
+) -> dict[str, str]:
+    def cell(place: int | None) -> str:
+        return row[place].strip() if place is not None and place < len(row) else ""
+
+    found = {"to": cell(to), "message": cell(own) or text, "client_ref": cell(ref)}
+    return {name: value for name, value in found.items() if value or name == "to"}
+
+
+def _column(header: list[str], names: tuple[str, ...]) -> int | None:
+    return next((header.index(name) for name in names if name in header), None)
+
+
+def _keep(path: Path, contents: dict[str, Any]) -> None:
+    """Note the stream's key beside the file; not to be able to is no reason not to send."""
+    import msgspec
+
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(contents)) + b"\n")
+    except OSError as error:
+        on_stderr().print(f"{path} can't be written: {error.strerror}", style="dim")
+
+
+# --- on its way ---------------------------------------------------------------------------
+
+
+def _commit(client: Client, stream: _Stream, moved: Callable[[int], None]) -> dict[str, Any]:
+    """Send the stream from a thread of its own, and tell how far it is meanwhile."""
+    done = threading.Event()
+    result: list[Any] = []
+
+    def work() -> None:
+        try:
+            result.append(
+                client.stream(
+                    "/api/v1/batches",
+                    _chunks(stream.lines),
+                    "application/x-ndjson",
+                    stream.options,
+                    stream.key,
+                )
+            )
+        except Stop as stop:
+            result.append(stop)
+        finally:
+            done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    while not done.wait(LOOK_EVERY_S):
+        page = client.get("/api/v1/batches", limit=20)
+        for each in page["batches"]:
+            if each["key"] == stream.key:
+                moved(each["received"])
+    if not result:
+        raise Stop("the stream ended without an answer", "start the command again")
+    answer = result[0]
+    if isinstance(answer, Stop):
+        raise answer
+    found: dict[str, Any] = answer
+    return found
+
+
+def _chunks(lines: list[bytes]) -> Iterator[bytes]:
+    for start in range(0, len(lines), CHUNK_LINES):
+        yield b"\n".join(lines[start : start + CHUNK_LINES]) + b"\n"
+
+
+def _until_ended(
+    client: Client, batch: dict[str, Any], moved: Callable[[int], None]
+) -> dict[str, Any]:
+    pause = threading.Event()
+    while True:
+        found: dict[str, Any] = client.get(f"/api/v1/batches/{batch['batch_id']}")
+        moved(found["ended"])
+        if found["ended"] >= found["accepted"]:
+            return found
+        pause.wait(LOOK_EVERY_S)
+
+
+# --- what is shown ------------------------------------------------------------------------
+
+
+class _Bars:
+    """Two progress bars at a terminal, and nothing elsewhere."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+
+    def add(self, name: str, total: int) -> TaskID | None:
+        """Add a bar."""
+        return None if self._progress is None else self._progress.add_task(name, total=total)
+
+    def move(self, bar: TaskID | None, count: int) -> None:
+        """Move a bar to a count."""
+        if self._progress is not None and bar is not None:
+            self._progress.update(bar, completed=count)
+
+
+@contextmanager
+def _bars(*, quiet: bool) -> Iterator[_Bars]:
+    if quiet or not sys.stderr.isatty():
+        yield _Bars(None)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (
+        "{task.description:<10}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=on_stderr()) as progress:
+        yield _Bars(progress)
+
+
+def _tell(batch: dict[str, Any]) -> None:
+    say(
+        f"Batch {batch['batch_id']}: {batch['accepted']} accepted, {batch['refused']} refused, "
+        f"{batch['cost']} {batch['currency']} held."
+    )
+    for each in batch["refusals"][:REFUSALS_SHOWN_MAX]:
+        say(f"  line {each['line']} ({each['to']}): {each['detail']}")
+    if len(batch["refusals"]) > REFUSALS_SHOWN_MAX:
+        say(f"  and {batch['refused'] - REFUSALS_SHOWN_MAX} more")
+    if "layers" in batch:
+        outcome = batch["layers"]["outcome"]
+        say("Outcome: " + ", ".join(f"{n} {state}" for state, n in outcome.items() if n))

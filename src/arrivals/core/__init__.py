@@ -1,0 +1,1 @@
+"""What is true: pure values and tables, with no clock, chance, I/O or SQL."""

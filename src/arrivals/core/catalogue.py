@@ -1,0 +1,105 @@
+"""What may be sent by whom, over what, at what price: one immutable, versioned snapshot.
+
+The catalogue is read whole, checked whole and swapped whole. A request is decided against
+the snapshot it met, and the decision record names its version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from arrivals.core.money import Micros
+from arrivals.core.pricing import PriceList
+
+CATEGORIES: Final = ("otp", "alert", "bulk")
+LANE_OF_CATEGORY: Final = {"otp": 0, "alert": 1, "bulk": 2}
+AMBIGUITY_POLICIES: Final = ("wait", "query", "resend", "fail")
+REFUNDABLE_OUTCOMES: Final = ("failed", "filtered", "expired", "unknown")
+
+
+class Flow(StrEnum):
+    """Whether traffic may pass an account, a route or a provider."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"  # what is accepted waits in its queue
+    DRAINING = "draining"  # nothing new is accepted; the queue empties
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    account_id: int
+    name: str
+    username: str
+    currency: str
+    credit_limit: Micros = Micros(0)  # how far below zero `available` may go
+    refund_on: frozenset[str] = frozenset()  # outcomes that release or refund
+    recharge: bool = False  # a revision to delivered after a refund charges again
+    default_route: int | None = None
+    routes: frozenset[int] = frozenset()  # restricted routes it may use besides the public ones
+    denied_routes: frozenset[int] = frozenset()
+    senders: frozenset[str] = frozenset()  # its registered sender ids
+    async_answers: bool = False  # 202 instead of 200
+    flow: Flow = Flow.ACTIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiKey:
+    key_id: str  # eight characters, public
+    account_id: int
+    environment: str  # live | test
+    digest: bytes  # HMAC-SHA256 with the installation's pepper
+    name: str = ""
+    active: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """An upstream SMPP connection as decisions see it; `settings` is for whoever dials."""
+
+    provider_id: str
+    sandbox: bool  # the carrier world: test keys only, and test keys nowhere else
+    window: int = 10
+    throughput: float | None = None  # PDUs a second over all its binds
+    cost: Micros = Micros(0)  # what it charges us per segment
+    receipts_per: str = "segment"  # segment | message
+    expired_is_final: bool = False  # its EXPIRED is the carrier's word, not a timer's
+    error_namespace: str = "generic"
+    settings: dict[str, object] = field(default_factory=dict)
+    flow: Flow = Flow.ACTIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    route_id: int
+    name: str
+    display_name: str
+    category: str  # the default for messages on it: otp | alert | bulk
+    access: str  # public | restricted
+    sender_policy: str  # any | registered: must be one of the account's own
+    currency: str
+    providers: tuple[str, ...]  # in the order they are tried
+    failover: bool = True  # a refusal or an outage may move on to the next provider
+    on_ambiguous: str = "wait"
+    valid_for_s: int | None = None  # None: the installation's default
+    outcome_grace_s: int | None = None
+    is_active: bool = True
+    flow: Flow = Flow.ACTIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalogue:
+    version: int
+    accounts: dict[int, Account]
+    keys: dict[str, ApiKey]
+    providers: dict[str, Provider]
+    routes: dict[int, Route]
+    prices: dict[int, PriceList]
+
+    def paused(self) -> tuple[list[int], list[int]]:
+        """Return the accounts and the routes whose messages stay in their queues."""
+        return (
+            [each.account_id for each in self.accounts.values() if each.flow is Flow.PAUSED],
+            [each.route_id for each in self.routes.values() if each.flow is Flow.PAUSED],
+        )

@@ -1,0 +1,361 @@
+"""Explain a message in sentences, each citing the events that it rests on.
+
+Every kind of event has a saying, filled from that event's own body; the last sentences say
+what it adds up to: the outcome, how sure that is, the money, and what is still open. A
+sentence never says more than its events do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from arrivals.core.instants import rfc3339, spell
+from arrivals.core.message import Message, Move, Reach, State, is_terminal
+from arrivals.core.money import Micros, format_amount
+from arrivals.core.reasons import REASONS, status_name
+from arrivals.core.timeline import (
+    DUE,
+    TimelineEvent,
+    Trace,
+    ended_by,
+    is_receipt,
+    provider_of,
+)
+
+
+class Sentence(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that can be said, and the events that say it."""
+
+    text: str
+    cites: list[int]
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """An event with what its sentence needs beside it."""
+
+    event: TimelineEvent
+    before: TimelineEvent | None
+    trace: Trace
+
+    @property
+    def waited(self) -> str:
+        return spell(self.event.at_us - self.before.at_us if self.before else 0)
+
+    @property
+    def provider(self) -> str:
+        return provider_of(self.event) or "the provider"
+
+    @property
+    def status(self) -> str:
+        """The provider's code in parentheses, or nothing."""
+        status = self.event.body.get("status")
+        if status is None:
+            return ""
+        return f" ({status_name(status) if isinstance(status, int) else status})"
+
+    @property
+    def attempt(self) -> str:
+        number = self.event.body.get("attempt")
+        return f"attempt {number}" if number else "an attempt"
+
+    @property
+    def because(self) -> str:
+        """The reason as a clause, or nothing."""
+        code = self.event.body.get("reason") or self.event.body.get("cause")
+        if not code:
+            return ""
+        reason = REASONS.get(str(code))
+        return f": {_lower(reason.title) if reason else str(code)}"
+
+    @property
+    def next_try(self) -> str:
+        at_us = self.event.body.get("not_before")
+        if not isinstance(at_us, int):
+            return "" if is_terminal(State(self.event.to_state)) else " It stays in the queue."
+        return f" The next try is in {spell(max(0, at_us - self.event.at_us))} or later."
+
+
+def explain(trace: Trace, events: Sequence[TimelineEvent]) -> list[Sentence]:
+    """Return what happened and what it adds up to, in order."""
+    sentences: list[Sentence] = []
+    for before, event in zip([None, *events], events, strict=False):
+        text = _SAYINGS.get(event.kind, _other)(_Said(event, before, trace))
+        sentences.append(Sentence(text=text, cites=[event.seq]))
+    sentences.append(_conclusion(trace.message, events))
+    sentences += _money(trace, events)
+    return sentences
+
+
+# --- one saying for each kind of event ------------------------------------------------
+
+
+def _accepted(said: _Said) -> str:
+    message, trace = said.trace.message, said.trace
+    where = f" to {trace.country}" if trace.country else ""
+    parts = "1 segment" if message.segments == 1 else f"{message.segments} segments"
+    alphabet = "GSM-7" if trace.encoding == "gsm7" else "UCS-2"
+    text = (
+        f"Accepted over route {message.route_id}{where}: {parts} in {alphabet}, "
+        f"{_price(trace)} held."
+    )
+    if trace.send_at_us is not None:
+        text += f" It was to go out at {rfc3339(trace.send_at_us)}."
+    return text
+
+
+def _claimed(said: _Said) -> str:
+    return f"After {said.waited} in our queue, {said.attempt} took it to {said.provider}."
+
+
+def _due(said: _Said) -> str:
+    if said.event.from_state == State.SCHEDULED:
+        return f"After {said.waited} its time to be sent had come, and it joined the queue."
+    return f"After a wait of {said.waited} it was back in the queue."
+
+
+def _diverted(said: _Said) -> str:
+    target = said.event.body.get("to", "its next provider")
+    return f"{_capital(said.provider)} was away, so the route's policy moved it on to {target}."
+
+
+def _taken(said: _Said) -> str:
+    body = said.event.body
+    elapsed_us = body.get("elapsed_us")
+    after = "" if elapsed_us is None else f" after {spell(elapsed_us)}"
+    ids = [str(each) for each in body.get("ids", ())]
+    name = f" and named it {', '.join(ids)}" if ids else ""
+    late = "Late, but it came: " if body.get("late") else ""
+    return (
+        f"{late}{_subject(said.provider, late)} took it{after}{name}. That is not a delivery."
+    )
+
+
+def _throttled(said: _Said) -> str:
+    return (
+        f"{_capital(said.provider)} asked us to slow down{said.status}; nothing was taken."
+        f"{said.next_try}"
+    )
+
+
+def _not_sent(said: _Said) -> str:
+    return (
+        f"It never left for {said.provider}{said.because}; so nothing can arrive from this try."
+        f"{said.next_try}"
+    )
+
+
+def _refused(said: _Said) -> str:
+    return f"{_capital(said.provider)} refused it{said.status}{said.because}."
+
+
+def _refused_for_now(said: _Said) -> str:
+    refused = f"{_capital(said.provider)} refused it for now{said.status}{said.because}."
+    return f"{refused}{said.next_try}"
+
+
+def _failed_over(said: _Said) -> str:
+    target = said.event.body.get("to", "its next provider")
+    return (
+        f"{_capital(said.provider)} refused it{said.status}{said.because}. "
+        f"The route allows another provider, so it moved on to {target}."
+    )
+
+
+def _unanswered(said: _Said) -> str:
+    cause = said.event.body.get("cause")
+    why = f" ({cause})" if cause else ""
+    text = f"{_capital(said.provider)} never answered {said.attempt}{why}: "
+    text += "it may have the message or not."
+    parts = said.event.body.get("parts_accepted")
+    if parts:
+        numbers = ", ".join(str(part) for part in parts)
+        text += f" Of its parts it had taken {numbers}, so it is never sent again whole."
+    return text + _policy(said)
+
+
+def _lease_lost(said: _Said) -> str:
+    return f"Whoever was sending it stopped, and its bytes may have left.{_policy(said)}"
+
+
+def _policy(said: _Said) -> str:
+    policy = said.event.body.get("policy")
+    return {
+        "wait": " The policy is to wait for a receipt.",
+        "query": " The policy is to ask the provider, where it can be asked.",
+        "resend": " The policy is to send it once more if no word comes.",
+        "fail": " The policy is to call that a failure.",
+    }.get(str(policy), "")
+
+
+def _resend_allowed(said: _Said) -> str:
+    by = said.event.body.get("set_by")
+    whose = f", set by the {by}," if by else ""
+    return f"The policy{whose} lets it go out a second time: a duplicate may arrive."
+
+
+def _resend_dropped(said: _Said) -> str:
+    return f"It isn't sent again{said.because}. What went out before is still waited for."
+
+
+def _receipt(said: _Said) -> str:
+    body = said.event.body
+    stat = body.get("stat") or said.event.kind.removeprefix("receipt_")
+    error = f", error {body['err']}" if body.get("err") not in {None, "", "000"} else ""
+    part = f" for part {body['part']}" if body.get("part") else ""
+    text = f"A receipt{part} from {said.provider} says {stat}{error}{said.because}."
+    if body.get("inferred"):
+        text += f" It was matched by {body.get('matched_by', 'inference')}, not by its id."
+    if body.get("conflict"):
+        text += " It contradicts what was known; the stronger word stands."
+    return text
+
+
+def _given_up(said: _Said) -> str:
+    return f"We stopped trying{said.because}."
+
+
+def _feedback(said: _Said) -> str:
+    got = "got it" if said.event.body.get("confirmed") else "did not get it"
+    kind = said.event.body.get("kind", "support")
+    return f"Your own system says that the person {got} ({kind})."
+
+
+def _other(said: _Said) -> str:
+    return f"{said.event.kind.replace('_', ' ').capitalize()}{said.because}."
+
+
+def _plain(text: str) -> Callable[[_Said], str]:
+    def say(_: _Said) -> str:
+        return text
+
+    return say
+
+
+_SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
+    "accepted": _accepted,
+    DUE: _due,
+    "diverted": _diverted,
+    Move.CLAIMED: _claimed,
+    Move.TAKEN: _taken,
+    Move.THROTTLED: _throttled,
+    Move.NOT_SENT: _not_sent,
+    Move.REFUSED: _refused,
+    Move.REFUSED_RETRYABLE: _refused_for_now,
+    Move.FAILED_OVER: _failed_over,
+    Move.UNANSWERED: _unanswered,
+    Move.LEASE_LOST: _lease_lost,
+    Move.RESEND_ALLOWED: _resend_allowed,
+    Move.RESEND_DROPPED: _resend_dropped,
+    Move.FAIL_WANTED: _plain("The policy calls a hand-off without an answer a failure."),
+    Move.CANCEL_ASKED: _plain("You cancelled it before any hand-off."),
+    Move.VALIDITY_PASSED: _plain("Its validity ended in our queue, before any hand-off."),
+    Move.DEADLINE_PASSED: _plain("The deadline passed without a final receipt."),
+    Move.GIVEN_UP: _given_up,
+    "feedback": _feedback,
+    "receipt": _receipt,
+    **{move: _receipt for move in Move if move.value.startswith("receipt_")},
+}
+
+
+# --- what it adds up to ---------------------------------------------------------------
+
+_VERDICTS: Final[dict[State, str]] = {
+    State.DELIVERED: (
+        "So it counts as delivered on the word of a receipt, which speaks for the carrier"
+    ),
+    State.FAILED: "So it failed",
+    State.FILTERED: "So it was filtered: somebody chose not to deliver it, and said so",
+    State.EXPIRED: "So it expired",
+    State.CANCELLED: "So it was cancelled, and nothing was sent",
+    State.UNKNOWN: "So nobody knows: it may have arrived, and we don't call that a failure",
+}
+
+_ENDS: Final = frozenset(state.value for state in _VERDICTS)
+
+
+def _conclusion(message: Message, events: Sequence[TimelineEvent]) -> Sentence:
+    end = ended_by(events)
+    if not is_terminal(message.state):
+        return Sentence(text=_still_open(message), cites=[event.seq for event in events[-1:]])
+    text = f"{_VERDICTS[message.state]}{_why_so(message)}."
+    if end is not None and end.from_state in _ENDS:
+        text += f" It had counted as {end.from_state} before."
+    if message.confirmed != "none":
+        word = (
+            "says it arrived" if message.confirmed == "confirmed" else "says it did not arrive"
+        )
+        text += f" Your own system {word}."
+    cites = [] if end is None else [end.seq]
+    cites += [each.seq for each in events if is_receipt(each) and each.seq not in cites]
+    return Sentence(text=text, cites=sorted(cites))
+
+
+def _why_so(message: Message) -> str:
+    """Return what a verdict leaves out: why it failed, where it expired."""
+    reason = REASONS.get(message.reason or "")
+    if message.state is State.FAILED and reason is not None:
+        return f": {_lower(reason.title)}"
+    if message.state is State.EXPIRED:
+        return " in our queue" if message.reach is Reach.NONE else " after it was handed off"
+    return ""
+
+
+def _still_open(message: Message) -> str:
+    deadline = rfc3339(message.outcome_deadline_us)
+    if message.state is State.AMBIGUOUS:
+        return (
+            f"So it is open whether it was handed off at all; it ends as unknown at {deadline}."
+        )
+    if message.reach is Reach.HANDED_OFF:
+        return (
+            "So it is handed off and nobody has said yet whether it arrived; "
+            f"without a word it ends as unknown at {deadline}."
+        )
+    return (
+        "So it isn't handed off yet, and nothing is known about its outcome; "
+        f"it is of use until {rfc3339(message.expires_at_us)}."
+    )
+
+
+def _money(trace: Trace, events: Sequence[TimelineEvent]) -> list[Sentence]:
+    message = trace.message
+    if message.resolution is None:
+        return []
+    settled = next(
+        (event for event in events if event.body.get("settlement")), ended_by(events)
+    )
+    sure = "was" if message.reach is Reach.HANDED_OFF else "may have been"
+    what = "was released: you pay nothing"
+    if message.resolution == "captured":
+        what = f"was captured, since it {sure} handed off"
+    found = [
+        Sentence(
+            text=f"The hold of {_price(trace)} {what}.", cites=[settled.seq] if settled else []
+        )
+    ]
+    for each in trace.adjustments:
+        amount = f"{format_amount(Micros(each.amount))} {trace.currency}"
+        came = "came back to you" if each.kind == "refund" else "was charged again"
+        newest = [event.seq for event in events if event.at_us <= each.at_us][-1:]
+        text = f"After the outcome was revised, {amount} {came}."
+        found.append(Sentence(text=text, cites=newest))
+    return found
+
+
+def _price(trace: Trace) -> str:
+    return f"{format_amount(trace.message.price)} {trace.currency}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:] if text.startswith("the ") else text
+
+
+def _subject(provider: str, lead: str) -> str:
+    return provider if lead else _capital(provider)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

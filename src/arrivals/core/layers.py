@@ -1,0 +1,340 @@
+"""Show a message as its layers: api, execution, outcome and confirmed, and never as one word.
+
+Each layer has its own state, the time it began, whether that is final, and its cause.
+The outcome adds a verdict with the evidence for it. Nothing here guesses: a verdict is
+what receipts, refusals, deadlines or the customer said; a probability is given only where
+it is certain; and what isn't known is null, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from arrivals.core.instants import rfc3339
+from arrivals.core.message import (
+    TRANSITIONS,
+    Message,
+    Move,
+    Reach,
+    State,
+    execution_of,
+    is_terminal,
+    outcome_of,
+)
+from arrivals.core.reasons import REASONS, Reason, Retry
+from arrivals.core.timeline import (
+    Evidence,
+    TimelineEvent,
+    ended_by,
+    evidence,
+    is_receipt,
+    provider_of,
+)
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a layer stands where it does."""
+
+    code: str
+    text: str
+    fix: str | None = None
+    event: int | None = None  # the seq of the event that says so
+
+
+class LayerDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One question about a message, and its answer so far."""
+
+    state: str
+    since: str
+    final: bool
+    cause: Cause | None = None
+
+
+class FilteredBy(msgspec.Struct, frozen=True, kw_only=True):
+    """Who stopped a message, and how we know."""
+
+    who: str
+    how: str  # explicit_code
+    reason: str | None = None
+    event: int | None = None
+
+
+class Eta(msgspec.Struct, frozen=True, kw_only=True):
+    """When the outcome will probably be known."""
+
+    p50: str
+    p90: str
+
+
+class OutcomeDetail(LayerDetail, frozen=True, kw_only=True):
+    """Whether it arrived, how sure that is, and what says so."""
+
+    verdict: str | None  # null while it is open
+    probability: float | None  # that the handset got it
+    why: str  # why the probability is what it is, or isn't known
+    depth: str  # how far somebody has vouched for it: none | submitted | carrier | user
+    evidence: list[Evidence]
+    filtered_by: FilteredBy | None = None
+    eta: Eta | None = None
+    final_after: str | None = None  # by then an open message ends as unknown
+    revisable: bool = False  # stronger evidence may still change a final verdict
+
+
+class MessageLayers(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole truth about one message, layer by layer; none stands for another."""
+
+    api: LayerDetail
+    execution: LayerDetail
+    outcome: OutcomeDetail
+    confirmed: LayerDetail
+
+
+class RollUp(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages stand where, layer by layer."""
+
+    api: dict[str, int]
+    execution: dict[str, int]
+    outcome: dict[str, int]
+    confirmed: dict[str, int]
+
+
+class RetryAdvice(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether sending it again may make a duplicate, and whether it may help."""
+
+    safe: bool
+    useful: bool
+    not_before: str | None
+    why: str
+
+
+_REVISABLE: Final = frozenset(state for state, _ in TRANSITIONS if is_terminal(state))
+
+_OPEN_WORDS: Final = {
+    state.value: execution_of(state, Reach.NONE, 0) for state in State if not is_terminal(state)
+}
+
+# Reasons that are words of our own rather than a carrier's.
+_OUR_WORDS: Final[dict[str, str]] = {
+    Move.THROTTLED: "The provider asked us to slow down; it is tried again",
+    Move.NOT_SENT: "It never left; it is tried again",
+    "resend": "No answer came, and the policy lets it go out once more",
+    "resend_allowed": "No answer came, and the policy lets it go out once more",
+    "no_receipt": "The deadline passed without a final receipt",
+    "internal": "An error of ours stopped it",
+}
+
+
+def layers(
+    message: Message, events: Sequence[TimelineEvent], accepted_at_us: int
+) -> MessageLayers:
+    """Return a message's four layers, from its row and its timeline."""
+    return MessageLayers(
+        api=LayerDetail(state="accepted", since=rfc3339(accepted_at_us), final=True),
+        execution=_execution(message, events),
+        outcome=outcome_layer(message, events, accepted_at_us),
+        confirmed=_confirmed(message, events, accepted_at_us),
+    )
+
+
+def roll_up(counts: Iterable[tuple[State, Reach, int, str, int]]) -> RollUp:
+    """Add up messages given as (state, reach, attempts, confirmed, how many)."""
+    found = RollUp(api={}, execution={}, outcome={}, confirmed={})
+    for state, reach, attempts, confirmed, count in counts:
+        for layer, word in (
+            (found.api, "accepted"),
+            (found.execution, execution_of(state, reach, attempts)),
+            (found.outcome, outcome_of(state)),
+            (found.confirmed, confirmed),
+        ):
+            layer[word] = layer.get(word, 0) + count
+    return found
+
+
+# --- execution ------------------------------------------------------------------------
+
+
+def _execution(message: Message, events: Sequence[TimelineEvent]) -> LayerDetail:
+    word = execution_of(message.state, message.reach, message.attempts)
+    found = _began(word, events)
+    since_us = found.at_us if found else message.changed_at_us
+    return LayerDetail(
+        state=word,
+        since=rfc3339(since_us),
+        final=message.reach is Reach.HANDED_OFF or is_terminal(message.state),
+        cause=_execution_cause(message, word, found),
+    )
+
+
+def _began(word: str, events: Sequence[TimelineEvent]) -> TimelineEvent | None:
+    """Return the event with which execution came to stand at `word`."""
+    found: TimelineEvent | None = None
+    for event in reversed(events):
+        if _OPEN_WORDS.get(event.to_state) == word:
+            found = event
+        elif found is not None:
+            return found
+    # No state on the way said it: the end itself did, a receipt for a hand-off in doubt.
+    return found or ended_by(events)
+
+
+def _execution_cause(message: Message, word: str, found: TimelineEvent | None) -> Cause | None:
+    if word == "handoff_unknown":
+        return _cause("provider_timeout_unknown", found)
+    if word in {"waiting", "not_executed"} and message.reason:
+        return _cause(message.reason, found)
+    return None
+
+
+def _cause(code: str, event: TimelineEvent | None) -> Cause:
+    reason = REASONS.get(code)
+    text = reason.title if reason else _OUR_WORDS.get(code, code.replace("_", " ").capitalize())
+    return Cause(
+        code=code,
+        text=text,
+        fix=reason.fix if reason else None,
+        event=event.seq if event else None,
+    )
+
+
+# --- outcome --------------------------------------------------------------------------
+
+
+def outcome_layer(
+    message: Message, events: Sequence[TimelineEvent], accepted_at_us: int
+) -> OutcomeDetail:
+    """Return the outcome layer alone, as a forecast while the message is open."""
+    ended = is_terminal(message.state)
+    end = ended_by(events)
+    since_us = accepted_at_us
+    if ended:
+        since_us = end.at_us if end else message.changed_at_us
+    found = evidence(events)
+    probability, why = _probability(message, found)
+    return OutcomeDetail(
+        state=outcome_of(message.state),
+        since=rfc3339(since_us),
+        final=ended,
+        cause=_cause(message.reason, end) if ended and message.reason else None,
+        verdict=message.state.value if ended else None,
+        probability=probability,
+        why=why,
+        depth=_depth(message, found),
+        evidence=found,
+        filtered_by=_filtered_by(message, end),
+        final_after=None if ended else rfc3339(message.outcome_deadline_us),
+        revisable=message.state in _REVISABLE,
+    )
+
+
+def _probability(message: Message, found: Sequence[Evidence]) -> tuple[float | None, str]:
+    """Return what is certain, or null and why it isn't known."""
+    if message.confirmed == "confirmed":
+        return 1.0, "the person got it: your own system confirmed it"
+    if message.confirmed == "denied":
+        return None, "your own system says that the person didn't get it"
+    if is_terminal(message.state) and message.reach is Reach.NONE:
+        return 0.0, "it was never handed off, so it can't have arrived"
+    if any(each.kind == "receipt" for each in found):
+        return (
+            None,
+            "a receipt is its sender's word; how often that word holds isn't measured yet",
+        )
+    if message.state is State.UNKNOWN:
+        return None, "no receipt came in time, and silence isn't calibrated yet"
+    return None, "it is open, and no calibrated model exists yet"
+
+
+def _depth(message: Message, found: Sequence[Evidence]) -> str:
+    """Return how far somebody vouched for it; a receipt of unknown depth is the carrier's."""
+    if message.confirmed == "confirmed":
+        return "user"
+    if any(each.kind == "receipt" for each in found):
+        return "carrier"
+    return "submitted" if message.reach is Reach.HANDED_OFF else "none"
+
+
+def _filtered_by(message: Message, end: TimelineEvent | None) -> FilteredBy | None:
+    if message.state is not State.FILTERED:
+        return None
+    return FilteredBy(
+        who=(provider_of(end) if end else None) or "carrier",
+        how="explicit_code",
+        reason=message.reason,
+        event=end.seq if end else None,
+    )
+
+
+# --- confirmed ------------------------------------------------------------------------
+
+
+def _confirmed(
+    message: Message, events: Sequence[TimelineEvent], accepted_at_us: int
+) -> LayerDetail:
+    last = next((event for event in reversed(events) if event.kind == "feedback"), None)
+    if message.confirmed == "none" or last is None:
+        return LayerDetail(state=message.confirmed, since=rfc3339(accepted_at_us), final=False)
+    kind = str(last.body.get("kind", "support"))
+    return LayerDetail(
+        state=message.confirmed,
+        since=rfc3339(last.at_us),
+        final=False,  # the customer may change their word
+        cause=Cause(code=kind, text="Feedback from your own system", event=last.seq),
+    )
+
+
+# --- sending it again -----------------------------------------------------------------
+
+
+def retry_advice(message: Message, events: Sequence[TimelineEvent]) -> RetryAdvice:
+    """Say whether the customer should send this message again."""
+    if message.confirmed == "confirmed":
+        return _advice(safe=False, useful=False, why="it arrived; another would be a duplicate")
+    if message.state is State.DELIVERED:
+        denied = message.confirmed == "denied"
+        why = "a receipt says that it arrived; another would be a duplicate"
+        if denied:
+            why = "a receipt says that it arrived, and your own system that it didn't"
+        return _advice(safe=False, useful=denied, why=why)
+    if message.state is State.AMBIGUOUS or message.reach is Reach.HANDOFF_UNKNOWN:
+        return _advice(
+            safe=False,
+            useful=is_terminal(message.state),
+            why="the provider never answered and may have it; another may be a duplicate",
+            until=None if is_terminal(message.state) else message,
+        )
+    if not is_terminal(message.state):
+        return _advice(safe=False, useful=False, why=_in_hand(message), until=message)
+    if message.state is State.UNKNOWN:
+        return _advice(
+            safe=False,
+            useful=True,
+            why="it was handed off and no word came back; another may be a duplicate",
+        )
+    if message.state is State.CANCELLED:
+        return _advice(safe=True, useful=True, why="it was cancelled before any hand-off")
+    if any(is_receipt(event) and event.body.get("part") for event in events):
+        why = "some parts of it may have arrived; another may repeat them"
+        return _advice(safe=False, useful=True, why=why)
+    return _by_reason(REASONS.get(message.reason or ""))
+
+
+def _in_hand(message: Message) -> str:
+    if message.reach is Reach.HANDED_OFF:
+        return "the provider has it, and its outcome is still open"
+    return "it is still in our hands, and we go on trying"
+
+
+def _by_reason(reason: Reason | None) -> RetryAdvice:
+    if reason is None:
+        return _advice(safe=True, useful=True, why="it didn't arrive")
+    why = f"it didn't arrive ({reason.code}): {reason.fix}"
+    return _advice(safe=True, useful=reason.retry is not Retry.NEVER, why=why)
+
+
+def _advice(*, safe: bool, useful: bool, why: str, until: Message | None = None) -> RetryAdvice:
+    """Build advice; `until` is an open message, whose end is worth waiting for."""
+    not_before = rfc3339(until.outcome_deadline_us) if until else None
+    return RetryAdvice(safe=safe, useful=useful, not_before=not_before, why=why)

@@ -1,0 +1,90 @@
+"""Which providers of a route may carry a message, in what order, and why the others may not."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+from arrivals.core.catalogue import Account, Catalogue, Flow, Provider, Route
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Considered:
+    """One provider that routing looked at; `why_not` is None when it may be used."""
+
+    provider_id: str
+    why_not: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RouteDecision:
+    route_id: int
+    providers: tuple[str, ...]  # eligible, in the order they will be tried
+    considered: tuple[Considered, ...]
+
+    @property
+    def first(self) -> str | None:
+        """The provider whose queue the message enters, or None if there is none."""
+        return self.providers[0] if self.providers else None
+
+
+def may_use(account: Account, route: Route) -> bool:
+    """Tell whether the account is allowed on the route."""
+    if route.route_id in account.denied_routes:
+        return False
+    return route.access == "public" or route.route_id in account.routes
+
+
+def sender_allowed(account: Account, route: Route, sender: str) -> bool:
+    """Tell whether the sender id may be used: any, or one registered to the account."""
+    return route.sender_policy == "any" or sender in account.senders
+
+
+def choose(catalogue: Catalogue, route: Route, environment: str) -> RouteDecision:
+    """Order the route's providers for one environment, with a reason for each that loses."""
+    considered = tuple(
+        Considered(provider_id=name, why_not=_why_not(catalogue.providers[name], environment))
+        for name in route.providers
+    )
+    eligible = tuple(each.provider_id for each in considered if each.why_not is None)
+    return RouteDecision(route_id=route.route_id, providers=eligible, considered=considered)
+
+
+def next_provider(decision_order: tuple[str, ...], tried: str) -> str | None:
+    """Return the provider after `tried` in the order fixed at accept, or None at its end."""
+    if tried not in decision_order:
+        return None
+    position = decision_order.index(tried) + 1
+    return decision_order[position] if position < len(decision_order) else None
+
+
+def next_usable(
+    catalogue: Catalogue, order: tuple[str, ...], tried: str, avoid: Container[str] = ()
+) -> str | None:
+    """Return the next provider that takes new messages, past those to `avoid`, or None.
+
+    It is of the same kind as `tried`: a sandbox's messages stay in sandboxes (invariant 46).
+    """
+    before = catalogue.providers.get(tried)
+    target = next_provider(order, tried)
+    while target is not None:
+        provider = catalogue.providers.get(target)
+        if (
+            provider is not None
+            and provider.flow is not Flow.DRAINING
+            and (before is None or provider.sandbox is before.sandbox)
+            and target not in avoid
+        ):
+            return target
+        target = next_provider(order, target)
+    return None
+
+
+def _why_not(provider: Provider, environment: str) -> str | None:
+    if provider.sandbox and environment != "test":
+        return "sandbox_provider_and_live_key"
+    if not provider.sandbox and environment == "test":
+        return "live_provider_and_test_key"
+    if provider.flow is Flow.DRAINING:
+        return "draining"
+    return None

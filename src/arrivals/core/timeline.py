@@ -1,0 +1,316 @@
+"""Read a message's timeline: its attempts, its evidence, and whose time each wait was.
+
+A timeline is the list of a message's events, gapless from 1. Nothing else is kept about
+what happened, so whatever is shown of it is folded from here, at the moment it is asked for.
+A body may lack any key: older events told less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.core.instants import rfc3339
+from arrivals.core.message import Message, Move, State, is_terminal
+from arrivals.core.reasons import status_name
+
+
+class TimelineEvent(msgspec.Struct, frozen=True, array_like=True):
+    """One line of a message's timeline."""
+
+    seq: int
+    at_us: int
+    kind: str
+    from_state: str | None
+    to_state: str
+    actor: str
+    body: dict[str, Any]
+
+
+class Adjustment(msgspec.Struct, frozen=True, array_like=True):
+    """Money moved after settlement, by a revision."""
+
+    n: int
+    kind: str  # refund | recharge
+    amount: int
+    at_us: int
+
+
+class Trace(msgspec.Struct, frozen=True, array_like=True):
+    """One message whole: what changes, what its order fixed, and its money since."""
+
+    message: Message
+    country: str
+    encoding: str
+    text: str | None  # None once it was erased
+    client_ref: str | None
+    order_client_ref: str | None
+    sender: str
+    category: str
+    accepted_at_us: int
+    send_at_us: int | None
+    currency: str
+    request_id: str
+    batch_id: int | None
+    rate_prefix: str | None
+    rate_price: int | None  # per segment
+    rate_version: int | None
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One hand-off of a message to a provider, and how it ended."""
+
+    attempt: int
+    provider: str | None
+    result: str  # open | accepted | refused | throttled | not_sent | ambiguous
+    started_at: str
+    answered_at: str | None = None
+    elapsed_ms: float | None = None
+    late: bool = False  # the answer came after we had stopped waiting
+    status: str | None = None  # the provider's own code, by name
+    reason: str | None = None
+    provider_ids: list[str] = []
+    parts_accepted: list[int] = []
+    not_before: str | None = None
+    events: list[int] = []
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing somebody said, or the silence, that bears on the outcome."""
+
+    seq: int
+    at: str
+    kind: str  # receipt | refusal | feedback | silence
+    source: str
+    says: str
+    error: str | None = None
+    reason: str | None = None
+    attempt: int | None = None
+    part: int | None = None
+    depth: str | None = None
+    matched_by: str | None = None
+    inferred: bool = False
+    confidence: float | None = None
+    claimed_at: str | None = None  # their clock, as they wrote it; never used to order
+    conflict: bool = False
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One event, and whose time had passed since the one before it."""
+
+    seq: int
+    at: str
+    kind: str
+    from_state: str | None
+    to_state: str
+    actor: str
+    whose: str | None  # us | provider | carrier | customer; null once the message has ended
+    waited_ms: float
+    facts: dict[str, Any]
+
+
+DUE: Final = "due"  # the kind of the event with which a wait is over
+OPEN: Final = "open"
+AMBIGUOUS: Final = "ambiguous"
+ACCEPTED: Final = "accepted"
+
+# Kinds stay plain text here: a timeline may hold events of a newer version.
+_RESULTS: Final[dict[str, str]] = {
+    Move.TAKEN: ACCEPTED,
+    Move.THROTTLED: "throttled",
+    Move.NOT_SENT: "not_sent",
+    Move.REFUSED: "refused",
+    Move.REFUSED_RETRYABLE: "refused",
+    Move.FAILED_OVER: "refused",
+    Move.UNANSWERED: AMBIGUOUS,
+    Move.LEASE_LOST: AMBIGUOUS,
+}
+# What still may be learnt about an attempt that has this result.
+_MENDED: Final[dict[str, frozenset[str]]] = {
+    OPEN: frozenset(_RESULTS.values()),
+    AMBIGUOUS: frozenset(_RESULTS.values()) - {AMBIGUOUS},
+}
+
+_WHOSE: Final[dict[str, str]] = {
+    State.ACCEPTED: "us",
+    State.SCHEDULED: "customer",
+    State.WAITING: "us",
+    State.SENDING: "provider",
+    State.AMBIGUOUS: "provider",
+    State.SUBMITTED: "carrier",
+}
+# A wait that a provider asked for, or caused, is the provider's.
+_PROVIDERS_WAIT: Final = frozenset({Move.THROTTLED, Move.REFUSED_RETRYABLE})
+
+_REFUSALS: Final = frozenset({Move.REFUSED, Move.FAILED_OVER, Move.REFUSED_RETRYABLE})
+_MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until"})
+
+
+def attempts(events: Sequence[TimelineEvent]) -> list[Attempt]:
+    """Fold the events into attempts, in the order they began."""
+    found: dict[int, Attempt] = {}
+    for event in events:
+        if event.kind not in _RESULTS and event.kind != Move.CLAIMED and not is_receipt(event):
+            continue
+        number = event.body.get("attempt") or max(found, default=1)
+        before = found.get(number)
+        if before is None:
+            before = Attempt(
+                attempt=number,
+                provider=provider_of(event),
+                result=OPEN,
+                started_at=rfc3339(event.at_us),
+            )
+        found[number] = _after(before, event)
+    return [found[number] for number in sorted(found)]
+
+
+def _after(before: Attempt, event: TimelineEvent) -> Attempt:
+    seen = msgspec.structs.replace(before, events=[*before.events, event.seq])
+    if is_receipt(event):
+        # A receipt proves that an attempt in doubt was taken after all.
+        if before.result != AMBIGUOUS:
+            return seen
+        return msgspec.structs.replace(seen, result=ACCEPTED, reason=None)
+    result = _RESULTS.get(event.kind, OPEN)
+    if event.kind == Move.CLAIMED or result not in _MENDED.get(before.result, ()):
+        return seen
+    body = event.body
+    status = body.get("status")
+    elapsed_us = body.get("elapsed_us")
+    not_before = body.get("not_before")
+    return msgspec.structs.replace(
+        seen,
+        result=result,
+        answered_at=None if result == AMBIGUOUS else rfc3339(event.at_us),
+        elapsed_ms=None if elapsed_us is None else elapsed_us / 1_000,
+        late=bool(body.get("late")),
+        status=status_name(status) if isinstance(status, int) else status,
+        reason=body.get("reason") or body.get("cause"),
+        provider_ids=[str(each) for each in body.get("ids", ())],
+        parts_accepted=list(body.get("parts_accepted", ())),
+        not_before=None if not_before is None else rfc3339(not_before),
+    )
+
+
+def is_receipt(event: TimelineEvent) -> bool:
+    """Tell whether an event is a delivery report, whatever it did."""
+    return event.kind == "receipt" or event.kind.startswith("receipt_")
+
+
+def provider_of(event: TimelineEvent) -> str | None:
+    """Return the provider that an event speaks of."""
+    named = event.body.get("provider")
+    if named:
+        return str(named)
+    kind, _, name = event.actor.partition(":")
+    return name if name and kind in {"provider", "carrier"} else None
+
+
+def evidence(events: Sequence[TimelineEvent]) -> list[Evidence]:
+    """Return what bears on the outcome, in the order it came."""
+    return [found for event in events if (found := _evidence(event)) is not None]
+
+
+def _evidence(event: TimelineEvent) -> Evidence | None:
+    body = event.body
+    at = rfc3339(event.at_us)
+    source = provider_of(event) or event.actor
+    if is_receipt(event):
+        return Evidence(
+            seq=event.seq,
+            at=at,
+            kind="receipt",
+            source=source,
+            says=str(body.get("stat") or event.kind.removeprefix("receipt_")),
+            error=body.get("err") or None,
+            reason=body.get("reason"),
+            attempt=body.get("attempt"),
+            part=body.get("part"),
+            # A receipt that doesn't say whose word it is speaks for the carrier at most.
+            depth=body.get("depth", "carrier"),
+            matched_by=body.get("matched_by"),
+            inferred=bool(body.get("inferred")),
+            confidence=body.get("confidence"),
+            claimed_at=body.get("claimed_at"),
+            conflict=bool(body.get("conflict")),
+        )
+    if event.kind in _REFUSALS:
+        status = body.get("status")
+        says = status_name(status) if isinstance(status, int) else "refused"
+        return Evidence(
+            seq=event.seq,
+            at=at,
+            kind="refusal",
+            source=source,
+            says=says,
+            reason=body.get("reason"),
+            attempt=body.get("attempt"),
+        )
+    if event.kind == "feedback":
+        says = "confirmed" if body.get("confirmed") else "denied"
+        return Evidence(
+            seq=event.seq, at=at, kind="feedback", source=event.actor, says=says, depth="user"
+        )
+    if event.kind == Move.DEADLINE_PASSED:
+        return Evidence(
+            seq=event.seq, at=at, kind="silence", source=event.actor, says="no final receipt"
+        )
+    return None
+
+
+def stages(events: Sequence[TimelineEvent]) -> list[Stage]:
+    """Return each event with the time before it, and whose time that was."""
+    found: list[Stage] = []
+    waited_because = ""
+    for before, event in zip([None, *events], events, strict=False):
+        state = event.from_state if event.from_state is not None else ""
+        whose = _WHOSE.get(state)
+        if state == State.WAITING and waited_because in _PROVIDERS_WAIT:
+            whose = "provider"
+        found.append(
+            Stage(
+                seq=event.seq,
+                at=rfc3339(event.at_us),
+                kind=event.kind,
+                from_state=event.from_state,
+                to_state=event.to_state,
+                actor=event.actor,
+                whose=whose,
+                waited_ms=0.0 if before is None else (event.at_us - before.at_us) / 1_000,
+                facts=_facts(event.body),
+            )
+        )
+        if event.to_state != event.from_state or event.kind == DUE:
+            waited_because = event.kind
+    return found
+
+
+def spent_ms(found: Sequence[Stage]) -> dict[str, float]:
+    """Add up whose time a message took until it ended (or until its newest event)."""
+    sums = dict.fromkeys(("us", "provider", "carrier", "customer"), 0.0)
+    for stage in found:
+        if stage.whose is not None:
+            sums[stage.whose] = round(sums[stage.whose] + stage.waited_ms, 3)
+    return sums
+
+
+def ended_by(events: Sequence[TimelineEvent]) -> TimelineEvent | None:
+    """Return the event that brought a message to the end it stands at now, if it has ended."""
+    if not events or not is_terminal(State(events[-1].to_state)):
+        return None
+    state = events[-1].to_state
+    for event in reversed(events):
+        if event.from_state != state:
+            return event
+    return events[0]
+
+
+def _facts(body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: rfc3339(value) if name in _MOMENTS and isinstance(value, int) else value
+        for name, value in body.items()
+    }

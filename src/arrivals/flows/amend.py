@@ -1,0 +1,75 @@
+"""What a customer may still say about a message: cancel it, or tell whether it arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from arrivals.core.catalogue import Catalogue
+from arrivals.core.errors import Code, Refusal, refuse
+from arrivals.core.message import Message, Move, allows
+from arrivals.flows.accept import Idempotency, replayed
+from arrivals.flows.journal import Journal
+from arrivals.store.api import Step, Transaction
+from arrivals.store.rows import StoredAnswer
+
+AMEND_ORDER: Final = 40
+FEEDBACK_KINDS: Final = ("otp", "reply", "click", "support")
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer's word about one of their messages.
+
+    `confirmed` None asks to cancel; True and False say whether the person got it.
+    """
+
+    account_id: int
+    key: int
+    confirmed: bool | None = None
+    kind: str = "support"
+    idempotency: Idempotency | None = None
+
+
+def amend_step(catalogue: Callable[[], Catalogue]) -> Step[Amendment, Message | Refusal]:
+    """Return the step that applies amendments; it answers with the message after them."""
+
+    def run(tx: Transaction, wanted: Sequence[Amendment]) -> list[Message | Refusal]:
+        journal = Journal(tx, catalogue())
+        journal.load(each.key for each in wanted)
+        results = [_once(tx, journal, each) for each in wanted]
+        journal.flush()
+        return results
+
+    return Step("amend", AMEND_ORDER, run)
+
+
+def _once(tx: Transaction, journal: Journal, wanted: Amendment) -> Message | Refusal:
+    """Apply an amendment, or find that its idempotency key did so before."""
+    message = journal.get(wanted.key)
+    if message is None or message.account_id != wanted.account_id:
+        return refuse(Code.NOT_FOUND, what="message")
+    promise = wanted.idempotency
+    if promise is None:
+        return _apply(journal, message, wanted)
+    key = (wanted.account_id, promise.scope, promise.key)
+    before = tx.stored_answers([key]).get(key)
+    if before is not None:
+        again = replayed(before, promise)
+        return again if isinstance(again, Refusal) else message
+    result = _apply(journal, message, wanted)
+    if isinstance(result, Message):
+        tx.store_answers([StoredAnswer(*key, promise.body_hash, 200, "", tx.now_us)])
+    return result
+
+
+def _apply(journal: Journal, message: Message, wanted: Amendment) -> Message | Refusal:
+    if wanted.confirmed is not None:
+        word = "confirmed" if wanted.confirmed else "denied"
+        body = {"confirmed": wanted.confirmed, "kind": wanted.kind}
+        return journal.note(message, "feedback", "customer", body, confirmed=word)
+    if not allows(message.state, Move.CANCEL_ASKED) or message.reach:
+        return refuse(Code.NOT_CANCELLABLE, state=message.state.value)
+    body = {"cause": "the customer asked for it"}
+    return journal.move(message, Move.CANCEL_ASKED, "customer", body, reason="cancelled")

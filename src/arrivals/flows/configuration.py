@@ -1,0 +1,304 @@
+"""Say what a settings file asks for: catalogue documents, prices, keys and opening funds.
+
+The tables were checked one by one when they were read. Here they meet: names must lead
+somewhere, and files and variables must hold what they should. Every problem is told at once,
+with its key and its fix, and nothing is changed anywhere before there are none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from arrivals.config import (
+    SMPP_PASSWORD_CHARS_MAX,
+    AccountTable,
+    InvalidConfig,
+    KeyTable,
+    Problem,
+    ProviderTable,
+    RouteTable,
+    Settings,
+    nearest,
+)
+from arrivals.core.catalogue import Account, Provider, Route
+from arrivals.core.ids import parse_api_key
+from arrivals.core.money import InvalidAmount, Micros, parse_amount
+from arrivals.core.pricing import InvalidPriceList, PriceRow, read_price_list
+
+SECRET_BYTES_MAX: Final = 1_000
+PRICE_PROBLEMS_MAX: Final = 10  # told of one file at once
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyToRegister:
+    """An API key whose text came from elsewhere; only its hash is stored."""
+
+    account_id: int
+    name: str
+    key: str = field(repr=False)
+    active: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """What an installation shall have, checked for itself but not against the database."""
+
+    providers: tuple[Provider, ...] = ()
+    routes: tuple[Route, ...] = ()
+    prices: Mapping[int, tuple[PriceRow, ...]] = field(default_factory=dict)  # by route
+    accounts: tuple[Account, ...] = ()
+    opening_funds: Mapping[int, Micros] = field(default_factory=dict)  # by account
+    keys: tuple[KeyToRegister, ...] = ()
+
+
+def configuration_of(
+    settings: Settings, environment: Mapping[str, str] | None = None
+) -> Configuration:
+    """Return what the settings ask for; raises InvalidConfig with every problem."""
+    return _Meaning(settings, os.environ if environment is None else environment).whole()
+
+
+class _Meaning:
+    """One file's tables, taken together; gathers problems instead of stopping at one."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._problems: list[Problem] = []
+
+    def whole(self) -> Configuration:
+        """Return what the file asks for, or raise InvalidConfig."""
+        tables = self._settings
+        self._unique("providers", [each.id for each in tables.providers])
+        self._unique("routes", [each.id for each in tables.routes])
+        self._unique("accounts", [each.id for each in tables.accounts])
+        configuration = Configuration(
+            providers=tuple(
+                self._provider(f"providers[{n}]", each)
+                for n, each in enumerate(tables.providers)
+            ),
+            routes=tuple(
+                self._route(f"routes[{n}]", each) for n, each in enumerate(tables.routes)
+            ),
+            prices={
+                each.id: self._prices(f"routes[{n}].prices", each)
+                for n, each in enumerate(tables.routes)
+            },
+            accounts=tuple(
+                self._account(f"accounts[{n}]", each) for n, each in enumerate(tables.accounts)
+            ),
+            opening_funds={
+                each.id: self._money(f"accounts[{n}].opening_funds", each.opening_funds)
+                for n, each in enumerate(tables.accounts)
+            },
+            keys=tuple(self._keys()),
+        )
+        if self._problems:
+            raise InvalidConfig(tables.path, tuple(self._problems))
+        return configuration
+
+    def _unique(self, name: str, ids: Sequence[int | str]) -> None:
+        for each in dict.fromkeys(each for each in ids if ids.count(each) > 1):
+            self._add(name, f"the id {each} stands more than once", "give each its own id")
+
+    # --- providers -------------------------------------------------------------------
+
+    def _provider(self, key: str, table: ProviderTable) -> Provider:
+        settings: dict[str, object] = {
+            "host": table.host,
+            "port": table.port,
+            "bind": table.bind,
+            "system_id": table.system_id,
+            "tls": table.tls,
+            "response_timeout_s": table.response_timeout,
+            "enquire_link_s": table.enquire_link,
+            **self._password(key, table),
+        }
+        if table.tls_ca is not None:
+            settings["tls_ca"] = str(self._readable(f"{key}.tls_ca", table.tls_ca))
+            if not table.tls:
+                self._add(f"{key}.tls_ca", "it is of use with TLS only", "add tls = true")
+        return Provider(
+            provider_id=table.id,
+            sandbox=table.sandbox,
+            window=table.window,
+            throughput=table.throughput,
+            cost=self._money(f"{key}.cost", table.cost),
+            receipts_per=table.receipts_per,
+            expired_is_final=table.expired_is_final,
+            error_namespace=table.error_namespace,
+            settings=settings,
+        )
+
+    def _password(self, key: str, table: ProviderTable) -> dict[str, object]:
+        """Return where the password is; only a sandbox's may stand in the file itself."""
+        given = (table.password, table.password_env, table.password_file)
+        if sum(each is not None for each in given) != 1:
+            fix = "give one of password_env and password_file"
+            self._add(f"{key}.password_env", "one place of the password is needed", fix)
+            return {}
+        if table.password is not None:
+            if not table.sandbox:
+                self._add(
+                    f"{key}.password",
+                    "a password doesn't stand in this file (a sandbox's may)",
+                    "use password_env or password_file",
+                )
+            return {"password": table.password}
+        if table.password_env is not None:
+            name, place = "password_env", table.password_env
+            secret = self._from_environment(f"{key}.{name}", place)
+        else:
+            name, path = (
+                "password_file",
+                self._readable(f"{key}.password_file", table.password_file or ""),
+            )
+            place, secret = str(path), _text_of(path)
+        if secret is not None and len(secret) > SMPP_PASSWORD_CHARS_MAX:
+            self._add(
+                f"{key}.{name}",
+                f"an SMPP password has at most {SMPP_PASSWORD_CHARS_MAX} characters",
+                "ask the provider for the one meant for SMPP",
+            )
+        return {name: place}
+
+    # --- routes ----------------------------------------------------------------------
+
+    def _route(self, key: str, table: RouteTable) -> Route:
+        known = {each.id for each in self._settings.providers}
+        for each in table.providers:
+            if each not in known:
+                fix = f'add [[providers]] with id = "{each}"; {nearest(each, known)}'
+                self._add(f"{key}.providers", f"there is no provider {each!r}", fix)
+        if len(set(table.providers)) != len(table.providers):
+            self._add(f"{key}.providers", "a provider stands twice", "name each once")
+        return Route(
+            route_id=table.id,
+            name=table.name,
+            display_name=table.display_name or table.name,
+            category=table.category,
+            access=table.access,
+            sender_policy=table.sender_policy,
+            currency=table.currency,
+            providers=table.providers,
+            failover=table.failover,
+            on_ambiguous=table.on_ambiguous,
+            valid_for_s=table.valid_for,
+            outcome_grace_s=table.outcome_grace,
+            is_active=table.active,
+        )
+
+    def _prices(self, key: str, table: RouteTable) -> tuple[PriceRow, ...]:
+        path = self._readable(key, table.prices)
+        try:
+            return read_price_list(path.read_text("utf-8"))
+        except OSError:
+            return ()  # told already
+        except UnicodeDecodeError:
+            self._add(key, f"{path} isn't UTF-8 text", "save it as CSV in UTF-8")
+        except InvalidPriceList as error:
+            for each in error.problems[:PRICE_PROBLEMS_MAX]:
+                where = f"{path}, line {each.line}" if each.line else f"{path}"
+                self._add(key, f"{where}: {each.problem}", each.fix)
+        return ()
+
+    # --- accounts and keys -----------------------------------------------------------
+
+    def _account(self, key: str, table: AccountTable) -> Account:
+        known = {each.id for each in self._settings.routes}
+        wanted = {
+            "routes": table.routes,
+            "denied_routes": table.denied_routes,
+            "default_route": () if table.default_route is None else (table.default_route,),
+        }
+        for name, ids in wanted.items():
+            for each in ids:
+                if each not in known:
+                    fix = f"add [[routes]] with id = {each}, or take it out"
+                    self._add(f"{key}.{name}", f"there is no route {each}", fix)
+        return Account(
+            account_id=table.id,
+            name=table.name,
+            username=table.username,
+            currency=table.currency,
+            credit_limit=self._money(f"{key}.credit_limit", table.credit_limit),
+            refund_on=frozenset(table.refund_on),
+            recharge=table.recharge,
+            default_route=table.default_route,
+            routes=frozenset(table.routes),
+            denied_routes=frozenset(table.denied_routes),
+            senders=frozenset(table.senders),
+            async_answers=table.async_answers,
+        )
+
+    def _keys(self) -> Iterator[KeyToRegister]:
+        seen: set[str] = set()
+        for account_number, account in enumerate(self._settings.accounts):
+            for number, table in enumerate(account.keys):
+                key = f"accounts[{account_number}].keys[{number}]"
+                text = self._key_text(key, table)
+                if text is None:
+                    continue
+                if text in seen:
+                    self._add(key, "this very key stands here twice", "give each its own key")
+                seen.add(text)
+                yield KeyToRegister(account_id=account.id, name=table.name, key=text)
+
+    def _key_text(self, key: str, table: KeyTable) -> str | None:
+        if (table.key_env is None) == (table.key_file is None):
+            fix = "give one of key_env and key_file"
+            self._add(key, "one place of the key is needed", fix)
+            return None
+        if table.key_env is not None:
+            key = f"{key}.key_env"
+            text = self._from_environment(key, table.key_env)
+        else:
+            key = f"{key}.key_file"
+            text = _text_of(self._readable(key, table.key_file or ""))
+        if text is not None and parse_api_key(text) is None:
+            fix = "make one with: arrivals keys generate"
+            self._add(key, "what it holds isn't an API key of Arrivals", fix)
+            return None
+        return text
+
+    # --- values ----------------------------------------------------------------------
+
+    def _money(self, key: str, text: str) -> Micros:
+        try:
+            amount = parse_amount(text)
+        except InvalidAmount as error:
+            self._add(key, f"it can't be used: {error}", 'write an amount such as "0.087"')
+            return Micros(0)
+        if amount < 0:
+            self._add(key, "it is negative", "write 0 or more")
+        return amount
+
+    def _from_environment(self, key: str, name: str) -> str | None:
+        value = self._environment.get(name, "").strip()
+        if not value:
+            fix = f"set it where Arrivals is started: export {name}=…"
+            self._add(key, f"the environment variable {name} isn't set", fix)
+            return None
+        return value
+
+    def _readable(self, key: str, name: str) -> Path:
+        """Return the path of a file beside the settings; a problem if it can't be read."""
+        path = self._settings.beside(name)
+        if not path.is_file() or not os.access(path, os.R_OK):
+            fix = "mend the path (it starts from the settings file's folder) or its permissions"
+            self._add(key, f"{path} isn't a file that can be read", fix)
+        return path
+
+    def _add(self, key: str, problem: str, fix: str) -> None:
+        self._problems.append(Problem(key=key, problem=problem, fix=fix))
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_bytes()[:SECRET_BYTES_MAX].decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return None

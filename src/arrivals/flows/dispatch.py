@@ -1,0 +1,345 @@
+"""Hand messages to providers: claim what the window allows, make the intent durable, send.
+
+Claim and intent are one transaction, for no more messages than there is room for, and only
+after its commit do bytes leave. So a crash leaves at most a window's worth in doubt, and
+everything else simply queued.
+
+One Dispatcher owns one provider's bind. Taking the bind gives it an epoch larger than every
+epoch before; what an older epoch was sending becomes AMBIGUOUS and is never queued by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.core.catalogue import Catalogue, Flow
+from arrivals.core.fairness import FairRanks
+from arrivals.core.ids import handoff_reference
+from arrivals.core.message import Message, Move
+from arrivals.flows.answer import ANSWER_ORDER, Recording, answer_step
+from arrivals.flows.divert import LANES, Diversion, divert_step
+from arrivals.flows.journal import Journal
+from arrivals.flows.plan import Defaults
+from arrivals.flows.platform import Platform
+from arrivals.flows.poison import Claimant
+from arrivals.flows.receive import receive_step
+from arrivals.providers.api import Answer, Connection, NotSent, Receipt, Submission
+from arrivals.store.api import Step, StoreError, StoreFull, StoreUnavailable, Transaction
+from arrivals.store.rows import Outgoing
+
+_log = logging.getLogger("arrivals.dispatch")
+
+CLAIM_ORDER: Final = 50
+CLAIM_MAX: Final = 500
+RECOVER_MAX: Final = 1_000
+
+# Every so many claims the lanes are served from the other end, so that a flood of codes
+# slows bulk down and never stops it.
+BULK_FIRST_EVERY: Final = 4
+
+# A claimed message that nobody answered for is in doubt after this, whatever went wrong:
+# well past any provider's response timeout and pace.
+SENDING_MAX_US: Final = 300 * 1_000_000
+
+IDLE_LOOK_S: Final = 1.0  # a queue that nobody announced is found this late
+FAILOVER_AFTER_S: Final = 30.0  # a provider that is away this long loses its queue to the next
+STORE_RETRY_S: Final = 0.5
+FACTS_WAIT_S: Final = 2.0  # for answers and receipts that are being recorded at the end
+
+
+class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A bind owner's wish for work."""
+
+    provider_id: str
+    epoch: int
+    limit: int
+    bulk_first: bool = False
+
+
+def claim_step(
+    catalogue: Callable[[], Catalogue], ranks: FairRanks
+) -> Step[ClaimRequest, list[Submission]]:
+    """Return the step that claims messages and writes their intents."""
+
+    def run(tx: Transaction, requests: Sequence[ClaimRequest]) -> list[list[Submission]]:
+        return [_claim(tx, each, catalogue(), ranks) for each in requests]
+
+    return Step("claim", CLAIM_ORDER, run)
+
+
+def _claim(
+    tx: Transaction, request: ClaimRequest, catalogue: Catalogue, ranks: FairRanks
+) -> list[Submission]:
+    if tx.bind_epoch(request.provider_id) != request.epoch:
+        return []  # somebody newer owns the bind: an old epoch claims nothing
+    paused = catalogue.paused()
+    journal = Journal(tx, catalogue)
+    submissions: list[Submission] = []
+    for lane in reversed(LANES) if request.bulk_first else LANES:
+        wanted = request.limit - len(submissions)
+        if wanted <= 0:
+            break
+        for outgoing in tx.claim(request.provider_id, lane, wanted, paused):
+            ranks.claimed(request.provider_id, lane, outgoing.message.rank or 0)
+            submission = _intend(tx, journal, outgoing, request.epoch)
+            if submission is not None:
+                submissions.append(submission)
+    journal.flush()
+    return submissions
+
+
+def _intend(
+    tx: Transaction, journal: Journal, outgoing: Outgoing, epoch: int
+) -> Submission | None:
+    message = outgoing.message
+    if message.expires_at_us <= tx.now_us:
+        journal.add([message])
+        expire(journal, message)
+        return None
+    attempt = message.attempts + 1
+    reference = handoff_reference(message.key, attempt)
+    body = {"attempt": attempt, "provider": message.provider_id, "epoch": epoch}
+    after = journal.move(
+        message,
+        Move.CLAIMED,
+        "worker",
+        body,
+        attempts=attempt,
+        epoch=epoch,
+        rank=None,
+        wake_at_us=tx.now_us + SENDING_MAX_US,
+    )
+    return Submission(
+        key=message.key,
+        attempt=attempt,
+        epoch=epoch,
+        sender=outgoing.sender,
+        msisdn=message.msisdn,
+        text=outgoing.text,
+        segments=message.segments,
+        reference=reference,
+        expires_at_us=after.expires_at_us,
+    )
+
+
+def expire(journal: Journal, message: Message) -> None:
+    """End a queued message whose validity passed, or drop the resend it waited for."""
+    if message.reach:
+        journal.move(
+            message,
+            Move.RESEND_DROPPED,
+            "clock",
+            {"cause": "the validity passed before the resend"},
+            reason="provider_timeout_unknown",
+            rank=None,
+            wake_at_us=message.outcome_deadline_us,
+        )
+        return
+    body = {"cause": "the validity passed in our queue", "where": "queue"}
+    journal.move(message, Move.VALIDITY_PASSED, "clock", body, reason="expired_in_our_queue")
+
+
+class Takeover(msgspec.Struct, frozen=True):
+    """A new owner's wish for a bind."""
+
+    provider_id: str
+    owner: str
+
+
+def _take(tx: Transaction, wanted: Sequence[Takeover]) -> list[int]:
+    return [tx.take_bind(each.provider_id, each.owner) for each in wanted]
+
+
+TAKE: Final = Step("take bind", 0, _take)
+
+
+def recover_step(
+    catalogue: Callable[[], Catalogue], ranks: FairRanks, defaults: Defaults
+) -> Step[tuple[str, int], int]:
+    """Return the step that puts in doubt what older epochs of a bind were sending."""
+
+    def run(tx: Transaction, binds: Sequence[tuple[str, int]]) -> list[int]:
+        counts = []
+        for provider_id, epoch in binds:
+            lost = tx.sending(provider_id, epoch, RECOVER_MAX)
+            Recording(tx, catalogue(), ranks, defaults).lose(lost)
+            counts.append(len(lost))
+        return counts
+
+    return Step("recover", ANSWER_ORDER, run)
+
+
+class Dispatcher:
+    """One provider's owner: keeps its window full and records what comes back."""
+
+    def __init__(self, platform: Platform, connection: Connection, owner: str) -> None:
+        self.provider_id = connection.provider_id
+        self.connection = connection
+        self.epoch = 0
+        self._platform = platform
+        self._owner = owner
+        self._work = platform.changes.work_for(connection.provider_id)
+        self._facts: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Future[list[Submission]] | None = None
+        self._claims = 0
+
+        def catalogue() -> Catalogue:
+            return platform.catalogue
+
+        ranks, defaults = platform.ranks, platform.defaults
+        self._claimant = Claimant(platform, claim_step(catalogue, ranks))
+        self._answer = answer_step(catalogue, ranks, defaults)
+        self._receive = receive_step(catalogue)
+        self._recover = recover_step(catalogue, ranks, defaults)
+        self._divert = divert_step(catalogue, ranks)
+
+    async def run(self) -> None:
+        """Own the bind until cancelled."""
+        store = self._platform.store
+        self.epoch = await store.write(TAKE, Takeover(self.provider_id, self._owner))
+        while await store.write(self._recover, (self.provider_id, self.epoch)) == RECOVER_MAX:
+            pass
+        await self.connection.start(self)
+        try:
+            while True:
+                await self._turn()
+        finally:
+            await self._finish()
+
+    async def _turn(self) -> None:
+        """Claim once and hand over, or wait for something to do."""
+        try:
+            async with asyncio.timeout(IDLE_LOOK_S):
+                await self.connection.ready()
+        except TimeoutError:
+            await self._look_away()
+            return
+        self._platform.away_since.pop(self.provider_id, None)
+        self._work.clear()
+        claimed = await self._try_claim()
+        if claimed:
+            self.connection.submit(claimed)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_LOOK_S):
+                await self._work.wait()
+
+    async def _finish(self) -> None:
+        """Give back what was claimed and never handed over, then record what is under way."""
+        if self._claiming is not None:
+            with contextlib.suppress(StoreError):
+                self._give_back(await self._claiming)
+        with contextlib.suppress(OSError):  # what it couldn't finish is recovered later
+            await self.connection.stop()
+        if self._facts:
+            _, unfinished = await asyncio.wait(self._facts, timeout=FACTS_WAIT_S)
+            for task in unfinished:
+                task.cancel()
+        self._platform.away_since.pop(self.provider_id, None)
+
+    def _give_back(self, claimed: Sequence[Submission]) -> None:
+        if claimed:
+            stopping = NotSent("the platform is stopping")
+            self.answered(
+                [
+                    Answer(
+                        provider_id=self.provider_id,
+                        key=each.key,
+                        attempt=each.attempt,
+                        epoch=each.epoch,
+                        result=stopping,
+                    )
+                    for each in claimed
+                ]
+            )
+
+    async def _try_claim(self) -> list[Submission]:
+        provider = self._platform.catalogue.providers.get(self.provider_id)
+        if provider is None or provider.flow is Flow.PAUSED:
+            return []
+        self._claims += 1
+        request = ClaimRequest(
+            provider_id=self.provider_id,
+            epoch=self.epoch,
+            limit=min(self.connection.capacity(), CLAIM_MAX),
+            bulk_first=self._claims % BULK_FIRST_EVERY == 0,
+        )
+        claiming = asyncio.ensure_future(self._claimant.claim(request))
+        self._claiming = claiming
+        try:
+            # The claim commits whether or not we are still there to see it.
+            claimed = await asyncio.shield(claiming)
+        except (StoreFull, StoreUnavailable):
+            claimed = []
+        self._claiming = None
+        if not claimed and claiming.exception() is not None:
+            await asyncio.sleep(STORE_RETRY_S)
+        return claimed
+
+    async def _look_away(self) -> None:
+        """Note that the provider is away; if it stays so, its queue moves on where it may."""
+        away_since = self._platform.away_since
+        if self.connection.up:  # its window is full, or it is being slowed down
+            away_since.pop(self.provider_id, None)
+            return
+        now = self._platform.clock.monotonic()
+        if now - away_since.setdefault(self.provider_id, now) >= FAILOVER_AFTER_S:
+            with contextlib.suppress(StoreError):  # the next look tries again
+                await self._divert_all()
+
+    async def _divert_all(self) -> None:
+        more = True
+        while more:
+            wanted = Diversion(self.provider_id, frozenset(self._platform.away_since))
+            diverted = await self._platform.store.write(self._divert, wanted)
+            for provider_id in diverted.targets:
+                self._platform.changes.queued(provider_id)
+            more = diverted.more
+
+    # --- the sink --------------------------------------------------------------------
+
+    def answered(self, answers: Sequence[Answer]) -> None:
+        """Record a provider's answers."""
+        self._spawn(self._record(self._answer, list(answers), ()))
+
+    def received(self, receipts: Sequence[Receipt], tokens: Sequence[object]) -> None:
+        """Record receipts; they are acknowledged once they are durable."""
+        self._spawn(self._record(self._receive, list(receipts), tokens))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._facts.add(task)
+        task.add_done_callback(self._facts.discard)
+
+    async def _record(
+        self, step: Step[Any, set[int]], facts: list[Any], tokens: Sequence[object]
+    ) -> None:
+        touched = await self._keep(step, facts)
+        if tokens:
+            self.connection.acknowledge(tokens)
+        if touched:
+            self._platform.changes.publish(touched)
+        self._work.set()
+
+    async def _keep(self, step: Step[Any, set[int]], facts: list[Any]) -> set[int]:
+        """Record facts; while the store can't, they wait, and so does the provider."""
+        while True:
+            try:
+                return await self._platform.store.write(step, facts)
+            except (StoreFull, StoreUnavailable):
+                await asyncio.sleep(STORE_RETRY_S)
+            except Exception:  # noqa: BLE001 - poison: one bad fact must not hold up others
+                if len(facts) == 1:
+                    _log.exception("%s: a fact could not be recorded", step.name)
+                    return set()
+                break
+        touched: set[int] = set()
+        for each in facts:
+            touched |= await self._keep(step, [each])
+        return touched

@@ -1,0 +1,343 @@
+"""Decide a request before anything is stored: who, over what, at what price, and why.
+
+`plan` is a pure function of the request, the catalogue snapshot and the time. An estimate
+stops here; a send goes on to flows/accept.py with the very same plan, so the two agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.core.catalogue import (
+    AMBIGUITY_POLICIES,
+    CATEGORIES,
+    LANE_OF_CATEGORY,
+    Account,
+    Catalogue,
+    Flow,
+    Route,
+)
+from arrivals.core.errors import Code, Refusal, body_invalid, refuse, route_not_allowed
+from arrivals.core.money import Micros, format_amount
+from arrivals.core.phone import InvalidNumber, country_of, normalise_msisdn
+from arrivals.core.pricing import Rate
+from arrivals.core.routing import RouteDecision, choose, may_use, sender_allowed
+from arrivals.core.text import TextShape, analyse
+
+SECOND_US: Final = 1_000_000
+SEGMENTS_MAX: Final = 10  # what handsets put together reliably
+VALID_FOR_MAX_S: Final = 72 * 3600  # carriers keep a message no longer
+SEND_AT_MAX_S: Final = 30 * 86400
+CLIENT_REF_CHARS_MAX: Final = 64
+SENDER: Final = re.compile(r"[A-Za-z0-9 ._&-]{3,11}|\+?[0-9]{3,15}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defaults:
+    """What the installation sets where neither request nor route says it."""
+
+    valid_for_s: int = 24 * 3600
+    outcome_grace_s: int = 48 * 3600
+    resend_after_s: int = 60
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """One destination as the caller wrote it; its own text wins over the order's."""
+
+    to: str
+    text: str | None = None
+    client_ref: str | None = None
+
+
+class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A send or an estimate after decoding, before any decision."""
+
+    account_id: int
+    key_id: str
+    environment: str  # live | test
+    request_id: str
+    route_id: int | None
+    sender: str
+    recipients: Sequence[Recipient]
+    text: str | None = None
+    client_ref: str | None = None
+    category: str | None = None
+    send_at_us: int | None = None
+    valid_for_s: int | None = None
+    on_ambiguous: str | None = None
+    partial: bool = False
+    max_price: int | None = None  # micro-units, for the whole order
+    max_segments: int | None = None
+    batch_id: int | None = None
+
+
+class PlannedMessage(msgspec.Struct, frozen=True):
+    """One recipient that will be accepted if the funds reach."""
+
+    index: int  # in the request
+    msisdn: str
+    country: str
+    text: str | None
+    client_ref: str | None
+    shape: TextShape
+    rate: Rate
+    price: int
+
+
+class RefusedRecipient(msgspec.Struct, frozen=True):
+    """One recipient that a partial send leaves out, and why."""
+
+    index: int
+    msisdn: str
+    refusal: Refusal
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was decided about a request, with the reasons."""
+
+    request: SendRequest
+    account: Account
+    route: Route
+    decision: RouteDecision
+    catalogue_version: int
+    price_version: int
+    messages: Sequence[PlannedMessage]
+    refused: Sequence[RefusedRecipient]
+    category: str
+    lane: int
+    on_ambiguous: str
+    send_at_us: int | None
+    expires_at_us: int
+    outcome_deadline_us: int
+
+    @property
+    def cost(self) -> Micros:
+        """The price of all planned messages."""
+        return Micros(sum(each.price for each in self.messages))
+
+    def record(self) -> dict[str, Any]:
+        """Return the decision record: what was checked, chosen and at what price."""
+        prices: dict[int, dict[str, Any]] = {}
+        for each in self.messages:
+            line = prices.setdefault(
+                each.rate.rate_id,
+                {
+                    "rate_id": each.rate.rate_id,
+                    "country": each.rate.country,
+                    "prefix": each.rate.prefix,
+                    "price_per_segment": each.rate.price,
+                    "messages": 0,
+                    "segments": 0,
+                    "encodings": {},
+                },
+            )
+            line["messages"] += 1
+            line["segments"] += each.shape.segments
+            encodings = line["encodings"]
+            encodings[each.shape.encoding] = encodings.get(each.shape.encoding, 0) + 1
+        return {
+            "checks": CHECKS,
+            "route": {
+                "route_id": self.route.route_id,
+                "name": self.route.name,
+                "providers": list(self.decision.providers),
+                "considered": [
+                    {"provider": each.provider_id, "why_not": each.why_not}
+                    for each in self.decision.considered
+                ],
+                "rule": "the route's own order of providers",
+            },
+            "prices": list(prices.values()),
+            "versions": {"catalogue": self.catalogue_version, "prices": self.price_version},
+            "on_ambiguous": {
+                "policy": self.on_ambiguous,
+                "set_by": "request" if self.request.on_ambiguous else "route",
+            },
+        }
+
+
+CHECKS: Final = ("key", "route", "sender", "currency", "recipients", "text", "price", "funds")
+
+
+def plan(request: SendRequest, catalogue: Catalogue, defaults: Defaults, now_us: int) -> Plan:
+    """Decide the request whole, or raise the Refusal that says what to mend."""
+    account = catalogue.accounts[request.account_id]
+    route = _route(request, account, catalogue)
+    if not SENDER.fullmatch(request.sender):
+        raise body_invalid(
+            [
+                (
+                    "caller_id",
+                    "a sender is 3 to 11 letters and digits, or 3 to 15 digits",
+                    "sender",
+                )
+            ]
+        )
+    if not sender_allowed(account, route, request.sender):
+        raise refuse(Code.SENDER_NOT_ALLOWED, route_id=route.route_id)
+    prices = catalogue.prices.get(route.route_id)
+    if prices is None:
+        raise refuse(Code.NO_PRICE)
+    decision = choose(catalogue, route, request.environment)
+    if decision.first is None:
+        raise _no_provider(decision, route, request.environment)
+    category = _one_of(request.category or route.category, CATEGORIES, "category")
+    on_ambiguous = request.on_ambiguous or route.on_ambiguous
+    _one_of(on_ambiguous, AMBIGUITY_POLICIES, "on_ambiguous")
+    send_at_us, expires_at_us, deadline_us = _times(request, route, defaults, now_us)
+    messages, refused = _recipients(request, catalogue, route.route_id)
+    planned = Plan(
+        request=request,
+        account=account,
+        route=route,
+        decision=decision,
+        catalogue_version=catalogue.version,
+        price_version=prices.version,
+        messages=messages,
+        refused=refused,
+        category=category,
+        lane=LANE_OF_CATEGORY[category],
+        on_ambiguous=on_ambiguous,
+        send_at_us=send_at_us,
+        expires_at_us=expires_at_us,
+        outcome_deadline_us=deadline_us,
+    )
+    if request.max_price is not None and planned.cost > request.max_price:
+        price = format_amount(planned.cost)
+        raise refuse(Code.MAX_PRICE_EXCEEDED, price=price, currency=account.currency)
+    return planned
+
+
+def _route(request: SendRequest, account: Account, catalogue: Catalogue) -> Route:
+    route_id = account.default_route if request.route_id is None else request.route_id
+    if route_id is None:
+        raise body_invalid(
+            [("route_id", "needed: the account has no default route", "missing")]
+        )
+    route = catalogue.routes.get(route_id)
+    if route is None or not route.is_active:
+        raise refuse(Code.INVALID_ROUTE, route_id=route_id)
+    if not may_use(account, route):
+        raise route_not_allowed(route.route_id, route.name)
+    if account.flow is Flow.DRAINING:
+        raise refuse(Code.ACCOUNT_PAUSED)
+    if route.flow is Flow.DRAINING:
+        raise refuse(Code.ROUTE_PAUSED, route_id=route_id)
+    if route.currency != account.currency:
+        raise refuse(
+            Code.CURRENCY_MISMATCH,
+            route_id=route_id,
+            route_currency=route.currency,
+            currency=account.currency,
+        )
+    return route
+
+
+def _no_provider(decision: RouteDecision, route: Route, environment: str) -> Refusal:
+    reasons = {each.why_not for each in decision.considered}
+    if reasons & {"sandbox_provider_and_live_key", "live_provider_and_test_key"}:
+        return refuse(Code.ENVIRONMENT_MISMATCH, env=environment, route_id=route.route_id)
+    return refuse(Code.ROUTE_PAUSED, route_id=route.route_id)
+
+
+def _one_of(value: str, allowed: Sequence[str], field: str) -> str:
+    if value not in allowed:
+        raise body_invalid([(field, f"must be one of {', '.join(allowed)}", "choice")])
+    return value
+
+
+def _times(
+    request: SendRequest, route: Route, defaults: Defaults, now_us: int
+) -> tuple[int | None, int, int]:
+    """Return when it is wanted, until when it is of use, and when we stop waiting for news."""
+    valid_for_s = request.valid_for_s
+    if valid_for_s is None:
+        valid_for_s = route.valid_for_s or defaults.valid_for_s
+    if not 1 <= valid_for_s <= VALID_FOR_MAX_S:
+        raise body_invalid([("valid_for", f"must be 1 to {VALID_FOR_MAX_S} seconds", "range")])
+    send_at_us = request.send_at_us
+    if send_at_us is not None and send_at_us > now_us + SEND_AT_MAX_S * SECOND_US:
+        raise body_invalid([("send_at", "may be at most 30 days ahead", "range")])
+    if send_at_us is not None and send_at_us <= now_us:
+        send_at_us = None
+    grace_s = (
+        defaults.outcome_grace_s if route.outcome_grace_s is None else route.outcome_grace_s
+    )
+    expires_at_us = (send_at_us or now_us) + valid_for_s * SECOND_US
+    return send_at_us, expires_at_us, expires_at_us + grace_s * SECOND_US
+
+
+def _recipients(
+    request: SendRequest, catalogue: Catalogue, route_id: int
+) -> tuple[list[PlannedMessage], list[RefusedRecipient]]:
+    planned: list[PlannedMessage] = []
+    refused: list[RefusedRecipient] = []
+    prices = catalogue.prices[route_id]
+    shape = None if request.text is None else _shape(request.text, "message", request)
+    for index, recipient in enumerate(request.recipients):
+        try:
+            msisdn = _msisdn(recipient.to, index)
+            own = recipient.text
+            its_shape = (
+                shape if own is None else _shape(own, f"messages.{index}.message", request)
+            )
+            if its_shape is None:
+                raise body_invalid([(f"messages.{index}.message", "needed", "missing")])
+            rate = prices.find(msisdn)
+            if rate is None:
+                raise refuse(Code.NO_PRICE, field=f"numbers.{index}")
+        except Refusal as refusal:
+            if not request.partial:
+                raise
+            refused.append(RefusedRecipient(index, recipient.to, refusal))
+            continue
+        country = country_of(msisdn)
+        planned.append(
+            PlannedMessage(
+                index,
+                msisdn,
+                country.iso2 if country else "",
+                own,
+                recipient.client_ref,
+                its_shape,
+                rate,
+                rate.price * its_shape.segments,
+            )
+        )
+    if not planned and refused:
+        raise refused[0].refusal
+    return planned, refused
+
+
+def _msisdn(text: str, index: int) -> str:
+    # The usual form costs one look; everything else is read with care.
+    if text.isascii() and text.isdigit() and 8 <= len(text) <= 15 and text[0] != "0":
+        return text
+    try:
+        return normalise_msisdn(text)
+    except InvalidNumber as problem:
+        field = f"numbers.{index}"
+        raise refuse(Code.INVALID_NUMBER, field=field, problem=str(problem)) from None
+
+
+def _shape(text: str, field: str, request: SendRequest) -> TextShape:
+    if not text.strip():
+        raise body_invalid([(field, "a message needs text", "empty")])
+    if "\0" in text:
+        raise body_invalid([(field, "a message can't hold the character NUL", "character")])
+    try:
+        shape = analyse(text)
+    except ValueError:
+        raise body_invalid([(field, "the text isn't valid Unicode", "character")]) from None
+    wanted = SEGMENTS_MAX if request.max_segments is None else request.max_segments
+    allowed = min(wanted, SEGMENTS_MAX)
+    if shape.segments > allowed:
+        raise refuse(
+            Code.TOO_MANY_SEGMENTS, field=field, segments=shape.segments, segments_max=allowed
+        )
+    return shape

@@ -1,0 +1,109 @@
+"""What every flow and every door of one process shares: the store, the snapshot, the keys."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from arrivals.clock import Chance, Clock
+from arrivals.core.catalogue import Account, ApiKey, Catalogue
+from arrivals.core.errors import Code, Refusal, refuse
+from arrivals.core.fairness import FairRanks
+from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
+from arrivals.core.message import Message
+from arrivals.flows.accept import Accepted, Request, Result, accept_step
+from arrivals.flows.amend import Amendment, amend_step
+from arrivals.flows.changes import Changes
+from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
+from arrivals.store.api import Store, StoreFull, StoreUnavailable
+
+# Verified keys are remembered, so that a key is hashed once and not at every request.
+KEYS_REMEMBERED_MAX: Final = 10_000
+
+
+class Platform:
+    """One process of an installation."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        chance: Chance,
+        catalogue: Catalogue,
+        secret: bytes,
+        pepper: bytes,
+        defaults: Defaults,
+        ranks: FairRanks,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.chance = chance
+        self.catalogue = catalogue
+        self.ids = MessageIds(secret)
+        self.defaults = defaults
+        self.ranks = ranks
+        self.changes = Changes()
+        self.away_since: dict[str, float] = {}  # providers that can't be reached: monotonic
+        self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
+        self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
+        self._pepper = pepper
+        self._verified: dict[str, str] = {}
+        self._accept = accept_step(ranks)
+        self._amend = amend_step(lambda: self.catalogue)
+
+    def swap(self, catalogue: Catalogue) -> None:
+        """Decide from now on by this snapshot."""
+        self.catalogue = catalogue
+        self._verified.clear()
+
+    def authenticate(self, key: str | None) -> tuple[Account, ApiKey]:
+        """Return whose key this is, or raise the Refusal."""
+        if not key:
+            raise refuse(Code.MISSING_KEY)
+        key_id = self._verified.get(key) or self._verify(key)
+        found = self.catalogue.keys.get(key_id)
+        if found is None or not found.active:
+            raise refuse(Code.INVALID_KEY)
+        return self.catalogue.accounts[found.account_id], found
+
+    def _verify(self, key: str) -> str:
+        parts = parse_api_key(key.strip())
+        found = self.catalogue.keys.get(parts.key_id) if parts else None
+        if found is None or not hmac.compare_digest(
+            found.digest, hash_api_key(self._pepper, key.strip())
+        ):
+            raise refuse(Code.INVALID_KEY)
+        if len(self._verified) >= KEYS_REMEMBERED_MAX:
+            self._verified.clear()
+        self._verified[key] = found.key_id
+        return found.key_id
+
+    def plan(self, request: SendRequest) -> Plan:
+        """Decide a request against the present snapshot, or raise the Refusal."""
+        return plan(request, self.catalogue, self.defaults, self.clock.now_us())
+
+    async def accept(self, request: Request) -> Result:
+        """Commit to a planned send; what comes back is durable, or a Refusal to answer with."""
+        try:
+            result = await self.store.write(self._accept, request)
+        except StoreFull:
+            return refuse(Code.DISK_FULL)
+        except StoreUnavailable:
+            return refuse(Code.UNAVAILABLE)
+        if isinstance(result, Accepted):
+            self.changes.queued(result.plan.decision.providers[0])
+        return result
+
+    async def amend(self, amendment: Amendment) -> Message | Refusal:
+        """Apply a customer's word about a message; return the message as it stands after it."""
+        try:
+            result = await self.store.write(self._amend, amendment)
+        except StoreFull:
+            return refuse(Code.DISK_FULL)
+        except StoreUnavailable:
+            return refuse(Code.UNAVAILABLE)
+        if isinstance(result, Message):
+            self.changes.publish([result.key])
+        return result

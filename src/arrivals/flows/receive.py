@@ -1,0 +1,404 @@
+"""Match receipts to messages, and fold each message's receipts to one outcome.
+
+A receipt is matched through the database and never through memory: by the provider's id
+in any of its forms; without an id by the reference we sent along; and last by destination,
+when exactly one hand-off in doubt fits. What matches nothing is parked and tried again when
+an answer, or its absence, tells more about a message to that destination. The same receipt
+twice changes a counter and nothing else, and the order in which they come doesn't matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.core.catalogue import Catalogue, Provider
+from arrivals.core.ids import handoff_reference
+from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
+from arrivals.core.reasons import reason_for_receipt
+from arrivals.flows.journal import Journal
+from arrivals.providers.api import Receipt, forms_of
+from arrivals.store.api import Step, Transaction
+from arrivals.store.rows import Handoff, Match
+
+RECEIVE_ORDER: Final = 30
+
+# How sure a match is that no id made: the reference is ours, but only 16 bits wide.
+INFERRED_BY_REFERENCE: Final = 0.99
+INFERRED: Final = 0.9
+
+_encode: Final = msgspec.json.Encoder().encode
+_RECEIPT: Final = msgspec.json.Decoder(Receipt)
+
+_PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
+_NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
+
+# What is known of a part, as one letter: how bad the worst that was said of it is, and in the
+# second row the same where it was said to be delivered as well.
+_NOT_DELIVERED: Final = ".efx"
+_DELIVERED: Final = "dEFX"
+_BADNESS: Final = {
+    Move.RECEIPT_DELIVERED: 0,
+    Move.RECEIPT_EXPIRED: 1,
+    Move.RECEIPT_FAILED: 2,
+    Move.RECEIPT_FILTERED: 3,
+}
+_MOVE_OF_BADNESS: Final = {badness: move for move, badness in _BADNESS.items()}
+
+# A destination as a national number: these many last digits must agree.
+NATIONAL_DIGITS_MIN: Final = 7
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The message a receipt belongs to, and how we know."""
+
+    message: Message
+    handoff: Handoff
+    seen: dict[str, int]
+    matched_by: str  # id | reference | destination
+    confidence: float
+
+
+def receive_step(catalogue: Callable[[], Catalogue]) -> Step[Sequence[Receipt], set[int]]:
+    """Return the step that records receipts; its result is the messages it touched."""
+
+    def run(tx: Transaction, batches: Sequence[Sequence[Receipt]]) -> list[set[int]]:
+        receiving = Receiving(tx, catalogue())
+        receiving.record([receipt for batch in batches for receipt in batch])
+        return [receiving.journal.touched for _ in batches]
+
+    return Step("receive", RECEIVE_ORDER, run)
+
+
+def match_parked(
+    tx: Transaction, catalogue: Catalogue, forms: dict[str, set[str]], touched: set[int]
+) -> None:
+    """Try parked receipts again that newly known ids or destinations may explain."""
+    parked = [
+        each for provider_id, wanted in forms.items() for each in tx.unpark(provider_id, wanted)
+    ]
+    if parked:
+        receiving = Receiving(tx, catalogue)
+        receiving.record(
+            [_RECEIPT.decode(each.receipt) for each in parked],
+            parked_since_us=[each.received_at_us for each in parked],
+        )
+        touched |= receiving.journal.touched
+
+
+class Receiving:
+    """The receipts of one transaction."""
+
+    def __init__(self, tx: Transaction, catalogue: Catalogue) -> None:
+        self.journal = Journal(tx, catalogue)
+        self._tx = tx
+        self._catalogue = catalogue
+        self._seen: dict[tuple[str, str, int, int, int], tuple[Handoff, dict[str, int]]] = {}
+        self._inferred: dict[tuple[str, str], Found] = {}
+
+    def record(
+        self, receipts: Sequence[Receipt], *, parked_since_us: Sequence[int] = ()
+    ) -> None:
+        """Record receipts in the order they came; new ones' bytes are kept for a week.
+
+        `parked_since_us` tells, of receipts that were parked, when each of them came.
+        """
+        matches = self._matches(receipts)
+        self.journal.load(
+            match.handoff.message_id for found in matches.values() for match in found
+        )
+        kept: list[tuple[str, int | None, str]] = []
+        for number, receipt in enumerate(receipts):
+            found = self._whose(receipt, matches.get(number, ()))
+            if found is None:
+                self._park(receipt, parked_since_us[number] if parked_since_us else None)
+            else:
+                self._one(receipt, found)
+            kept.append(
+                (receipt.provider_id, found.message.key if found else None, receipt.raw)
+            )
+        self.journal.flush()
+        self._tx.see(list(self._seen.values()))
+        if not parked_since_us:
+            self._tx.keep_raw(kept)
+
+    def _matches(self, receipts: Sequence[Receipt]) -> dict[int, list[Match]]:
+        """Look ids up as they were sent, then those that don't fit in every other form."""
+        found: dict[int, list[Match]] = {}
+        as_sent = [
+            (each.provider_id, (each.external_id,) if each.external_id else ())
+            for each in receipts
+        ]
+        self._look_up(as_sent, receipts, found)
+        others = [
+            (
+                each.provider_id,
+                () if number in found else (*forms_of(each), unnamed(each.msisdn)),
+            )
+            for number, each in enumerate(receipts)
+        ]
+        self._look_up(others, receipts, found)
+        return found
+
+    def _look_up(
+        self,
+        wanted: Sequence[tuple[str, Sequence[str]]],
+        receipts: Sequence[Receipt],
+        found: dict[int, list[Match]],
+    ) -> None:
+        for match in self._tx.match(wanted):
+            if _same_handset(match.msisdn, receipts[match.asked].msisdn):
+                found.setdefault(match.asked, []).append(match)
+
+    # --- whose is it -----------------------------------------------------------------
+
+    def _whose(self, receipt: Receipt, matches: Sequence[Match]) -> Found | None:
+        named = [each for each in matches if each.handoff.external_id != unnamed(each.msisdn)]
+        nameless = [each for each in matches if each not in named]
+        return (
+            self._by_id(receipt, named)
+            or self._by_doubt(receipt)
+            or self._by_destination(nameless)
+        )
+
+    def _by_id(self, receipt: Receipt, matches: Sequence[Match]) -> Found | None:
+        """Choose among hand-offs with this id and destination: still open, then newest.
+
+        A receipt that names no destination fits one message or none.
+        """
+        candidates = self._open_first(matches)
+        if not candidates or not (receipt.msisdn or _are_one(candidates)):
+            return None
+        message, best = max(candidates, key=lambda each: (each[1].handoff.at_us, each[0].key))
+        return Found(message, best.handoff, self._counter(best.handoff, best.seen), "id", 1.0)
+
+    def _by_destination(self, matches: Sequence[Match]) -> Found | None:
+        """Find the only message to a destination that its provider took without an id."""
+        candidates = self._open_first(matches)
+        if not candidates or not _are_one(candidates):
+            return None
+        message, best = candidates[0]
+        seen = self._counter(best.handoff, best.seen)
+        return Found(message, best.handoff, seen, "destination", INFERRED)
+
+    def _open_first(self, matches: Sequence[Match]) -> list[tuple[Message, Match]]:
+        """Return the matches with their messages: the open ones, or else those that ended."""
+        found = [
+            (message, match)
+            for match in matches
+            if (message := self.journal.get(match.handoff.message_id)) is not None
+        ]
+        return [each for each in found if not is_terminal(each[0].state)] or found
+
+    def _by_doubt(self, receipt: Receipt) -> Found | None:
+        """Find the hand-off in doubt that it may be about: a lost answer leaves no id."""
+        named = (receipt.provider_id, receipt.external_id or "")
+        if receipt.external_id and named in self._inferred:
+            return self._inferred[named]
+        if not receipt.msisdn or receipt.provider_id not in self._catalogue.providers:
+            return None
+        doubtful = self._tx.in_doubt(receipt.provider_id, [receipt.msisdn])
+        self.journal.add(doubtful)
+        current = [self.journal.get(each.key) or each for each in doubtful]
+        current = [each for each in current if each.state in {State.SENDING, State.AMBIGUOUS}]
+        if receipt.reference is not None:
+            current = [each for each in current if _sent_with(each, receipt.reference)]
+        if len(current) != 1 or current[0].state is not State.AMBIGUOUS:
+            return None
+        return self._infer(receipt, current[0])
+
+    def _infer(self, receipt: Receipt, message: Message) -> Found:
+        handoff = Handoff(
+            receipt.provider_id,
+            receipt.external_id or f"inferred:{message.key}",
+            message.key,
+            message.attempts,
+            _part_in_doubt(message),
+            self._tx.now_us,
+        )
+        by_reference = receipt.reference is not None
+        found = Found(
+            message,
+            handoff,
+            self._counter(handoff, {}),
+            "reference" if by_reference else "destination",
+            INFERRED_BY_REFERENCE if by_reference else INFERRED,
+        )
+        # Of a long message, which part it is about is taken as known once that part has ended.
+        if message.segments == 1 or not _is_progress(receipt):
+            self._tx.add_handoffs([handoff])
+            self._inferred[receipt.provider_id, receipt.external_id or ""] = found
+        return found
+
+    def _counter(self, handoff: Handoff, seen: dict[str, int]) -> dict[str, int]:
+        key = msgspec.structs.astuple(handoff)[:5]
+        return self._seen.setdefault(key, (handoff, seen))[1]
+
+    def _park(self, receipt: Receipt, received_at_us: int | None) -> None:
+        forms = [*forms_of(receipt)]
+        if receipt.msisdn:
+            forms.append(unnamed(receipt.msisdn))
+        self._tx.park(
+            receipt.provider_id,
+            forms,
+            receipt.fingerprint,
+            _encode(receipt).decode(),
+            received_at_us=received_at_us,
+        )
+
+    # --- what does it say ------------------------------------------------------------
+
+    def _one(self, receipt: Receipt, found: Found) -> None:
+        count = found.seen.get(receipt.fingerprint, 0)
+        found.seen[receipt.fingerprint] = count + 1
+        if count:
+            return
+        provider = self._catalogue.providers[receipt.provider_id]
+        said, reason = read(receipt, provider)
+        body = _body(receipt, found, reason)
+        message = self.journal.get(found.message.key) or found.message
+        move, parts = said, message.parts
+        if said in _BADNESS and message.segments > 1 and provider.receipts_per == "segment":
+            parts, move = roll_up(message, found.handoff.part, said)
+            body["part"] = found.handoff.part
+            body["parts"] = parts
+            if move is None and message.state is State.WAITING:
+                # Somebody has a part of it, so a resend not yet begun is dropped.
+                move = Move.RECEIPT_PROGRESS
+        elif said is Move.RECEIPT_PROGRESS and message.segments > 1 and found.confidence < 1:
+            move = None  # its other parts' receipts must still find it in doubt
+        if move is None or not allows(message.state, move):
+            self._note(message, said, receipt, body, parts)
+            return
+        ends = move is not Move.RECEIPT_PROGRESS
+        self.journal.move(
+            message,
+            move,
+            f"carrier:{receipt.provider_id}",
+            body,
+            reach=Reach.HANDED_OFF,
+            parts=parts,
+            rank=None,
+            wake_at_us=None if ends else message.outcome_deadline_us,
+            reason=reason if ends and move is not Move.RECEIPT_DELIVERED else None,
+        )
+
+    def _note(
+        self,
+        message: Message,
+        said: Move | None,
+        receipt: Receipt,
+        body: dict[str, Any],
+        parts: str | None,
+    ) -> None:
+        """Keep evidence that moves nothing: progress, a part, a repeat, a contradiction."""
+        if said in _BADNESS and is_terminal(message.state) and "part" not in body:
+            word = said.value.removeprefix("receipt_")
+            if word != message.state.value:
+                body["conflict"] = True
+        changes: dict[str, object] = {"parts": parts}
+        if message.state is not State.CANCELLED:
+            changes["reach"] = Reach.HANDED_OFF
+        if message.state is State.AMBIGUOUS:
+            # Somebody has it, whatever its policy wanted to do next.
+            changes["wake_at_us"] = message.outcome_deadline_us
+        kind = said.value if said else "receipt"
+        self.journal.note(message, kind, f"carrier:{receipt.provider_id}", body, **changes)
+
+
+def read(receipt: Receipt, provider: Provider) -> tuple[Move | None, str | None]:
+    """Return what a receipt says as a move, and its reason; None: it only is evidence.
+
+    A word that means no more than that somebody stopped waiting never becomes an outcome,
+    unless the provider's profile says that its EXPIRED is the carrier's own.
+    """
+    word = receipt.word
+    if _is_progress(receipt):
+        return Move.RECEIPT_PROGRESS, None
+    if word == "DELIVRD":
+        return Move.RECEIPT_DELIVERED, None
+    if word == "EXPIRED" and provider.expired_is_final:
+        return Move.RECEIPT_EXPIRED, "expired_upstream"
+    if word not in _NEGATIVE:
+        return None, None
+    reason = reason_for_receipt(word, receipt.error, provider.error_namespace)
+    return (Move.RECEIPT_FILTERED if reason.filtered else Move.RECEIPT_FAILED), reason.code
+
+
+def _is_progress(receipt: Receipt) -> bool:
+    return receipt.word in _PROGRESS or receipt.intermediate
+
+
+def roll_up(message: Message, part: int, said: Move) -> tuple[str, Move | None]:
+    """Fold one part's receipt into its message: (letters by part, the message's move if any).
+
+    All parts must arrive for the message to be delivered; one part that didn't decides it
+    otherwise; and a part that says nothing leaves it open. What is known of a part only ever
+    grows, so the order of its receipts doesn't matter (invariant 36).
+    """
+    letters = list(message.parts or "." * message.segments)
+    at = min(max(part, 1), len(letters)) - 1
+    delivered = said is Move.RECEIPT_DELIVERED or letters[at] in _DELIVERED
+    row = _DELIVERED if delivered else _NOT_DELIVERED
+    letters[at] = row[max(_badness(letters[at]), _BADNESS[said])]
+    parts = "".join(letters)
+    if all(letter in _DELIVERED for letter in letters):
+        return parts, Move.RECEIPT_DELIVERED
+    worst = max(_badness(letter) for letter in letters)
+    return parts, _MOVE_OF_BADNESS[worst] if worst else None
+
+
+def _badness(letter: str) -> int:
+    return (_DELIVERED if letter in _DELIVERED else _NOT_DELIVERED).index(letter)
+
+
+def _part_in_doubt(message: Message) -> int:
+    """Return the part that a receipt without a known id is about: the last one still open.
+
+    A provider that loses answers took the first parts of a message rather than the last.
+    """
+    letters = message.parts or "." * message.segments
+    return letters.rfind(".") + 1 or len(letters)
+
+
+def _body(receipt: Receipt, found: Found, reason: str | None) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "provider": receipt.provider_id,
+        "attempt": found.handoff.attempt,
+        "id": receipt.external_id,
+        "stat": receipt.word,
+        "err": receipt.error,
+        "matched_by": found.matched_by,
+        "depth": "carrier",
+    }
+    if found.confidence < 1:
+        body["inferred"] = True
+        body["confidence"] = found.confidence
+    if reason:
+        body["reason"] = reason
+    if receipt.done:
+        body["claimed_at"] = receipt.done
+    return body
+
+
+def unnamed(msisdn: str) -> str:
+    """Return what stands for the id of a hand-off that its provider gave none."""
+    return f"to:{msisdn}"
+
+
+def _are_one(candidates: Sequence[tuple[Message, Match]]) -> bool:
+    return len({message.key for message, _ in candidates}) == 1
+
+
+def _sent_with(message: Message, reference: int) -> bool:
+    return handoff_reference(message.key, message.attempts) == reference
+
+
+def _same_handset(ours: str, theirs: str) -> bool:
+    """Tell whether a receipt is about our destination; some write it nationally, or not."""
+    national = theirs.lstrip("0")
+    if not theirs or ours == national:
+        return True
+    return len(national) >= NATIONAL_DIGITS_MIN and ours.endswith(national)

@@ -1,0 +1,202 @@
+"""Do what is due: start what was scheduled, retry, expire, resend, and stop waiting for news.
+
+Every open message has one time at which somebody must look at it again. The sweep takes
+those whose time has come, so nothing is forgotten and nothing is searched for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from arrivals.core.catalogue import Catalogue
+from arrivals.core.fairness import FairRanks
+from arrivals.core.message import Message, Move, Reach, State
+from arrivals.flows.alarms import Alarms
+from arrivals.flows.answer import Recording
+from arrivals.flows.dispatch import expire
+from arrivals.flows.journal import Journal
+from arrivals.flows.plan import Defaults
+from arrivals.flows.platform import Platform
+from arrivals.store.api import Step, StoreError, Transaction
+
+_log = logging.getLogger("arrivals.sweep")
+
+SWEEP_ORDER: Final = 45
+SWEEP_MAX: Final = 500
+SWEEP_EVERY_S: Final = 0.25
+FORGET_EVERY_S: Final = 60.0
+FORGET_MAX: Final = 1_000  # of a kind in one transaction
+# In one turn; while some is left every turn goes on. With four turns a second that is more
+# than receipts can come in, and no turn keeps what is due waiting for longer than a moment.
+FORGET_ROUNDS_MAX: Final = 5
+ALARM_EVERY_S: Final = 10.0
+
+DAY_US: Final = 86_400 * 1_000_000
+PARKED_FOR_US: Final = 3 * DAY_US  # the longest that carriers take for a receipt
+RAW_FOR_US: Final = 7 * DAY_US
+ANSWERS_FOR_US: Final = 7 * DAY_US
+
+
+def sweep_step(
+    catalogue: Callable[[], Catalogue], ranks: FairRanks, defaults: Defaults
+) -> Step[int, tuple[set[int], set[str], int]]:
+    """Return the step that does what is due.
+
+    Its result is the messages it touched, the providers whose queues grew, and how many
+    messages were due.
+    """
+
+    def run(tx: Transaction, limits: Sequence[int]) -> list[tuple[set[int], set[str], int]]:
+        due = tx.due(max(limits))
+        sweep = _Sweep(tx, catalogue(), ranks, defaults)
+        sweep.run(due)
+        return [(sweep.touched, sweep.queues, len(due)) for _ in limits]
+
+    return Step("sweep", SWEEP_ORDER, run)
+
+
+class _Sweep:
+    def __init__(
+        self, tx: Transaction, catalogue: Catalogue, ranks: FairRanks, defaults: Defaults
+    ) -> None:
+        self._tx = tx
+        self._catalogue = catalogue
+        self._ranks = ranks
+        self._defaults = defaults
+        self._journal = Journal(tx, catalogue)
+        self.touched: set[int] = set()
+        self.queues: set[str] = set()
+
+    def run(self, due: Sequence[Message]) -> None:
+        self._journal.add(due)
+        lost = [each for each in due if each.state is State.SENDING]
+        for each in due:
+            if each.state is not State.SENDING:
+                self._one(each)
+        self._journal.flush()
+        self.touched |= self._journal.touched
+        if lost:
+            recording = Recording(self._tx, self._catalogue, self._ranks, self._defaults)
+            recording.lose(lost)
+            self.touched |= recording.journal.touched
+
+    def _one(self, message: Message) -> None:
+        now_us = self._tx.now_us
+        if message.state in {State.SUBMITTED, State.AMBIGUOUS}:
+            self._no_news(message)
+        elif message.expires_at_us <= now_us:
+            expire(self._journal, message)
+        else:
+            self._ready(message)
+
+    def _ready(self, message: Message) -> None:
+        """Put a message whose time has come into its lane, at the lane's own time."""
+        scheduled = message.state is State.SCHEDULED
+        place = self._ranks.take if scheduled else self._ranks.front
+        rank = place(message.provider_id, message.lane, message.account_id)
+        self._journal.note(
+            message,
+            "due",
+            "clock",
+            {"cause": "its time to send has come" if scheduled else "its wait is over"},
+            rank=rank,
+            wake_at_us=message.expires_at_us,
+        )
+        self.queues.add(message.provider_id)
+
+    def _no_news(self, message: Message) -> None:
+        """Do what the policy says about a hand-off in doubt, or stop waiting altogether."""
+        in_doubt = message.state is State.AMBIGUOUS and message.reach is not Reach.HANDED_OFF
+        if self._tx.now_us >= message.outcome_deadline_us:
+            body: dict[str, Any] = {
+                "cause": "the outcome deadline passed with no sufficient evidence"
+            }
+            reason = message.reason or "no_receipt"
+            self._journal.move(message, Move.DEADLINE_PASSED, "clock", body, reason=reason)
+        elif in_doubt and message.on_ambiguous == "fail":
+            self._journal.move(message, Move.FAIL_WANTED, "clock", {"policy": "fail"})
+        elif in_doubt and message.on_ambiguous == "resend" and not message.resends:
+            self._resend(message)
+        else:
+            cause = {"cause": "there is nothing to do but wait for a receipt"}
+            wake_at_us = message.outcome_deadline_us
+            self._journal.note(message, "due", "clock", cause, wake_at_us=wake_at_us)
+
+    def _resend(self, message: Message) -> None:
+        body = {
+            "policy": "resend",
+            "risk": "the first hand-off may have arrived: the person may get it twice",
+        }
+        rank = self._ranks.front(message.provider_id, message.lane, message.account_id)
+        self._journal.move(
+            message,
+            Move.RESEND_ALLOWED,
+            "clock",
+            body,
+            resends=message.resends + 1,
+            reason="resend",
+            rank=rank,
+            wake_at_us=message.expires_at_us,
+        )
+        self.queues.add(message.provider_id)
+
+
+class Sweeper:
+    """Sweep again and again, forget what has outlived its keeping, and raise age alarms."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._sweep = sweep_step(lambda: platform.catalogue, platform.ranks, platform.defaults)
+        self._forget = Step("forget", 90, self._run_forget)
+        self._alarms = Alarms(platform)
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        forgotten_at = alarmed_at = self._platform.clock.monotonic()
+        forgetting = False
+        while True:
+            try:
+                more = await self._once()
+                now = self._platform.clock.monotonic()
+                if forgetting or now - forgotten_at >= FORGET_EVERY_S:
+                    forgotten_at = now
+                    forgetting = await self._forget_some()
+                if now - alarmed_at >= ALARM_EVERY_S:
+                    alarmed_at = now
+                    await self._alarms.look()
+            except StoreError as error:
+                _log.warning("the sweep waits for the store: %s", error)
+                more = False
+            except Exception:  # noqa: BLE001 - it must outlive anything one batch does to it
+                _log.exception("a sweep failed; it goes on with the next")
+                more = False
+            if not more:
+                await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _once(self) -> bool:
+        touched, queues, count = await self._platform.store.write(self._sweep, SWEEP_MAX)
+        self._platform.changes.publish(touched)
+        for provider_id in queues:
+            self._platform.changes.queued(provider_id)
+        return count == SWEEP_MAX
+
+    async def _forget_some(self) -> bool:
+        """Forget for a few rounds; return whether some may be left."""
+        for _ in range(FORGET_ROUNDS_MAX):
+            if await self._platform.store.write(self._forget, FORGET_MAX) < FORGET_MAX:
+                return False
+        return True
+
+    def _run_forget(self, tx: Transaction, limits: Sequence[int]) -> list[int]:
+        return [
+            tx.forget(
+                parked_before=tx.now_us - PARKED_FOR_US,
+                raw_before=tx.now_us - RAW_FOR_US,
+                answers_before=tx.now_us - ANSWERS_FOR_US,
+                limit=limit,
+            )
+            for limit in limits
+        ]

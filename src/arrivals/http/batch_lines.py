@@ -1,0 +1,229 @@
+"""Cut a stream of octets into lines and read each, as NDJSON or as CSV.
+
+Octets go in as they come and lines come out as soon as they are whole. A line that can't be
+read comes out as well, with the reason, so that every line of a stream gets a verdict.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from arrivals.core.errors import Code, Refusal, body_invalid, refuse
+from arrivals.flows.batches import StreamLine
+from arrivals.flows.plan import Recipient
+from arrivals.http.send_body import BodyMessage, read_json
+
+LINE_OCTETS_MAX: Final = 64 * 1024
+COLUMNS_MAX: Final = 20
+
+_COLUMN: Final = {
+    "to": "to",
+    "number": "to",
+    "msisdn": "to",
+    "message": "message",
+    "text": "message",
+    "client_ref": "client_ref",
+}
+_DELIMITERS: Final = ",;\t"
+_QUOTE: Final = b'"'
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class LineReader(Protocol):
+    """Turns octets into lines."""
+
+    def feed(self, octets: bytes) -> list[StreamLine]:
+        """Take more octets; return the lines that are whole now."""
+
+    def end(self) -> list[StreamLine]:
+        """Return the last line, if the stream didn't end with a line break."""
+
+
+class Cutter:
+    """Cut octets at line breaks; of a line above the bound only a digest is kept."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._overlong: hashlib._Hash | None = None
+
+    def feed(self, octets: bytes) -> Iterator[bytes | Refusal]:
+        """Yield whole lines without their break, and a refusal for each overlong one."""
+        *whole, self._tail = (self._tail + octets).split(b"\n")
+        for line in whole:
+            yield self._line(line)
+        if len(self._tail) > LINE_OCTETS_MAX:
+            self._overlong = self._overlong or hashlib.sha256()
+            self._overlong.update(self._tail)
+            self._tail = b""
+
+    def end(self) -> Iterator[bytes | Refusal]:
+        """Yield the last line, if there is one."""
+        if self._tail or self._overlong is not None:
+            yield self._line(self._tail)
+        self._tail = b""
+
+    def _line(self, line: bytes) -> bytes | Refusal:
+        if self._overlong is not None:
+            self._overlong.update(line)
+            digest, self._overlong = self._overlong.hexdigest(), None
+            return _too_long(digest)
+        if len(line) > LINE_OCTETS_MAX:
+            return _too_long(hashlib.sha256(line).hexdigest())
+        return line.removesuffix(b"\r")
+
+
+def _too_long(digest: str) -> Refusal:
+    refusal = refuse(Code.BODY_TOO_LARGE, limit=f"{LINE_OCTETS_MAX // 1024} KiB a line")
+    refusal.extra["sha256"] = digest
+    return refusal
+
+
+def _refused_line(refusal: Refusal) -> StreamLine:
+    """Stand in for an overlong line; its digest takes its place in the stream's hash."""
+    return StreamLine(str(refusal.extra["sha256"]).encode(), refusal=refusal)
+
+
+# --- NDJSON ---------------------------------------------------------------------------
+
+_LINE: Final = msgspec.json.Decoder(BodyMessage, strict=True)
+
+
+class JsonLines:
+    """One JSON object a line: `to`, and if wanted `message` and `client_ref`."""
+
+    def __init__(self) -> None:
+        self._cutter = Cutter()
+
+    def feed(self, octets: bytes) -> list[StreamLine]:
+        """Take more octets; return the lines that are whole now."""
+        return [_json_line(cut) for cut in self._cutter.feed(octets) if cut]
+
+    def end(self) -> list[StreamLine]:
+        """Return the last line, if the stream didn't end with a line break."""
+        return [_json_line(cut) for cut in self._cutter.end() if cut]
+
+
+def _json_line(cut: bytes | Refusal) -> StreamLine:
+    if isinstance(cut, Refusal):
+        return _refused_line(cut)
+    try:
+        found = _LINE.decode(cut)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return StreamLine(cut, refusal=_why_not(cut))
+    return StreamLine(cut, Recipient(found.to, found.message, found.client_ref), None, found.to)
+
+
+def _why_not(line: bytes) -> Refusal:
+    try:
+        read_json(_LINE, line)
+    except Refusal as refusal:
+        return refusal
+    raise AssertionError("a line that can't be decoded has a reason")
+
+
+# --- CSV ------------------------------------------------------------------------------
+
+
+class CsvLines:
+    """A header that names the columns, then one recipient a record; quotes may span lines."""
+
+    def __init__(self) -> None:
+        self._cutter = Cutter()
+        self._head = b""  # the header, until it stands before the first record's octets
+        self._record = b""
+        self._columns: Sequence[str] | None = None
+        self._delimiter = ","
+
+    def feed(self, octets: bytes) -> list[StreamLine]:
+        """Take more octets; return the records that are whole now. Raises for a bad header."""
+        return [line for cut in self._cutter.feed(octets) for line in self._take(cut)]
+
+    def end(self) -> list[StreamLine]:
+        """Return the last record, even with a quote left open. Raises if there's no header."""
+        found = [line for cut in self._cutter.end() for line in self._take(cut)]
+        if self._record:
+            found.append(self._read(self._record))
+            self._record = b""
+        if self._columns is None:
+            raise _header("needs a header with the column `to`")
+        return found
+
+    def _take(self, cut: bytes | Refusal) -> list[StreamLine]:
+        if isinstance(cut, Refusal):
+            self._record = b""
+            return [_refused_line(cut)]
+        if self._columns is None:
+            self._read_header(cut)
+            return []
+        record = self._record + b"\n" + cut if self._record else cut
+        if record.count(_QUOTE) % 2 and len(record) <= LINE_OCTETS_MAX:
+            self._record = record  # inside a quoted cell: the record goes on
+            return []
+        self._record = b""
+        if len(record) > LINE_OCTETS_MAX:
+            return [_refused_line(_too_long(hashlib.sha256(record).hexdigest()))]
+        return [self._read(record)] if record.strip() else []
+
+    def _read_header(self, line: bytes) -> None:
+        line = line.removeprefix(_BOM)
+        if not line.strip():
+            return
+        text = _text(line)
+        self._delimiter = max(_DELIMITERS, key=text.count)
+        names = [cell.strip().casefold() for cell in _cells(text, self._delimiter)]
+        if len(names) > COLUMNS_MAX:
+            raise _header(f"has more than {COLUMNS_MAX} columns")
+        unknown = next((name for name in names if name not in _COLUMN), None)
+        if unknown is not None:
+            raise refuse(Code.UNKNOWN_FIELD, name=unknown[:64], field="header")
+        columns = [_COLUMN[name] for name in names]
+        if "to" not in columns or len(set(columns)) != len(columns):
+            raise _header("needs `to` once, and `message` and `client_ref` at most once")
+        self._columns = columns
+        self._head = line + b"\n"
+
+    def _read(self, record: bytes) -> StreamLine:
+        raw, self._head = self._head + record, b""
+        try:
+            cells = _cells(_text(record), self._delimiter)
+        except Refusal as refusal:
+            return StreamLine(raw, refusal=refusal)
+        columns = self._columns or ()
+        if len(cells) != len(columns):
+            words = f"has {len(cells)} cells, the header has {len(columns)}"
+            return StreamLine(raw, refusal=body_invalid([("", words, "columns")]))
+        row = dict(zip(columns, cells, strict=True))
+        to, client_ref = row["to"].strip(), row.get("client_ref") or None
+        if client_ref is not None and len(client_ref) > _CLIENT_REF_MAX:
+            words = f"has at most {_CLIENT_REF_MAX} characters"
+            problem = body_invalid([("client_ref", words, "range")])
+            return StreamLine(raw, refusal=problem, to=to)
+        return StreamLine(raw, Recipient(to, row.get("message") or None, client_ref), None, to)
+
+
+_CLIENT_REF_MAX: Final = 64
+
+
+def _text(octets: bytes) -> str:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        raise body_invalid([("", "isn't UTF-8", "encoding")]) from None
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        raise body_invalid(
+            [("", "a quotation mark stands in the wrong place", "csv")]
+        ) from None
+
+
+def _header(problem: str) -> Refusal:
+    return body_invalid([("header", problem, "header")])

@@ -1,0 +1,347 @@
+"""Batches: up to 100,000 recipients in one stream, each line with a verdict of its own.
+
+Lines are committed in chunks while the stream still comes in, so a stream that breaks off
+has decided a prefix of itself. Sent again under the same Idempotency-Key it goes on behind
+that prefix; sent again whole it changes nothing and gets the same answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from arrivals.core.errors import Code, refuse
+from arrivals.core.ids import token_hex
+from arrivals.core.instants import rfc3339
+from arrivals.core.layers import RollUp
+from arrivals.core.money import Micros, json_number
+from arrivals.flows.batches import (
+    REFUSALS_KEPT_MAX,
+    BatchStream,
+    LineRefusal,
+    Opening,
+    open_stream,
+    refusals_of,
+)
+from arrivals.flows.plan import SendRequest
+from arrivals.http.answers import Money
+from arrivals.http.batch_lines import CsvLines, JsonLines, LineReader
+from arrivals.http.endpoints import Endpoint, Parameter, endpoint
+from arrivals.http.exchange import (
+    Request,
+    Response,
+    json_response,
+    query_invalid,
+    whole_number,
+)
+from arrivals.http.idempotency import REPLAYED, idempotency_of
+from arrivals.http.listing import PAGE, next_link, page_limit, page_response
+from arrivals.http.messages import whole
+from arrivals.http.orders import layers_of_counts
+from arrivals.http.send_body import BodyMessage
+from arrivals.http.times import read_moment
+from arrivals.store.rows import Batch
+from arrivals.store.traces import StateCount
+
+ROUTES: Final[list[Endpoint]] = []
+
+TAG: Final = "Batches"
+STREAM_OCTETS_MAX: Final = 256 * 1024 * 1024
+NAME_CHARS_MAX: Final = 64
+KEY_OCTETS: Final = 16
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What holds for every line of a stream; part of what its key stands for."""
+
+    route_id: int | None = None
+    caller_id: str = ""
+    message: str | None = None
+    category: str | None = None
+    valid_for: int | None = None
+    on_ambiguous: str | None = None
+    send_at: int | None = None
+    name: str | None = None
+
+
+class BatchBody(BodyMessage, kw_only=True):
+    """One line of a batch: a JSON object, or a CSV record under a header of these names."""
+
+    media_types: ClassVar[tuple[str, ...]] = ("application/x-ndjson", "text/csv")
+
+
+class RefusedLine(msgspec.Struct, kw_only=True):
+    """One line that wasn't accepted; lines count from 1, a CSV header not counted."""
+
+    line: int
+    to: str
+    code: str
+    detail: str
+
+
+class BatchLine(msgspec.Struct, kw_only=True):
+    """One line of a list of batches."""
+
+    batch_id: int
+    key: str
+    name: str | None
+    created_at: str
+    finished_at: str | None
+    received: int  # lines decided so far
+    accepted: int
+    refused: int
+    cost: Money
+    currency: str
+
+
+class BatchPage(msgspec.Struct, kw_only=True):
+    """A page of batches, newest first."""
+
+    batches: list[BatchLine]
+    limit: int
+    next_cursor: str | None
+    next: str | None
+
+
+class BatchCommitted(BatchLine, kw_only=True):
+    """What a whole stream came to."""
+
+    orders: list[int]
+    refusals: list[RefusedLine]  # the first 1,000
+    links: dict[str, str]
+
+
+class BatchProgress(BatchCommitted, kw_only=True):
+    """How a batch stands, while it streams in and ever after."""
+
+    layers: RollUp
+    ended: int  # messages whose outcome is final
+    percent: float  # of the accepted messages
+
+
+@endpoint(
+    ROUTES,
+    "POST",
+    "/api/v1/batches",
+    summary="Send a batch as a stream",
+    tag=TAG,
+    body=BatchBody,
+    answers=BatchCommitted,
+    parameters=(
+        Parameter(name="caller_id", about="The sender"),
+        Parameter(
+            name="route_id", about="Default: the account's default route", type="integer"
+        ),
+        Parameter(name="message", about="The text of every line that has none of its own"),
+        Parameter(name="category", about="otp, alert or bulk"),
+        Parameter(name="valid_for", about="Seconds until it's of no use", type="integer"),
+        Parameter(name="on_ambiguous", about="wait, query, resend or fail"),
+        Parameter(name="send_at", about="RFC 3339 with a zone"),
+        Parameter(name="name", about="Yours, shown beside the batch"),
+        Parameter(
+            name="Content-Type", about="application/x-ndjson or text/csv", place="header"
+        ),
+        Parameter(
+            name="Idempotency-Key", about="Names the stream; else made up", place="header"
+        ),
+    ),
+    errors=(
+        Code.INVALID_ROUTE,
+        Code.ROUTE_NOT_ALLOWED,
+        Code.SENDER_NOT_ALLOWED,
+        Code.CURRENCY_MISMATCH,
+        Code.ENVIRONMENT_MISMATCH,
+        Code.ACCOUNT_PAUSED,
+        Code.ROUTE_PAUSED,
+        Code.NO_PRICE,
+        Code.BODY_INVALID,
+        Code.UNKNOWN_FIELD,
+        Code.BODY_TOO_LARGE,
+        Code.TOO_MANY_SEGMENTS,
+        Code.IDEMPOTENCY_KEY_INVALID,
+        Code.IDEMPOTENCY_KEY_MISMATCH,
+        Code.IDEMPOTENCY_IN_PROGRESS,
+        Code.QUEUE_FULL,
+        Code.UNAVAILABLE,
+        Code.DISK_FULL,
+    ),
+)
+async def send_batch(request: Request) -> Response:
+    """Commit each line that can be sent, refuse each that can't, and say which.
+
+    The body is NDJSON (`{"to", "message", "client_ref"}` a line) or CSV (a header with `to`,
+    `message`, `client_ref`), up to 256 MiB, 64 KiB a line and 100,000 recipients. Lines are
+    committed a thousand at a time while the stream comes in. A stream that broke off is sent
+    again with the same Idempotency-Key and goes on where it stopped.
+    """
+    options = _options(request)
+    template = _template(request, options)
+    probe = request.platform.plan(template)  # what holds for all lines is refused at once
+    full_s = request.site.queue_full(probe)
+    if full_s is not None:
+        raise refuse(Code.QUEUE_FULL, retry_after_s=full_s)
+    request.route_id = probe.route.route_id
+    promise = idempotency_of(request, b"")
+    key = promise.key if promise else token_hex(request.platform.chance.entropy(KEY_OCTETS))
+    account_id = request.account.account_id
+    opening = Opening(account_id=account_id, key=key, options=_encode(options).decode())
+    reader = _reader(request)
+    stream = BatchStream(
+        request.platform, template, await open_stream(request.platform, opening)
+    )
+    try:
+        async for octets in request.chunks(STREAM_OCTETS_MAX):
+            await stream.add(reader.feed(octets))
+        await stream.add(reader.end())
+        batch = await stream.finish()
+    finally:
+        await stream.stop()
+    orders: list[int] = await request.platform.store.read(
+        lambda found: found.batch_orders(account_id, batch.batch_id)
+    )
+    answer = BatchCommitted(**_committed(batch, orders, request.account.currency))
+    return json_response(answer, 200, [REPLAYED] if stream.replayed else [])
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/batches",
+    summary="List batches, newest first",
+    tag=TAG,
+    answers=BatchPage,
+    parameters=PAGE,
+    errors=(Code.BODY_INVALID,),
+)
+async def list_batches(request: Request) -> Response:
+    """Return a page of batches, those still streaming in included."""
+    account_id = request.account.account_id
+    limit = page_limit(request)
+    before = whole(request, "cursor") or 2**53
+    found, next_id = await request.platform.store.read(
+        lambda reader: reader.batch_page(account_id, before, limit)
+    )
+    cursor = None if next_id is None else str(next_id)
+    lines = [BatchLine(**_line(each, request.account.currency)) for each in found]
+    page = BatchPage(
+        batches=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
+    )
+    return page_response(request, page, lines, cursor)
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/batches/{batch_id}",
+    summary="Read a batch's progress",
+    tag=TAG,
+    answers=BatchProgress,
+    errors=(Code.NOT_FOUND,),
+)
+async def read_batch(request: Request) -> Response:
+    """Return how many lines are decided, and how the accepted messages stand by layer."""
+    account_id = request.account.account_id
+    batch_id = whole_number(request.values["batch_id"])
+    found: tuple[Batch, list[int], list[StateCount]] | None = None
+    if batch_id is not None:
+        found = await request.platform.store.read(
+            lambda reader: reader.batch_progress(account_id, batch_id)
+        )
+    if found is None:
+        raise refuse(Code.NOT_FOUND, what="batch")
+    batch, orders, counts = found
+    layers, ended = layers_of_counts(counts)
+    return json_response(
+        BatchProgress(
+            **_committed(batch, orders, request.account.currency),
+            layers=layers,
+            ended=ended,
+            percent=round(100 * ended / batch.accepted, 1) if batch.accepted else 0.0,
+        )
+    )
+
+
+# --- what a stream asks for -----------------------------------------------------------
+
+
+def _options(request: Request) -> Options:
+    query = request.query
+    name = query.get("name")
+    if name is not None and (len(name) > NAME_CHARS_MAX or not name.isprintable()):
+        raise query_invalid("name", f"has at most {NAME_CHARS_MAX} printable characters")
+    if "caller_id" not in query:
+        raise query_invalid("caller_id", "needed: the sender")
+    send_at = query.get("send_at")
+    send_at_us = None if send_at is None else read_moment(send_at, zone_needed=True)
+    if send_at is not None and send_at_us is None:
+        raise query_invalid("send_at", "must be RFC 3339 with a zone: 2026-11-22T18:00:00Z")
+    return Options(
+        route_id=whole(request, "route_id"),
+        caller_id=query["caller_id"],
+        message=query.get("message"),
+        category=query.get("category"),
+        valid_for=whole(request, "valid_for"),
+        on_ambiguous=query.get("on_ambiguous"),
+        send_at=send_at_us,
+        name=name,
+    )
+
+
+def _template(request: Request, options: Options) -> SendRequest:
+    return SendRequest(
+        account_id=request.account.account_id,
+        key_id=request.key.key_id,
+        environment=request.key.environment,
+        request_id=request.request_id,
+        route_id=options.route_id,
+        sender=options.caller_id,
+        recipients=(),
+        text=options.message,
+        category=options.category,
+        valid_for_s=options.valid_for,
+        on_ambiguous=options.on_ambiguous,
+        send_at_us=options.send_at,
+        partial=True,
+    )
+
+
+def _reader(request: Request) -> LineReader:
+    content_type = (request.header(b"content-type") or "").partition(";")[0].strip().casefold()
+    return CsvLines() if content_type in {"text/csv", "application/csv"} else JsonLines()
+
+
+# --- what is shown of it --------------------------------------------------------------
+
+
+def _line(batch: Batch, currency: str) -> dict[str, Any]:
+    options = msgspec.json.decode(batch.options, type=Options)
+    return {
+        "batch_id": batch.batch_id,
+        "key": batch.key,
+        "name": options.name,
+        "created_at": rfc3339(batch.created_at_us),
+        "finished_at": None if batch.finished_at_us is None else rfc3339(batch.finished_at_us),
+        "received": batch.lines,
+        "accepted": batch.accepted,
+        "refused": batch.refused,
+        "cost": json_number(Micros(batch.cost)),
+        "currency": currency,
+    }
+
+
+def _committed(batch: Batch, orders: list[int], currency: str) -> dict[str, Any]:
+    here = f"/api/v1/batches/{batch.batch_id}"
+    return _line(batch, currency) | {
+        "orders": orders,
+        "refusals": [_refused_line(each) for each in refusals_of(batch)[:REFUSALS_KEPT_MAX]],
+        "links": {"self": here, "orders": f"/api/v1/orders?batch_id={batch.batch_id}"},
+    }
+
+
+def _refused_line(refusal: LineRefusal) -> RefusedLine:
+    return RefusedLine(
+        line=refusal.line, to=refusal.to, code=refusal.code, detail=refusal.detail
+    )

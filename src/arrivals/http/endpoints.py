@@ -1,0 +1,90 @@
+"""Declare endpoints: what each takes, gives back and may refuse, beside the code that does it.
+
+A resource module keeps `ROUTES: list[Endpoint] = []` and puts `@endpoint(ROUTES, "GET",
+"/api/v1/…", …)` above each of its functions. The router serves what the lists hold, and the
+OpenAPI document is built from the very same values, so it can't tell of anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from arrivals.core.errors import Code
+from arrivals.http.exchange import Request, Response
+
+Call = Callable[[Request], Awaitable[Response]]
+
+# What every endpoint behind a key may answer, besides its own.
+KEY_ERRORS: Final = (Code.MISSING_KEY, Code.INVALID_KEY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """One query parameter or header that an endpoint reads."""
+
+    name: str
+    about: str
+    type: str = "string"  # of JSON schema: string | integer | boolean
+    place: str = "query"  # query | header
+    default: str | int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One method on one path."""
+
+    method: str
+    path: str  # a template such as /api/v1/dlr/{bx_message_id}
+    call: Call
+    summary: str
+    about: str  # the function's docstring
+    tag: str
+    body: Any = None  # the msgspec type of the request's JSON body, or None
+    answers: Any = None  # the msgspec type of the answer, or None where it isn't JSON
+    status: int = 200
+    content_type: str = "application/json"
+    parameters: Sequence[Parameter] = ()
+    errors: Sequence[Code] = ()
+    public: bool = False  # served without an API key
+
+
+def endpoint(
+    routes: list[Endpoint],
+    method: str,
+    path: str,
+    *,
+    summary: str,
+    tag: str,
+    body: Any = None,
+    answers: Any = None,
+    status: int = 200,
+    content_type: str = "application/json",
+    parameters: Sequence[Parameter] = (),
+    errors: Sequence[Code] = (),
+    public: bool = False,
+) -> Callable[[Call], Call]:
+    """Add the decorated function to `routes`."""
+
+    def add(call: Call) -> Call:
+        routes.append(
+            Endpoint(
+                method=method,
+                path=path,
+                call=call,
+                summary=summary,
+                about=(call.__doc__ or "").strip(),
+                tag=tag,
+                body=body,
+                answers=answers,
+                status=status,
+                content_type=content_type,
+                parameters=tuple(parameters),
+                errors=(*(() if public else KEY_ERRORS), *errors),
+                public=public,
+            )
+        )
+        return call
+
+    return add

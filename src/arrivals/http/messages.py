@@ -1,0 +1,443 @@
+"""One message whole, why it stands where it does, and the list of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from arrivals.core.errors import Code, Refusal, refuse
+from arrivals.core.explain import explain
+from arrivals.core.ids import ORDER_ID_MAX
+from arrivals.core.layers import outcome_layer
+from arrivals.core.message import TERMINAL, State, is_terminal, status_of
+from arrivals.core.phone import InvalidNumber, normalise_msisdn
+from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
+from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
+from arrivals.http.endpoints import Endpoint, Parameter, endpoint
+from arrivals.http.exchange import (
+    TEXT,
+    Request,
+    Response,
+    json_response,
+    one_of,
+    query_invalid,
+    whole_number,
+)
+from arrivals.http.idempotency import idempotency_of
+from arrivals.http.listing import PAGE, next_link, page_limit, page_response
+from arrivals.http.message_view import (
+    ExplainAnswer,
+    MessageAnswer,
+    MessagePage,
+    OutcomeAnswer,
+    TimelineAnswer,
+    explain_text,
+    message_answer,
+    message_line,
+    timeline_text,
+)
+from arrivals.http.outcome_wait import read_seconds
+from arrivals.http.send_body import read_json
+from arrivals.http.times import read_day_or_moment
+from arrivals.store.traces import MessageFilter
+
+ROUTES: Final[list[Endpoint]] = []
+
+TAG: Final = "Messages"
+WAIT_MAX_S: Final = 60.0
+CLIENT_REF_CHARS_MAX: Final = 64
+
+_OPEN_WORD: Final = "open"
+_STATES_OF_STATUS: Final = {
+    status: tuple(state.value for state in State if status_of(state) == status)
+    for status in dict.fromkeys(status_of(state) for state in State)
+}
+_STATES_OF_VERDICT: Final = {
+    **{state.value: (state.value,) for state in TERMINAL},
+    _OPEN_WORD: tuple(state.value for state in State if not is_terminal(state)),
+}
+
+_FORMAT: Final = Parameter(name="format", about="`text`: for people; else JSON")
+_KEYED: Final = Parameter(
+    name="Idempotency-Key", about="1 to 255 printable ASCII", place="header"
+)
+TIMES: Final = (
+    Parameter(name="from", about="Accepted at or after: a day or a moment, UTC without a zone"),
+    Parameter(name="to", about="Accepted by: a day (itself included) or a moment"),
+)
+_FILTERS: Final = (
+    Parameter(name="state", about=f"One or more of {', '.join(State)}, with commas between"),
+    Parameter(name="status", about=f"One of {', '.join(_STATES_OF_STATUS)}"),
+    Parameter(name="verdict", about=f"One of {', '.join(_STATES_OF_VERDICT)}"),
+    Parameter(name="route_id", about="The route", type="integer"),
+    Parameter(name="country", about="ISO 3166 code of two letters; ZZ is the sandbox"),
+    Parameter(name="client_ref", about="Your own reference, of the message or its order"),
+    Parameter(name="number", about="The recipient's number"),
+    Parameter(name="order_id", about="The order", type="integer"),
+    *TIMES,
+)
+
+
+class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What your own system knows: whether the person got it, and from what."""
+
+    confirmed: bool
+    kind: str = "support"  # otp | reply | click | support
+
+
+# --- reading one ----------------------------------------------------------------------
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/messages/{bx_message_id}",
+    summary="Read one message whole",
+    tag=TAG,
+    answers=MessageAnswer,
+    errors=(Code.NOT_FOUND,),
+)
+async def read_message(request: Request) -> Response:
+    """Return the layers, attempts, segments, money, and whether sending again is safe."""
+    trace, events = await _trace(request, _key(request))
+    return json_response(message_answer(request.platform.ids, trace, events))
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/messages/{bx_message_id}/timeline",
+    summary="Read a message's timeline",
+    tag=TAG,
+    answers=TimelineAnswer,
+    parameters=(_FORMAT,),
+    errors=(Code.NOT_FOUND,),
+)
+async def read_timeline(request: Request) -> Response:
+    """Return every event in order, and whose time passed before each."""
+    _, events = await _trace(request, key := _key(request))
+    found = stages(events)
+    bx_message_id = request.platform.ids.encode(key)
+    if _as_text(request):
+        return Response(200, timeline_text(bx_message_id, found).encode(), TEXT)
+    return json_response(
+        TimelineAnswer(bx_message_id=bx_message_id, events=found, spent_ms=spent_ms(found))
+    )
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/messages/{bx_message_id}/explain",
+    summary="Explain a message",
+    tag=TAG,
+    answers=ExplainAnswer,
+    parameters=(_FORMAT,),
+    errors=(Code.NOT_FOUND,),
+)
+async def explain_message(request: Request) -> Response:
+    """Return sentences that say what happened and what it adds up to, each citing events."""
+    trace, events = await _trace(request, key := _key(request))
+    message = trace.message
+    answer = ExplainAnswer(
+        bx_message_id=request.platform.ids.encode(key),
+        verdict=message.state.value if is_terminal(message.state) else None,
+        sentences=explain(trace, events),
+    )
+    if _as_text(request):
+        return Response(200, explain_text(answer).encode(), TEXT)
+    return json_response(answer)
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/messages/{bx_message_id}/outcome",
+    summary="Wait for a message's outcome",
+    tag=TAG,
+    answers=OutcomeAnswer,
+    parameters=(Parameter(name="wait", about="Seconds such as 30 or 30s, at most 60"),),
+    errors=(Code.NOT_FOUND, Code.BODY_INVALID),
+)
+async def wait_for_outcome(request: Request) -> Response:
+    """Return the outcome once it is final, or the forecast when the time is up."""
+    platform = request.platform
+    key = _key(request)
+    wait_s = _wait_s(request)
+    request.waited = wait_s > 0
+    began = platform.clock.monotonic()
+    until = began + wait_s
+    while True:
+        changed = platform.changes.on_message(
+            key
+        )  # taken before the look, so nothing is missed
+        trace, events = await _trace(request, key)
+        left_s = until - platform.clock.monotonic()
+        if is_terminal(trace.message.state) or left_s <= 0:
+            break
+        try:
+            await asyncio.wait_for(changed.wait(), left_s)
+        except TimeoutError:
+            continue  # one more look, then the answer
+    message = trace.message
+    return json_response(
+        OutcomeAnswer(
+            bx_message_id=platform.ids.encode(key),
+            status=status_of(message.state),
+            final=is_terminal(message.state),
+            outcome=outcome_layer(message, events, trace.accepted_at_us),
+            waited_ms=int((platform.clock.monotonic() - began) * 1_000),
+        )
+    )
+
+
+# --- saying something about one -------------------------------------------------------
+
+
+@endpoint(
+    ROUTES,
+    "POST",
+    "/api/v1/messages/{bx_message_id}/cancel",
+    summary="Cancel a message",
+    tag=TAG,
+    answers=MessageAnswer,
+    parameters=(_KEYED,),
+    errors=(
+        Code.NOT_FOUND,
+        Code.NOT_CANCELLABLE,
+        Code.IDEMPOTENCY_KEY_INVALID,
+        Code.IDEMPOTENCY_KEY_MISMATCH,
+        Code.DISK_FULL,
+        Code.UNAVAILABLE,
+    ),
+)
+async def cancel_message(request: Request) -> Response:
+    """Cancel a message that hasn't been handed off; its hold is released."""
+    return await _amended(request, await request.body(), confirmed=None, kind="support")
+
+
+@endpoint(
+    ROUTES,
+    "POST",
+    "/api/v1/messages/{bx_message_id}/feedback",
+    summary="Tell whether the person got it",
+    tag=TAG,
+    body=FeedbackBody,
+    answers=MessageAnswer,
+    parameters=(_KEYED,),
+    errors=(
+        Code.NOT_FOUND,
+        Code.BODY_INVALID,
+        Code.UNKNOWN_FIELD,
+        Code.IDEMPOTENCY_KEY_INVALID,
+        Code.IDEMPOTENCY_KEY_MISMATCH,
+        Code.DISK_FULL,
+        Code.UNAVAILABLE,
+    ),
+)
+async def give_feedback(request: Request) -> Response:
+    """Record what your own system knows: the code was typed, the person replied or clicked."""
+    raw = await request.body()
+    body = read_json(_FEEDBACK, raw)
+    if body.kind not in FEEDBACK_KINDS:
+        raise _kind_invalid()
+    return await _amended(request, raw, confirmed=body.confirmed, kind=body.kind)
+
+
+_FEEDBACK: Final = msgspec.json.Decoder(FeedbackBody, strict=True)
+
+
+def _kind_invalid() -> Refusal:
+    refusal = refuse(Code.BODY_INVALID, field="kind")
+    msg = f"must be one of {', '.join(FEEDBACK_KINDS)}"
+    refusal.errors = ({"loc": ["body", "kind"], "msg": msg, "type": "choice"},)
+    return refusal
+
+
+async def _amended(
+    request: Request, raw: bytes, *, confirmed: bool | None, kind: str
+) -> Response:
+    key = _key(request)
+    result = await request.platform.amend(
+        Amendment(
+            account_id=request.account.account_id,
+            key=key,
+            confirmed=confirmed,
+            kind=kind,
+            idempotency=idempotency_of(request, raw),
+        ),
+    )
+    if isinstance(result, Refusal):
+        raise result
+    trace, events = await _trace(request, key)
+    return json_response(message_answer(request.platform.ids, trace, events))
+
+
+# --- all of them ----------------------------------------------------------------------
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/messages",
+    summary="List messages, newest first",
+    tag=TAG,
+    answers=MessagePage,
+    parameters=(*_FILTERS, *PAGE),
+    errors=(Code.BODY_INVALID,),
+)
+async def list_messages(request: Request) -> Response:
+    """Return a page; filters hold together. Ask for text/csv or application/x-ndjson too."""
+    account_id = request.account.account_id
+    limit = page_limit(request)
+    wanted = _wanted(request)
+    ids = request.platform.ids
+    rows, next_key = await request.platform.store.read(
+        lambda reader: reader.message_page(account_id, wanted, limit)
+    )
+    lines = [message_line(ids, row) for row in rows]
+    cursor = None if next_key is None else ids.encode(next_key)
+    page = MessagePage(
+        messages=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
+    )
+    return page_response(request, page, lines, cursor)
+
+
+for _suffix, _media_type in ((".csv", "text/csv"), (".ndjson", "application/x-ndjson")):
+    endpoint(
+        ROUTES,
+        "GET",
+        f"/api/v1/messages{_suffix}",
+        summary=f"List messages as {_suffix.removeprefix('.').upper()}",
+        tag=TAG,
+        content_type=_media_type,
+        parameters=(*_FILTERS, *PAGE),
+        errors=(Code.BODY_INVALID,),
+    )(list_messages)
+
+
+def _wanted(request: Request) -> MessageFilter:
+    query = request.query
+    states: set[str] | None = None
+    for name, read in (("state", _states), ("status", _status), ("verdict", _verdict)):
+        if name in query:
+            found = read(query[name])
+            states = found if states is None else states & found
+    span = time_span(request)
+    return MessageFilter(
+        before_key=_cursor(request),
+        states=None if states is None else tuple(sorted(states)),
+        route_id=whole(request, "route_id"),
+        country=_country(query.get("country")),
+        client_ref=client_ref(request),
+        msisdn=_msisdn(query["number"]) if "number" in query else None,
+        order_id=whole(request, "order_id", ORDER_ID_MAX),
+        from_us=span[0],
+        to_us=span[1],
+    )
+
+
+def _states(text: str) -> set[str]:
+    return {one_of("state", word.strip(), State) for word in text.split(",")[: len(State)]}
+
+
+def _status(text: str) -> set[str]:
+    return set(_STATES_OF_STATUS[one_of("status", text, _STATES_OF_STATUS)])
+
+
+def _verdict(text: str) -> set[str]:
+    return set(_STATES_OF_VERDICT[one_of("verdict", text, _STATES_OF_VERDICT)])
+
+
+def _cursor(request: Request) -> int | None:
+    text = request.query.get("cursor")
+    if not text:
+        return None
+    key = request.platform.ids.decode(text)
+    if key is None:
+        raise query_invalid("cursor", "must be the next_cursor of a page")
+    return key
+
+
+def _country(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if not (len(text) == 2 and text.isascii() and text.isalpha()):
+        raise query_invalid("country", "must be a code of two letters, such as NL")
+    return text.upper()
+
+
+def _msisdn(text: str) -> str:
+    try:
+        return normalise_msisdn(text.strip())
+    except InvalidNumber as problem:
+        raise query_invalid("number", f"can't be used: {problem}") from None
+
+
+def client_ref(request: Request) -> str | None:
+    """Read the caller's own reference from the query."""
+    text = request.query.get("client_ref")
+    if text is not None and not 1 <= len(text) <= CLIENT_REF_CHARS_MAX:
+        raise query_invalid("client_ref", f"has 1 to {CLIENT_REF_CHARS_MAX} characters")
+    return text
+
+
+def whole(request: Request, name: str, most: int = 2**53) -> int | None:
+    """Read an id from the query."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    number = whole_number(text)
+    if number is None or number > most:
+        raise query_invalid(name, "must be an id: a whole number")
+    return number
+
+
+def time_span(request: Request) -> tuple[int | None, int | None]:
+    """Read `from` and `to`: [at or after, before)."""
+    found: list[tuple[int, int] | None] = []
+    for name in ("from", "to"):
+        text = request.query.get(name)
+        span = None if text is None else read_day_or_moment(text.strip())
+        if text is not None and span is None:
+            raise query_invalid(name, "must be a date such as 2026-11-22 or an RFC 3339 moment")
+        found.append(span)
+    start, end = found
+    return (None if start is None else start[0], None if end is None else end[1])
+
+
+# --- what the endpoints share ---------------------------------------------------------
+
+
+def _key(request: Request) -> int:
+    key = request.platform.ids.decode(request.values["bx_message_id"].strip())
+    if key is None:
+        raise refuse(Code.NOT_FOUND, what="message")
+    return key
+
+
+async def _trace(request: Request, key: int) -> tuple[Trace, list[TimelineEvent]]:
+    """Return the caller's own message whole; another account's is as good as none."""
+    account_id = request.account.account_id
+    found: tuple[Trace, list[TimelineEvent]] | None = await request.platform.store.read(
+        lambda reader: reader.trace(account_id, key)
+    )
+    if found is None:
+        raise refuse(Code.NOT_FOUND, what="message")
+    return found
+
+
+def _wait_s(request: Request) -> float:
+    text = request.query.get("wait")
+    if text is None:
+        return 0.0
+    seconds = read_seconds(text)
+    if seconds is None:
+        raise query_invalid("wait", "must be a number of seconds, at most 60")
+    return min(seconds, WAIT_MAX_S)
+
+
+def _as_text(request: Request) -> bool:
+    return request.query.get("format") == "text"

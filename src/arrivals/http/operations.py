@@ -1,0 +1,308 @@
+"""For operators and tools: is it alive, is it ready, what does it do, what can it do.
+
+The API's own port serves health and the documents. Metrics are an application of their
+own, meant for a port that customers don't reach.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from arrivals import __version__
+from arrivals.core.catalogue import LANE_OF_CATEGORY
+from arrivals.core.errors import Code, refuse, to_problem
+from arrivals.flows.platform import Platform
+from arrivals.http import reference
+from arrivals.http.endpoints import Endpoint, endpoint
+from arrivals.http.exchange import (
+    JSON,
+    PROBLEM,
+    Header,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    json_response,
+)
+from arrivals.http.openapi import document
+from arrivals.store.api import Step, StoreError, Transaction
+from arrivals.store.traces import Backlog
+from arrivals.telemetry import Telemetry
+
+ROUTES: Final[list[Endpoint]] = []
+
+TAG: Final = "Operations"
+HTML: Final = b"text/html; charset=utf-8"
+
+# Says, for each of a process's long-running parts, None if it's well or what is wrong.
+Alive = Callable[[], Mapping[str, str | None]]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Health(msgspec.Struct, kw_only=True):
+    """The process answers."""
+
+    status: str
+    version: str
+
+
+class Readiness(msgspec.Struct, kw_only=True):
+    """What a process needs to serve, each `ok` or what is wrong; and what else is known.
+
+    Alarms and connections that are down don't make it unready: it goes on accepting.
+    """
+
+    status: str
+    checks: dict[str, str]
+    alarms: list[str]
+    binds: dict[str, str]  # each provider's connection: up or down
+
+
+@endpoint(
+    ROUTES, "GET", "/healthz", summary="Is it alive", tag=TAG, answers=Health, public=True
+)
+async def healthz(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
+    """Return 200 as long as the process answers at all."""
+    return json_response(Health(status="ok", version=__version__))
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/readyz",
+    summary="Is it ready",
+    tag=TAG,
+    answers=Readiness,
+    errors=(Code.UNAVAILABLE,),
+    public=True,
+)
+async def readyz(request: Request) -> Response:
+    """Return 200 if requests can be accepted: the store commits and a catalogue is loaded."""
+    found = await readiness(request.platform)
+    if found.status != "ready":
+        raise refuse(Code.UNAVAILABLE, extra={"checks": found.checks})
+    return json_response(found)
+
+
+def _commit_nothing(_: Transaction, items: Sequence[None]) -> list[None]:
+    return list(items)
+
+
+_COMMIT: Final = Step("ready", 0, _commit_nothing)
+
+
+async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness:
+    """Check that the store commits, that routes are known, and that all is `alive`."""
+    checks: dict[str, str] = {}
+    try:
+        await platform.store.write(_COMMIT, None)
+        checks["store"] = "ok"
+    except StoreError:
+        checks["store"] = "it does not commit"
+    checks["catalogue"] = "ok" if platform.catalogue.routes else "it has no routes"
+    for name, problem in (alive() if alive else {}).items():
+        checks[name] = problem or "ok"
+    well = all(word == "ok" for word in checks.values())
+    return Readiness(
+        status="ready" if well else "not_ready",
+        checks=checks,
+        alarms=list(platform.alarms),
+        binds={name: "up" if up else "down" for name, up in platform.binds().items()},
+    )
+
+
+# --- the documents --------------------------------------------------------------------
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/openapi.json",
+    summary="Read the OpenAPI document",
+    tag=TAG,
+    answers=dict[str, Any],
+    public=True,
+)
+async def openapi(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
+    """Return the API as OpenAPI 3.1."""
+    return Response(200, _document_json(), JSON)
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/docs",
+    summary="Read the reference",
+    tag=TAG,
+    content_type="text/html",
+    public=True,
+)
+async def docs(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
+    """Return this reference as a page."""
+    return _page(_reference_page())
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/docs/errors",
+    summary="Read the error dictionary",
+    tag=TAG,
+    content_type="text/html",
+    public=True,
+)
+async def docs_errors(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
+    """Return every error code with its cause and what to do, as a page."""
+    return _page(reference.errors_page(_document()))
+
+
+@cache
+def _document() -> dict[str, Any]:
+    # Imported here and not above: the table names this module among the others.
+    from arrivals.http.table import endpoints
+
+    return document(endpoints())
+
+
+@cache
+def _document_json() -> bytes:
+    return _encode(_document())
+
+
+@cache
+def _reference_page() -> str:
+    return reference.reference_page(_document())
+
+
+def _page(text: str) -> Response:
+    return Response(200, text.encode(), HTML, _page_headers())
+
+
+@cache
+def _page_headers() -> tuple[Header, ...]:
+    """Allow the page its one style sheet and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(reference.style().encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    )
+    return (
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+    )
+
+
+# --- metrics, on a port of their own --------------------------------------------------
+
+
+class OperationsApp:
+    """Serve /metrics, /healthz and /readyz to operators."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        telemetry: Telemetry,
+        *,
+        alive: Alive | None = None,
+        binds: Callable[[], Mapping[str, bool]] | None = None,
+        commits: Callable[[], tuple[int, int]] | None = None,
+    ) -> None:
+        """Show `platform`.
+
+        `binds` tells which providers' connections are up, `commits` the store's running
+        totals of transactions and of what they held.
+        """
+        self._platform = platform
+        self._telemetry = telemetry
+        self._alive = alive
+        self._binds = binds or platform.binds
+        self._commits = commits
+        self._paths: dict[str, Callable[[], Awaitable[Response]]] = {
+            "/metrics": self._metrics,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI asks."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        found = self._paths.get(scope["path"].rstrip("/"))
+        if found is None:
+            response = _refused(Code.UNKNOWN_PATH)
+        elif scope["method"] not in {"GET", "HEAD"}:
+            response = _refused(Code.METHOD_NOT_ALLOWED, [(b"allow", b"GET, HEAD")])
+        else:
+            response = await found()
+        headers: list[Header] = [
+            (b"content-type", response.content_type),
+            (b"content-length", str(len(response.body)).encode()),
+            *response.headers,
+        ]
+        start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        await send(start)
+        body = b"" if scope["method"] == "HEAD" else response.body
+        await send({"type": "http.response.body", "body": body})
+
+    async def _healthz(self) -> Response:
+        return json_response(Health(status="ok", version=__version__))
+
+    async def _readyz(self) -> Response:
+        found = await readiness(self._platform, self._alive)
+        return json_response(found, 200 if found.status == "ready" else 503)
+
+    async def _metrics(self) -> Response:
+        platform, telemetry = self._platform, self._telemetry
+        now_us = platform.clock.now_us()
+        lanes = [
+            (provider_id, lane)
+            for provider_id in platform.catalogue.providers
+            for lane in LANE_OF_CATEGORY.values()
+        ]
+        backlog: Backlog = await platform.store.read(
+            lambda reader: reader.backlog(lanes, now_us, platform.catalogue.paused())
+        )
+        telemetry.open_messages(backlog.by_state, backlog.ready, backlog.overdue)
+        oldest_us = backlog.parked_oldest_us
+        telemetry.parked(
+            backlog.parked, 0.0 if oldest_us is None else _age_s(now_us, oldest_us)
+        )
+        heads = {(name, lane): since_us for name, lane, since_us in backlog.lane_heads}
+        for name, lane in lanes:
+            telemetry.lane_age(name, lane, _age_s(now_us, heads.get((name, lane), now_us)))
+        for name, up in self._binds().items():
+            telemetry.bind(name, up=up)
+        telemetry.alarms(len(platform.alarms))
+        if self._commits is not None:
+            telemetry.committed(*self._commits())
+        return Response(200, telemetry.exposition(), telemetry.content_type.encode())
+
+
+def _age_s(now_us: int, since_us: int) -> float:
+    return max(0, now_us - since_us) / 1e6
+
+
+def _refused(code: Code, headers: Sequence[Header] = ()) -> Response:
+    refusal = refuse(code, method="this")
+    return Response(refusal.status, _encode(to_problem(refusal, "")), PROBLEM, headers)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Go along with the server's start and stop."""
+    while True:
+        event = await receive()
+        await send({"type": event["type"] + ".complete"})
+        if event["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,32 @@
+"""Every endpoint there is, resource by resource."""
+
+from __future__ import annotations
+
+from arrivals.http import (
+    account_activity,
+    balance,
+    batches,
+    delivery_reports,
+    messages,
+    operations,
+    orders,
+    route_list,
+    sending,
+)
+from arrivals.http.endpoints import Endpoint
+
+
+def endpoints() -> list[Endpoint]:
+    """Return every endpoint, in the order the API's documents show them."""
+    resources = (
+        sending,
+        batches,
+        messages,
+        orders,
+        delivery_reports,
+        route_list,
+        balance,
+        account_activity,
+        operations,
+    )
+    return [each for resource in resources for each in resource.ROUTES]

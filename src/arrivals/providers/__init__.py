@@ -1,0 +1,1 @@
+"""How we reach providers: hand-offs out, answers and receipts in."""

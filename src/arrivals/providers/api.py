@@ -1,0 +1,140 @@
+"""What the flows know of a provider: submissions go out, answers and receipts come in.
+
+A provider's answer is a value, never an exception. Every submission is answered exactly
+once by one of Taken, Throttled, Refused, NotSent or Unanswered; after Unanswered others may
+follow, marked late: Unanswered again as parts turn up, then Taken, Throttled or Refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from arrivals.smpp.receipts import id_candidates
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to hand off; its intent is durable already."""
+
+    key: int
+    attempt: int
+    epoch: int
+    sender: str
+    msisdn: str
+    text: str
+    segments: int
+    reference: int  # 16 bits, sent along so that a receipt can echo it
+    expires_at_us: int
+
+
+class Taken(msgspec.Struct, frozen=True, tag=True):
+    """The provider has it; its ids by part, in normal form and as sent."""
+
+    ids: tuple[tuple[int, str, str], ...]  # (part, normal form, as sent)
+    elapsed_us: int = 0
+
+
+class Throttled(msgspec.Struct, frozen=True, tag=True):
+    """Not now; nothing was taken."""
+
+    status: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """No; nothing was taken. `retryable` says whether a later try may fare better."""
+
+    status: int
+    reason: str  # canonical code
+    retryable: bool
+    elsewhere: bool  # another provider may take it
+
+
+class NotSent(msgspec.Struct, frozen=True, tag=True):
+    """Proved: no PDU of it reached the socket."""
+
+    cause: str
+
+
+class Unanswered(msgspec.Struct, frozen=True, tag=True):
+    """Bytes left or may have left, and no answer came for the whole of it."""
+
+    cause: str
+    parts_accepted: tuple[tuple[int, str, str], ...] = ()
+
+
+Result = Taken | Throttled | Refused | NotSent | Unanswered
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one submission."""
+
+    provider_id: str
+    key: int
+    attempt: int
+    epoch: int
+    result: Result
+    late: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery report, in words every kind of provider can use."""
+
+    provider_id: str
+    external_id: str | None  # in normal form
+    names: tuple[str, ...]  # the ids it gives, as sent; usually one
+    word: str  # DELIVRD, UNDELIV, … or UNRECOGNISED
+    error: str
+    msisdn: str  # the handset it's about, digits; "" if not said
+    reference: int | None = None  # ours, if echoed
+    done: str | None = None  # the provider's claim, as sent
+    intermediate: bool = False
+    fingerprint: str = ""  # equal for the very same receipt sent again
+    raw: str = ""  # hex
+
+
+def forms_of(receipt: Receipt) -> tuple[str, ...]:
+    """Return the forms under which the ids that a receipt gives may have been stored."""
+    forms: dict[str, None] = {}
+    for name in receipt.names:
+        forms.update(dict.fromkeys(id_candidates(name)))
+    return tuple(forms)
+
+
+class Sink(Protocol):
+    """Who takes a provider's news; called on the loop, in batches."""
+
+    def answered(self, answers: Sequence[Answer]) -> None:
+        """Take answers; they are facts and will be recorded."""
+
+    def received(self, receipts: Sequence[Receipt], tokens: Sequence[object]) -> None:
+        """Take receipts; each token goes back to `acknowledge` once its receipt is durable."""
+
+
+class Connection(Protocol):
+    """A provider as the dispatcher uses it."""
+
+    provider_id: str
+
+    @property
+    def up(self) -> bool:
+        """Whether it can take submissions at all."""
+
+    def capacity(self) -> int:
+        """Return how many messages may be handed over now: window and pace."""
+
+    async def ready(self) -> None:
+        """Wait until `capacity` is above zero."""
+
+    def submit(self, batch: Sequence[Submission]) -> None:
+        """Send what was claimed; every one will be answered to the sink."""
+
+    def acknowledge(self, tokens: Sequence[object]) -> None:
+        """Tell the provider that these receipts are safe."""
+
+    async def start(self, sink: Sink) -> None:
+        """Begin to connect, and stay connected until stopped."""
+
+    async def stop(self) -> None:
+        """Finish what is under way within a short time, then close."""

@@ -1,0 +1,192 @@
+"""One TCP connection with one SMPP session on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.clock import Clock
+from arrivals.smpp import constants as c
+from arrivals.smpp.pdu import Pdu, UnencodablePdu
+from arrivals.smpp.session import (
+    BindRefused,
+    Bound,
+    Event,
+    LinkDead,
+    PeerUnbound,
+    Role,
+    Session,
+    SessionSettings,
+    Unbound,
+    WrongState,
+)
+
+CONNECT_TIMEOUT_S: Final = 10.0
+TICK_S: Final = 0.2  # the session's timers count in seconds
+
+
+class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to dial, and as whom."""
+
+    host: str
+    port: int
+    system_id: str
+    password: str
+    system_type: str
+    window: int
+    response_timeout_s: float
+    enquire_link_s: float
+    tls: Any = None  # an ssl.SSLContext, or None
+
+    def __repr__(self) -> str:
+        """Show where, never the password."""
+        return f"LinkSettings({self.system_id!r} at {self.host}:{self.port})"
+
+
+class Link(asyncio.Protocol):
+    """Dial, bind, and give the session's events to their owner, a batch at a time."""
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        command_id: int,
+        clock: Clock,
+        on_events: Callable[[Link, Sequence[Event]], None],
+    ) -> None:
+        self.closed = asyncio.Event()
+        self.was_bound = False
+        self.reason = "the connection was lost"
+        self._settings = settings
+        self._command_id = command_id
+        self._clock = clock
+        self._on_events = on_events
+        self._transport: asyncio.Transport | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        session_settings = SessionSettings(
+            window=settings.window,
+            response_timeout_s=settings.response_timeout_s,
+            enquire_link_s=settings.enquire_link_s,
+        )
+        self.session = Session(Role.ESME, session_settings, clock.monotonic())
+
+    @property
+    def receives(self) -> bool:
+        """Whether receipts come over this bind."""
+        return self._command_id != c.BIND_TRANSMITTER
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, bound or not."""
+        return self._transport is not None and not self.closed.is_set()
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the provider accepted our bind and the link lives."""
+        return self.was_bound and not self.closed.is_set()
+
+    async def open(self) -> None:
+        """Connect and ask to be bound; Bound or BindRefused follows as an event."""
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await loop.create_connection(
+                lambda: self,
+                settings.host,
+                settings.port,
+                ssl=settings.tls,
+                server_hostname=settings.host
+                if isinstance(settings.tls, ssl.SSLContext)
+                else None,
+            )
+
+    def answer(self, pdu: Pdu) -> None:
+        """Queue the answer to a request of the provider's; a lost link needs none."""
+        if not self.closed.is_set():
+            self.session.send_response(pdu, c.ESME_ROK, {"message_id": b""})
+
+    def flush(self) -> None:
+        """Write what is queued."""
+        if self._transport is not None and (data := self.session.bytes_to_send()):
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Unbind if bound, then close."""
+        if self.is_bound:
+            with contextlib.suppress(WrongState):  # the session ended already
+                self.session.unbind(self._clock.monotonic())
+            self.flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    async def abort(self) -> None:
+        """Cut the connection if it still holds, and wait until that is told."""
+        if self._transport is not None and self.is_connected:
+            self._transport.abort()
+            await self.closed.wait()
+
+    # --- the transport's calls -------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the bind."""
+        self._transport = transport  # type: ignore[assignment]
+        settings = self._settings
+        try:
+            self.session.bind(
+                self._command_id,
+                self._clock.monotonic(),
+                system_id=settings.system_id.encode(),
+                password=settings.password.encode(),
+                system_type=settings.system_type.encode(),
+            )
+        except UnencodablePdu as problem:
+            # SMPP has room for a password of 8 octets and a system_id of 15.
+            self.reason = f"the login doesn't fit into a bind: {problem}"
+            self._transport.close()  # type: ignore[union-attr]
+            return
+        self.flush()
+        self._tick()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to the session and its events on."""
+        self._handle(self.session.receive_data(data, self._clock.monotonic()))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it's gone anyway
+        """Tell what was under way, and that it's over."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self.closed.set()
+        self._on_events(self, self.session.connection_lost())
+
+    def _tick(self) -> None:
+        self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        timer = self.session.next_timer()
+        now = self._clock.monotonic()
+        if timer is not None and timer <= now:
+            self._handle(self.session.tick(now))
+
+    def _handle(self, events: Sequence[Event]) -> None:
+        over = dead = False
+        for event in events:
+            if isinstance(event, Bound):
+                self.was_bound = True
+            elif isinstance(event, LinkDead):
+                self.reason, dead = event.reason, True
+            elif isinstance(event, PeerUnbound):
+                self.reason, over = "the provider unbound", True
+            elif isinstance(event, BindRefused):
+                status = c.status_name(event.status)
+                self.reason, over = f"the bind was refused: {status}", True
+            elif isinstance(event, Unbound):
+                over = True
+        if events:
+            self._on_events(self, events)
+        self.flush()
+        if self._transport is not None and dead:
+            self._transport.abort()  # a peer that doesn't read would never let us close
+        elif self._transport is not None and over:
+            self._transport.close()

@@ -1,0 +1,184 @@
+"""Wire one process together; the one file that knows what kinds of provider there are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from arrivals.clock import SystemChance, SystemClock
+from arrivals.core.catalogue import Provider
+from arrivals.flows.fleet import Fleet
+from arrivals.flows.opening import open_platform
+from arrivals.flows.plan import Defaults
+from arrivals.flows.sweep import Sweeper
+from arrivals.http.app import application
+from arrivals.http.connection import CoalescingProtocol
+from arrivals.http.operations import OperationsApp
+from arrivals.providers.api import Connection
+from arrivals.providers.smpp import SmppConnection
+from arrivals.store.activity import ActivityLog
+from arrivals.store.api import Transaction
+from arrivals.store.backend import open_store
+from arrivals.telemetry import Telemetry
+
+BACKLOG: Final = 2_048  # connections that wait to be accepted
+STOP_REQUESTS_S: Final = 2  # for requests that are being answered
+STOP_S: Final = 4.0  # for everything: a clean stop takes no more than five seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """What a serving process needs to know; port 0 takes any free port."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8025
+    metrics_port: int = 9025
+    defaults: Defaults = field(default_factory=Defaults)
+    prepare: Callable[[Transaction], None] | None = None  # runs once the schema is there
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """Where a serving process can be found."""
+
+    api_url: str
+    metrics_url: str
+
+
+async def run(
+    settings: RunSettings, *, on_ready: Callable[[Running], None], stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set; then finish what is under way and close."""
+    api_socket = _listen(settings.host, settings.port)
+    metrics_socket = _listen(settings.host, settings.metrics_port)
+    store = open_store(settings.data, SystemClock())
+    await store.open()
+    activity = ActivityLog(settings.data)
+    await activity.open()
+    try:
+        platform, secret = await open_platform(
+            store, SystemClock(), SystemChance(), settings.defaults, settings.prepare
+        )
+        fleet = Fleet(platform, connect, f"{socket.gethostname()}:{os.getpid()}")
+        telemetry = Telemetry()
+        api = _server(application(platform, activity, secret, answered=telemetry.answered))
+        operations = OperationsApp(
+            platform,
+            telemetry,
+            alive=lambda: {task.get_name(): _trouble(task) for task in work},
+            binds=fleet.binds,
+            commits=lambda: store.commits,
+        )
+        metrics = _server(operations)
+        work = [
+            asyncio.create_task(fleet.run(), name="fleet"),
+            asyncio.create_task(Sweeper(platform).run(), name="sweep"),
+            asyncio.create_task(api.serve([api_socket]), name="api"),
+            asyncio.create_task(metrics.serve([metrics_socket]), name="metrics"),
+        ]
+        await _started(api, metrics, work)
+        on_ready(
+            Running(api_url=_url(api_socket), metrics_url=f"{_url(metrics_socket)}/metrics")
+        )
+        await _until(stop, work)
+        api.should_exit = metrics.should_exit = True
+        await asyncio.wait(work[2:], timeout=STOP_REQUESTS_S)
+        for task in work:
+            task.cancel()
+        await asyncio.wait(work, timeout=STOP_S)
+    finally:
+        await activity.close()
+        await store.close()
+
+
+def connect(provider: Provider) -> Connection:
+    """Return a connection to a provider, not yet dialled."""
+    return SmppConnection(provider, password_of(provider), SystemClock(), SystemChance())
+
+
+def password_of(provider: Provider) -> str:
+    """Return a provider's password from where its settings say it is."""
+    settings = provider.settings
+    if name := settings.get("password_env"):
+        return os.environ.get(str(name), "")
+    if path := settings.get("password_file"):
+        with contextlib.suppress(OSError):
+            return Path(str(path)).read_text("utf-8").strip()
+        return ""
+    return str(settings.get("password", ""))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(BACKLOG)
+    listening.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    return listening
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals belong to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signal handlers alone."""
+        yield
+
+
+def _server(app: object) -> _Server:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=CoalescingProtocol,
+        ws="none",
+        proxy_headers=False,
+        log_level="warning",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=STOP_REQUESTS_S,
+        timeout_keep_alive=75,
+        backlog=BACKLOG,
+    )
+    return _Server(config)
+
+
+async def _started(api: _Server, metrics: _Server, work: list[asyncio.Task[None]]) -> None:
+    while not (api.started and metrics.started):
+        for task in work:
+            if task.done():
+                await task
+        await asyncio.sleep(0.005)
+    # What is there now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+def _trouble(task: asyncio.Task[None]) -> str | None:
+    return "it has stopped" if task.done() else None
+
+
+async def _until(stop: asyncio.Event, work: list[asyncio.Task[None]]) -> None:
+    """Wait for the stop, or for a part that ended though nobody asked it to."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *work], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done - {stopping}:
+        await task

@@ -1,0 +1,216 @@
+"""The protocol's numbers and their names: plain integers, so that unknown ones stay usable."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Command ids: SMPP 3.4 section 5.1.2.1.
+RESPONSE: Final = 0x80000000  # a response is its request's id with this bit set
+
+GENERIC_NACK: Final = 0x80000000
+BIND_RECEIVER: Final = 0x00000001
+BIND_RECEIVER_RESP: Final = 0x80000001
+BIND_TRANSMITTER: Final = 0x00000002
+BIND_TRANSMITTER_RESP: Final = 0x80000002
+QUERY_SM: Final = 0x00000003
+QUERY_SM_RESP: Final = 0x80000003
+SUBMIT_SM: Final = 0x00000004
+SUBMIT_SM_RESP: Final = 0x80000004
+DELIVER_SM: Final = 0x00000005
+DELIVER_SM_RESP: Final = 0x80000005
+UNBIND: Final = 0x00000006
+UNBIND_RESP: Final = 0x80000006
+REPLACE_SM: Final = 0x00000007
+REPLACE_SM_RESP: Final = 0x80000007
+CANCEL_SM: Final = 0x00000008
+CANCEL_SM_RESP: Final = 0x80000008
+BIND_TRANSCEIVER: Final = 0x00000009
+BIND_TRANSCEIVER_RESP: Final = 0x80000009
+OUTBIND: Final = 0x0000000B
+ENQUIRE_LINK: Final = 0x00000015
+ENQUIRE_LINK_RESP: Final = 0x80000015
+SUBMIT_MULTI: Final = 0x00000021
+SUBMIT_MULTI_RESP: Final = 0x80000021
+ALERT_NOTIFICATION: Final = 0x00000102
+DATA_SM: Final = 0x00000103
+DATA_SM_RESP: Final = 0x80000103
+
+COMMAND_NAMES: Final[dict[int, str]] = {
+    GENERIC_NACK: "generic_nack",
+    BIND_RECEIVER: "bind_receiver",
+    BIND_RECEIVER_RESP: "bind_receiver_resp",
+    BIND_TRANSMITTER: "bind_transmitter",
+    BIND_TRANSMITTER_RESP: "bind_transmitter_resp",
+    QUERY_SM: "query_sm",
+    QUERY_SM_RESP: "query_sm_resp",
+    SUBMIT_SM: "submit_sm",
+    SUBMIT_SM_RESP: "submit_sm_resp",
+    DELIVER_SM: "deliver_sm",
+    DELIVER_SM_RESP: "deliver_sm_resp",
+    UNBIND: "unbind",
+    UNBIND_RESP: "unbind_resp",
+    REPLACE_SM: "replace_sm",
+    REPLACE_SM_RESP: "replace_sm_resp",
+    CANCEL_SM: "cancel_sm",
+    CANCEL_SM_RESP: "cancel_sm_resp",
+    BIND_TRANSCEIVER: "bind_transceiver",
+    BIND_TRANSCEIVER_RESP: "bind_transceiver_resp",
+    OUTBIND: "outbind",
+    ENQUIRE_LINK: "enquire_link",
+    ENQUIRE_LINK_RESP: "enquire_link_resp",
+    SUBMIT_MULTI: "submit_multi",
+    SUBMIT_MULTI_RESP: "submit_multi_resp",
+    ALERT_NOTIFICATION: "alert_notification",
+    DATA_SM: "data_sm",
+    DATA_SM_RESP: "data_sm_resp",
+}
+
+# Command statuses: SMPP 3.4 section 5.1.3, then those that 5.0 adds (section 4.7.6).
+STATUS_NAMES: Final[dict[int, str]] = {
+    0x00000000: "ESME_ROK",
+    0x00000001: "ESME_RINVMSGLEN",
+    0x00000002: "ESME_RINVCMDLEN",
+    0x00000003: "ESME_RINVCMDID",
+    0x00000004: "ESME_RINVBNDSTS",
+    0x00000005: "ESME_RALYBND",
+    0x00000006: "ESME_RINVPRTFLG",
+    0x00000007: "ESME_RINVREGDLVFLG",
+    0x00000008: "ESME_RSYSERR",
+    0x0000000A: "ESME_RINVSRCADR",
+    0x0000000B: "ESME_RINVDSTADR",
+    0x0000000C: "ESME_RINVMSGID",
+    0x0000000D: "ESME_RBINDFAIL",
+    0x0000000E: "ESME_RINVPASWD",
+    0x0000000F: "ESME_RINVSYSID",
+    0x00000011: "ESME_RCANCELFAIL",
+    0x00000013: "ESME_RREPLACEFAIL",
+    0x00000014: "ESME_RMSGQFUL",
+    0x00000015: "ESME_RINVSERTYP",
+    0x00000033: "ESME_RINVNUMDESTS",
+    0x00000034: "ESME_RINVDLNAME",
+    0x00000040: "ESME_RINVDESTFLAG",
+    0x00000042: "ESME_RINVSUBREP",
+    0x00000043: "ESME_RINVESMCLASS",
+    0x00000044: "ESME_RCNTSUBDL",
+    0x00000045: "ESME_RSUBMITFAIL",
+    0x00000048: "ESME_RINVSRCTON",
+    0x00000049: "ESME_RINVSRCNPI",
+    0x00000050: "ESME_RINVDSTTON",
+    0x00000051: "ESME_RINVDSTNPI",
+    0x00000053: "ESME_RINVSYSTYP",
+    0x00000054: "ESME_RINVREPFLAG",
+    0x00000055: "ESME_RINVNUMMSGS",
+    0x00000058: "ESME_RTHROTTLED",
+    0x00000061: "ESME_RINVSCHED",
+    0x00000062: "ESME_RINVEXPIRY",
+    0x00000063: "ESME_RINVDFTMSGID",
+    0x00000064: "ESME_RX_T_APPN",
+    0x00000065: "ESME_RX_P_APPN",
+    0x00000066: "ESME_RX_R_APPN",
+    0x00000067: "ESME_RQUERYFAIL",
+    0x000000C0: "ESME_RINVOPTPARSTREAM",
+    0x000000C1: "ESME_ROPTPARNOTALLWD",
+    0x000000C2: "ESME_RINVPARLEN",
+    0x000000C3: "ESME_RMISSINGOPTPARAM",
+    0x000000C4: "ESME_RINVOPTPARAMVAL",
+    0x000000FE: "ESME_RDELIVERYFAILURE",
+    0x000000FF: "ESME_RUNKNOWNERR",
+    0x00000100: "ESME_RSERTYPUNAUTH",
+    0x00000101: "ESME_RPROHIBITED",
+    0x00000102: "ESME_RSERTYPUNAVAIL",
+    0x00000103: "ESME_RSERTYPDENIED",
+    0x00000104: "ESME_RINVDCS",
+    0x00000105: "ESME_RINVSRCADDRSUBUNIT",
+    0x00000106: "ESME_RINVDSTADDRSUBUNIT",
+    0x00000107: "ESME_RINVBCASTFREQINT",
+    0x00000108: "ESME_RINVBCASTALIAS_NAME",
+    0x00000109: "ESME_RINVBCASTAREAFMT",
+    0x0000010A: "ESME_RINVNUMBCAST_AREAS",
+    0x0000010B: "ESME_RINVBCASTCNTTYPE",
+    0x0000010C: "ESME_RINVBCASTMSGCLASS",
+    0x0000010D: "ESME_RBCASTFAIL",
+    0x0000010E: "ESME_RBCASTQUERYFAIL",
+    0x0000010F: "ESME_RBCASTCANCELFAIL",
+    0x00000110: "ESME_RINVBCAST_REP",
+    0x00000111: "ESME_RINVBCASTSRVGRP",
+    0x00000112: "ESME_RINVBCASTCHANIND",
+}
+STATUSES: Final[dict[str, int]] = {name: number for number, name in STATUS_NAMES.items()}
+
+ESME_ROK: Final = 0x00
+ESME_RINVMSGLEN: Final = 0x01
+ESME_RINVCMDLEN: Final = 0x02
+ESME_RINVCMDID: Final = 0x03
+ESME_RINVBNDSTS: Final = 0x04
+ESME_RALYBND: Final = 0x05
+ESME_RSYSERR: Final = 0x08
+ESME_RINVSRCADR: Final = 0x0A
+ESME_RINVDSTADR: Final = 0x0B
+ESME_RINVMSGID: Final = 0x0C
+ESME_RBINDFAIL: Final = 0x0D
+ESME_RINVPASWD: Final = 0x0E
+ESME_RINVSYSID: Final = 0x0F
+ESME_RMSGQFUL: Final = 0x14
+ESME_RINVSERTYP: Final = 0x15
+ESME_RINVNUMDESTS: Final = 0x33
+ESME_RINVDLNAME: Final = 0x34
+ESME_RINVDESTFLAG: Final = 0x40
+ESME_RSUBMITFAIL: Final = 0x45
+ESME_RINVSYSTYP: Final = 0x53
+ESME_RTHROTTLED: Final = 0x58
+ESME_RINVSCHED: Final = 0x61
+ESME_RINVEXPIRY: Final = 0x62
+ESME_RX_T_APPN: Final = 0x64
+ESME_RX_P_APPN: Final = 0x65
+ESME_RQUERYFAIL: Final = 0x67
+ESME_RINVOPTPARSTREAM: Final = 0xC0
+ESME_RINVPARLEN: Final = 0xC2
+
+# TLV tags: SMPP 3.4 section 5.3.2; congestion_state is 5.0's. Shapes are in layouts.TLVS.
+TLV_USER_MESSAGE_REFERENCE: Final = 0x0204
+TLV_SAR_MSG_REF_NUM: Final = 0x020C
+TLV_SAR_TOTAL_SEGMENTS: Final = 0x020E
+TLV_SAR_SEGMENT_SEQNUM: Final = 0x020F
+TLV_SC_INTERFACE_VERSION: Final = 0x0210
+TLV_RECEIPTED_MESSAGE_ID: Final = 0x001E
+TLV_NETWORK_ERROR_CODE: Final = 0x0423
+TLV_MESSAGE_PAYLOAD: Final = 0x0424
+TLV_DELIVERY_FAILURE_REASON: Final = 0x0425
+TLV_MESSAGE_STATE: Final = 0x0427
+TLV_CONGESTION_STATE: Final = 0x0428
+
+# esm_class: SMPP 3.4 section 5.2.12. The message type is four bits in the middle.
+ESM_MESSAGE_TYPE_MASK: Final = 0x3C
+ESM_DELIVERY_RECEIPT: Final = 0x04
+ESM_DELIVERY_ACKNOWLEDGEMENT: Final = 0x08
+ESM_MANUAL_ACKNOWLEDGEMENT: Final = 0x10
+ESM_INTERMEDIATE_NOTIFICATION: Final = 0x20
+ESM_UDHI: Final = 0x40
+
+# message_state: SMPP 3.4 section 5.2.28; 0 and 9 are 5.0's. The words are a receipt's stat.
+MESSAGE_STATE_WORDS: Final[dict[int, str]] = {
+    0: "SCHEDULED",
+    1: "ENROUTE",
+    2: "DELIVRD",
+    3: "EXPIRED",
+    4: "DELETED",
+    5: "UNDELIV",
+    6: "ACCEPTD",
+    7: "UNKNOWN",
+    8: "REJECTD",
+    9: "SKIPPED",
+}
+MESSAGE_STATES: Final[dict[str, int]] = {word: n for n, word in MESSAGE_STATE_WORDS.items()}
+
+INTERFACE_VERSION_3_4: Final = 0x34
+SEQUENCE_NUMBER_MAX: Final = 0x7FFFFFFF  # section 5.1.4
+
+
+def command_name(command_id: int) -> str:
+    """Name a command for people; an unknown one by its number."""
+    return COMMAND_NAMES.get(command_id) or f"0x{command_id:08X}"
+
+
+def status_name(command_status: int) -> str:
+    """Name a status for people; an unknown or vendor one by its number."""
+    return STATUS_NAMES.get(command_status) or f"0x{command_status:08X}"

@@ -1,0 +1,116 @@
+"""What a session tells its caller, as frozen values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from arrivals.smpp.pdu import Pdu
+
+
+class UnansweredReason(StrEnum):
+    """Why a request has no answer; in every case the peer may have acted on it."""
+
+    TIMEOUT = "timeout"
+    CONNECTION_LOST = "connection_lost"
+    UNBOUND = "unbound"
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """The session is bound; `pdu` is the bind_resp (ESME)."""
+
+    pdu: Pdu
+
+
+class BindRefused(msgspec.Struct, frozen=True):
+    """The SMSC said no, by bind_resp or generic_nack (ESME); another bind may be tried."""
+
+    status: int
+    pdu: Pdu
+
+
+class BindRequested(msgspec.Struct, frozen=True):
+    """A bind waits for accept_bind or refuse_bind (SMSC)."""
+
+    pdu: Pdu
+
+
+class RequestReceived(msgspec.Struct, frozen=True):
+    """A legal request that the caller must answer (outbind and alert_notification aside)."""
+
+    pdu: Pdu
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The answer to a request, whatever its status."""
+
+    token: object
+    sequence_number: int
+    pdu: Pdu
+    elapsed_s: float
+
+
+class Nacked(msgspec.Struct, frozen=True):
+    """A generic_nack for a request: the peer didn't act on it."""
+
+    token: object
+    pdu: Pdu
+
+
+class Unanswered(msgspec.Struct, frozen=True):
+    """A request whose answer will not be waited for any longer."""
+
+    token: object
+    sequence_number: int
+    reason: UnansweredReason
+
+
+class LateAnswer(msgspec.Struct, frozen=True):
+    """An answer, or a generic_nack, to a request already told as Unanswered."""
+
+    pdu: Pdu
+    token: object
+
+
+class UnexpectedAnswer(msgspec.Struct, frozen=True):
+    """An answer to nothing we remember, or of the wrong kind."""
+
+    pdu: Pdu
+
+
+class PeerUnbound(msgspec.Struct, frozen=True):
+    """The peer asked to unbind and was answered; close once the bytes are out."""
+
+
+class Unbound(msgspec.Struct, frozen=True):
+    """Our unbind was answered; close."""
+
+
+class LinkDead(msgspec.Struct, frozen=True):
+    """The link is of no more use; close, then call connection_lost."""
+
+    reason: str
+
+
+class ProtocolError(msgspec.Struct, frozen=True):
+    """The peer broke the protocol and was answered; the session goes on."""
+
+    reason: str
+
+
+Event = (
+    Bound
+    | BindRefused
+    | BindRequested
+    | RequestReceived
+    | Answered
+    | Nacked
+    | Unanswered
+    | LateAnswer
+    | UnexpectedAnswer
+    | PeerUnbound
+    | Unbound
+    | LinkDead
+    | ProtocolError
+)

@@ -1,0 +1,278 @@
+"""Delivery receipts, read as the market writes them and written as the specification says.
+
+A receipt's text (SMPP 3.4 appendix B) is a convention that every vendor bends: other words,
+other layouts, keys left out. So the reader scans for keys, lets TLVs win over text, keeps
+every claim raw, and calls a state it doesn't know UNRECOGNISED instead of guessing.
+
+Identifiers bend too: hexadecimal in the response and decimal in the receipt, zeros stripped
+or padded, cases changed. An id is stored in its `normal_form`; `id_candidates` lists the
+forms under which the id that a receipt names may have been stored.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arrivals.smpp import constants as c
+from arrivals.smpp.concat import Part, part_of, split_user_data
+from arrivals.smpp.pdu import UnencodablePdu, make_tlv
+
+if TYPE_CHECKING:
+    from arrivals.smpp.pdu import Pdu, Tlvs
+
+UNRECOGNISED: Final = "UNRECOGNISED"
+TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
+NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
+# Digits to which SMSCs pad 32- and 64-bit ids, in hexadecimal and in decimal.
+PADDED_WIDTHS: Final = (8, 10, 16, 20)
+VENDOR_TAGS: Final = range(0x1400, 0x4000)  # section 5.3.2
+
+# What vendors write for a state. Words for "on its way" are ENROUTE, whatever a vendor
+# boasts; words for "never sent on" are REJECTD, and their reason stays in stat_raw.
+STATES: Final[dict[str, str]] = {
+    **{word: word for word in c.MESSAGE_STATES},
+    "DELIVERED": "DELIVRD",
+    "DELIVERD": "DELIVRD",
+    "DELIVRED": "DELIVRD",
+    "EXPIRD": "EXPIRED",
+    "DELETE": "DELETED",
+    "UNDELIVERABLE": "UNDELIV",
+    "UNDELIVERED": "UNDELIV",
+    "UNDELIVRD": "UNDELIV",
+    "UNDELIVERD": "UNDELIV",
+    "FAILED": "UNDELIV",
+    "ACCEPTED": "ACCEPTD",
+    "REJECTED": "REJECTD",
+    "REJECT": "REJECTD",
+    "NACK": "REJECTD",
+    "BLIST": "REJECTD",
+    "NOROUTE": "REJECTD",
+    "SENT": "ENROUTE",
+    "SUBMITD": "ENROUTE",
+    "SUBMITTED": "ENROUTE",
+    "BUFFERED": "ENROUTE",
+    "BUFFRED": "ENROUTE",
+    "QUEUED": "ENROUTE",
+    "SCHEDLD": "SCHEDULED",
+}
+
+# Appendix B to the letter, which most receipts are; the scan reads it too, but slower.
+_USUAL = re.compile(
+    r"id:(\S+) sub:(\S+) dlvrd:(\S+) submit date:(\S+) done date:(\S+) stat:(\S+) err:(\S+)"
+    r" [Tt]ext:(.*)",
+    re.ASCII | re.DOTALL,
+)
+_USUAL_KEYS: Final = ("id", "sub", "dlvrd", "submit_date", "done_date", "stat", "err", "text")
+_KEY = re.compile(
+    r"(?<![^\s,;])"
+    r"(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us)?|err(?:or)?|text)[ \t]*:",
+    re.ASCII | re.IGNORECASE,
+)
+_KEY_NAMES: Final[dict[str, str]] = {
+    "submit date": "submit_date",
+    "submitdate": "submit_date",
+    "done date": "done_date",
+    "donedate": "done_date",
+    "status": "stat",
+    "error": "err",
+}
+_PADDING: Final = " \t\r\n,;\0"
+_COUNT = re.compile(r"[0-9]{1,9}")
+_HEXADECIMAL = re.compile(r"[0-9a-f]+")
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What one receipt claims; nothing in it is our own knowledge."""
+
+    message_id: str | None  # as sent; the TLV's, else the text's
+    state: str  # a canonical stat word, or UNRECOGNISED
+    stat_raw: str | None = None  # the text's own word
+    error: str | None = None  # err as sent: a namespace of the route's own
+    network_error: tuple[int, int] | None = None  # network type and code
+    failure_reason: int | None = None  # delivery_failure_reason
+    submit_date: str | None = None  # as sent: zone and precision are the sender's secret
+    done_date: str | None = None
+    sub: int | None = None
+    dlvrd: int | None = None
+    text: bytes | None = None
+    user_message_reference: int | None = None
+    source: str  # the handset: a receipt swaps the message's addresses
+    destination: str
+    intermediate: bool = False  # an intermediate notification, never final
+    part: Part | None = None
+    raw: bytes  # the user data, whole
+    text_id: str | None = None  # the text's id, which may differ from the TLV's in form
+    vendor_tlvs: tuple[tuple[int, bytes], ...] = ()
+
+    def __repr__(self) -> str:
+        """Show the claim without the text, which may quote the message."""
+        return f"Receipt({self.message_id!r}, {self.state!r}, err {self.error!r})"
+
+
+def parse_receipt(pdu: Pdu) -> Receipt | None:
+    """Return the receipt that a deliver_sm or data_sm carries; None for a handset's message.
+
+    Text alone makes no receipt: a handset can write any text. esm_class says so or, where a
+    carrier forgets it, the receipted_message_id TLV, which no handset can set.
+    """
+    kind = pdu.number("esm_class") & c.ESM_MESSAGE_TYPE_MASK
+    tlvs = pdu.tlvs
+    if kind not in (c.ESM_DELIVERY_RECEIPT, c.ESM_INTERMEDIATE_NOTIFICATION) and (
+        kind or not tlvs or pdu.tlv(c.TLV_RECEIPTED_MESSAGE_ID) is None
+    ):
+        return None
+    get = read_text(_readable(pdu)).get
+    text_id = get("id") or None
+    tlv_id = pdu.tlv_text(c.TLV_RECEIPTED_MESSAGE_ID) if tlvs else None
+    stat = get("stat") or None
+    text = get("text")
+    return Receipt(
+        message_id=tlv_id.decode("latin-1") if tlv_id else text_id,
+        state=_state(pdu.tlv_int(c.TLV_MESSAGE_STATE) if tlvs else None, stat),
+        stat_raw=stat,
+        error=get("err") or None,
+        network_error=_network_error(pdu) if tlvs else None,
+        failure_reason=pdu.tlv_int(c.TLV_DELIVERY_FAILURE_REASON) if tlvs else None,
+        submit_date=_date(get("submit_date")),
+        done_date=_date(get("done_date")),
+        sub=_count(get("sub")),
+        dlvrd=_count(get("dlvrd")),
+        text=None if text is None else text.encode("latin-1"),
+        user_message_reference=pdu.tlv_int(c.TLV_USER_MESSAGE_REFERENCE) if tlvs else None,
+        source=pdu.octets("source_addr").decode("latin-1"),
+        destination=pdu.octets("destination_addr").decode("latin-1"),
+        intermediate=kind == c.ESM_INTERMEDIATE_NOTIFICATION,
+        part=part_of(pdu),
+        raw=pdu.message,
+        text_id=text_id,
+        vendor_tlvs=tuple(tlv for tlv in tlvs if tlv[0] in VENDOR_TAGS) if tlvs else (),
+    )
+
+
+def _readable(pdu: Pdu) -> str:
+    """Return the receipt's text, an octet a character; of UCS-2, what fits an octet."""
+    data = split_user_data(pdu)[1]
+    if pdu.number("data_coding") == 8:
+        data = data.decode("utf-16-be", "replace").encode("latin-1", "replace")
+    return data.decode("latin-1")
+
+
+def read_text(text: str) -> dict[str, str]:
+    """Return a receipt text's values by key."""
+    usual = _USUAL.fullmatch(text)
+    if usual is not None:
+        return dict(zip(_USUAL_KEYS, usual.groups(), strict=True))
+    return scan_text(text)
+
+
+def scan_text(text: str) -> dict[str, str]:
+    """Return a receipt text's values by key, in any order; after `text:` nothing is a key."""
+    found: dict[str, str] = {}
+    name, begin = "", 0
+    for match in _KEY.finditer(text):
+        if name:
+            found.setdefault(name, text[begin : match.start()].strip(_PADDING))
+        key = match[1].lower()
+        begin = match.end()
+        if key == "text":
+            found["text"] = text[begin:]
+            return found
+        name = _KEY_NAMES.get(key.replace("_", " "), key)
+    if name:
+        found.setdefault(name, text[begin:].strip(_PADDING))
+        return found
+    return _scan_bare(text)
+
+
+def _scan_bare(text: str) -> dict[str, str]:
+    """Take a state from a layout without keys, such as `DELIVRD,2401021203,000`."""
+    for word in re.split(r"[\s,;|]+", text):
+        if word.upper() in STATES:
+            return {"stat": word}
+    return {}
+
+
+def _state(number: int | None, stat: str | None) -> str:
+    word = None if number is None else c.MESSAGE_STATE_WORDS.get(number)
+    return word or STATES.get((stat or "").upper(), UNRECOGNISED)
+
+
+def _network_error(pdu: Pdu) -> tuple[int, int] | None:
+    value = pdu.tlv(c.TLV_NETWORK_ERROR_CODE)
+    if value is None or len(value) != 3:
+        return None
+    return value[0], value[1] << 8 | value[2]
+
+
+def _date(value: str | None) -> str | None:
+    """Return a date as sent; all zeros is how some vendors say none."""
+    return value if value and value.strip("0") else None
+
+
+def _count(value: str | None) -> int | None:
+    return int(value) if value and _COUNT.fullmatch(value) else None
+
+
+def format_receipt(
+    *,
+    message_id: str,
+    state: str,
+    submit_date: str,
+    done_date: str,
+    error: str = "000",
+    stat: str | None = None,
+    sub: int = 1,
+    dlvrd: int | None = None,
+    text: bytes = b"",
+    network_error: tuple[int, int] | None = None,
+    user_message_reference: int | None = None,
+) -> tuple[bytes, Tlvs]:
+    """Return a receipt's short_message and TLVs, as appendix B and section 5.3.2 have them.
+
+    `state` is a canonical word; `stat` replaces it in the text where a carrier has its own.
+    `dlvrd` is by default all of `sub` or none. Raise UnencodablePdu for what can't be said.
+    """
+    if state not in c.MESSAGE_STATES:
+        raise UnencodablePdu(f"no message_state is called {state!r}")
+    delivered = dlvrd if dlvrd is not None else sub if state == "DELIVRD" else 0
+    head = (
+        f"id:{message_id} sub:{sub:03d} dlvrd:{delivered:03d} submit date:{submit_date} "
+        f"done date:{done_date} stat:{stat or state} err:{error} text:"
+    )
+    tlvs = [
+        make_tlv(c.TLV_RECEIPTED_MESSAGE_ID, message_id.encode("latin-1")),
+        make_tlv(c.TLV_MESSAGE_STATE, c.MESSAGE_STATES[state]),
+    ]
+    if network_error is not None:
+        kind, code = network_error
+        tlvs.append((c.TLV_NETWORK_ERROR_CODE, bytes((kind,)) + code.to_bytes(2, "big")))
+    if user_message_reference is not None:
+        tlvs.append(make_tlv(c.TLV_USER_MESSAGE_REFERENCE, user_message_reference))
+    return head.encode("latin-1") + text[:TEXT_OCTETS_MAX], tuple(tlvs)
+
+
+def normal_form(message_id: str) -> str:
+    """Return the one form under which a provider's message id is stored; zeros stay."""
+    return message_id.strip().casefold()
+
+
+def id_candidates(message_id: str) -> tuple[str, ...]:
+    """Return the forms under which a receipt's id may have been stored, most literal first.
+
+    As sent, normal, without leading zeros, from hexadecimal to decimal, from decimal to
+    hexadecimal; then each number padded to the usual widths. Only ids that are wholly
+    hexadecimal digits, 20 at most, are taken for numbers.
+    """
+    literal = message_id.strip()
+    normal = literal.casefold()
+    forms = [literal, normal]
+    if len(normal) <= NUMERIC_ID_MAX and _HEXADECIMAL.fullmatch(normal):
+        numbers = [normal.lstrip("0") or "0", str(int(normal, 16))]
+        if normal.isdigit():
+            numbers.append(f"{int(normal):x}")
+        forms += numbers
+        forms += [number.zfill(width) for number in numbers for width in PADDED_WIDTHS]
+    return tuple(dict.fromkeys(forms))

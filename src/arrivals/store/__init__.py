@@ -1,0 +1,1 @@
+"""Where everything is kept: one contract, and all the SQL there is."""

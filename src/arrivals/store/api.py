@@ -1,0 +1,264 @@
+"""The store's contract: what a transaction can do, in the words of the business.
+
+A flow is written as *steps*: plain functions that are handed a transaction and a batch of
+items and return one result per item. `Store.write` joins whatever waits, of every kind,
+into one transaction and answers after its commit: one sync serves every stage. Steps run
+in their `order`, so money is held before it is captured and facts are recorded before
+anything new is claimed.
+
+If a transaction fails it is rolled back and its items run again in halves, down to the one
+that fails, so poison fails alone. A step must therefore be repeatable: it keeps nothing
+outside the transaction that a second run would count twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from arrivals.core.catalogue import Catalogue
+from arrivals.core.ledger import Posting
+from arrivals.core.message import Message
+from arrivals.store.rows import (
+    Balance,
+    Batch,
+    Event,
+    Handoff,
+    Match,
+    NewMessage,
+    NewOrder,
+    Outgoing,
+    ParkedReceipt,
+    StoredAnswer,
+)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class StoreError(Exception):
+    """The store could not do it; nothing of the failed transaction remains."""
+
+
+class StoreFull(StoreError):
+    """No room on the disk: reads go on, writes wait for space."""
+
+
+class StoreUnavailable(StoreError):
+    """The database can't be reached or is locked by somebody else."""
+
+
+class StoreDamaged(StoreError):
+    """What the database file holds isn't a database any more."""
+
+
+class StaleWrite(StoreError):
+    """A message changed since it was loaded; its new event would not follow the last one."""
+
+
+class Refused(Exception):
+    """A balance that doesn't reach; raised by `post`, nothing was posted."""
+
+
+class RuleBroken(Exception):
+    """A write that the database's own rules refuse: a mistake of ours, never of the moment."""
+
+
+class Transaction(Protocol):
+    """One transaction of the only writer; all of it becomes durable at once or not at all."""
+
+    now_us: int  # the transaction's time, never earlier than one before it
+
+    # money
+    def balance(self, account_id: int) -> Balance | None:
+        """Return the account's balance as it stands within this transaction, locked."""
+
+    def post(self, posting: Posting) -> int:
+        """Record a movement of money and move the cached balances; return the posting's id.
+
+        Postings alike in all but amount become one per transaction; one with a reference
+        stays alone. Raises Refused if the account's available funds plus its credit limit
+        don't reach, RuleBroken for a negative amount or a currency that isn't the account's.
+        """
+
+    def posted(self, account_id: int, reference: str) -> tuple[int, int] | None:
+        """Return (posting id, amount) of the posting with this reference, if there is one.
+
+        The amount is negative where money was taken out.
+        """
+
+    def open_balance(self, account_id: int, currency: str, credit_limit: int) -> None:
+        """Open an account's balance, or change its credit limit; funds stay."""
+
+    def adjust(self, message_id: int, kind: str, amount: int, posting_id: int) -> int:
+        """Record the next refund or recharge of a message; return its number."""
+
+    def adjustments(self, message_ids: Sequence[int]) -> dict[int, str]:
+        """Return the newest adjustment's kind of each message that has any."""
+
+    # accept
+    def next_order_ids(self, count: int) -> int:
+        """Return the first of `count` order ids that nobody has or will get."""
+
+    def insert_orders(self, orders: Sequence[NewOrder]) -> None:
+        """Store orders; ids must come from `next_order_ids`."""
+
+    def insert_messages(self, messages: Sequence[NewMessage]) -> None:
+        """Store messages, each with its first event."""
+
+    def stored_answers(
+        self, wanted: Iterable[tuple[int, str, str]]
+    ) -> dict[tuple[int, str, str], StoredAnswer]:
+        """Return the answers stored under these (account, scope, key)."""
+
+    def store_answers(self, answers: Sequence[StoredAnswer]) -> None:
+        """Store answers; a second one under the same key is an error."""
+
+    # dispatch
+    def claim(
+        self,
+        provider_id: str,
+        lane: int,
+        limit: int,
+        paused: tuple[Sequence[int], Sequence[int]],
+    ) -> list[Outgoing]:
+        """Return the first `limit` messages ready in a provider's lane, by rank.
+
+        `paused` are the accounts and the routes whose messages stay where they are. The
+        caller must save them as SENDING within this transaction.
+        """
+
+    def first_ready(
+        self, provider_id: str, lane: int, paused: tuple[Sequence[int], Sequence[int]]
+    ) -> int | None:
+        """Return the key of the message that `claim` would take first, without reading it."""
+
+    def take_bind(self, provider_id: str, owner: str) -> int:
+        """Make `owner` the one who sends for this provider; return its epoch, a new largest."""
+
+    def bind_epoch(self, provider_id: str) -> int:
+        """Return the newest epoch of a provider's bind; 0 if nobody ever owned it."""
+
+    def sending(self, provider_id: str, before_epoch: int, limit: int) -> list[Message]:
+        """Return messages that an owner of an older epoch was sending."""
+
+    # messages
+    def load(self, keys: Iterable[int]) -> dict[int, Message]:
+        """Return messages by key, locked in key order; a key that isn't there is left out."""
+
+    def due(self, limit: int) -> list[Message]:
+        """Return messages whose wake time has come, the longest overdue first."""
+
+    def providers_of(self, order_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
+        """Return the provider order that was fixed at accept, by order."""
+
+    def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
+        """Write messages back and append their events.
+
+        Each message must be exactly one event ahead of its row, else StaleWrite; and each
+        has exactly one event, its newest, else RuleBroken.
+        """
+
+    # receipts
+    def add_handoffs(self, handoffs: Sequence[Handoff]) -> None:
+        """Record providers' ids; one that is there already changes nothing."""
+
+    def match(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Match]:
+        """Return every hand-off that has one of these forms of an id, by (provider, forms)."""
+
+    def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
+        """Return a provider's SENDING and AMBIGUOUS messages to these destinations."""
+
+    def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
+        """Write back which receipts each hand-off has seen, and how often."""
+
+    def park(
+        self,
+        provider_id: str,
+        forms: Sequence[str],
+        fingerprint: str,
+        receipt: str,
+        *,
+        received_at_us: int | None = None,
+    ) -> bool:
+        """Keep a receipt that matches nothing; False if the very same one is parked already.
+
+        `received_at_us` is when it came, where that isn't now: one that was taken out and
+        still matches nothing is kept no longer for that.
+        """
+
+    def unpark(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:
+        """Take out the parked receipts that one of these forms matches, the oldest first."""
+
+    def keep_raw(self, receipts: Sequence[tuple[str, int | None, str]]) -> None:
+        """Keep raw receipts: (provider, message if matched, hex)."""
+
+    # housekeeping
+    def forget(
+        self, *, parked_before: int, raw_before: int, answers_before: int, limit: int
+    ) -> int:
+        """Delete what has outlived its keeping; return how many rows.
+
+        Looks at no more than the `limit` oldest of a kind, so call it again while it finds.
+        """
+
+    # streams of recipients
+    def batch(self, account_id: int, key: str) -> Batch | None:
+        """Return the stream with this key, if there is one."""
+
+    def save_batch(self, batch: Batch) -> Batch:
+        """Write a stream's progress (batch_id 0: a new one); return it with its id.
+
+        Raises StaleWrite if there is no stream with this id, or already one with the key.
+        """
+
+    # catalogue
+    def catalogue(self) -> Catalogue:
+        """Return the catalogue as it stands."""
+
+    def put(self, kind: str, document_id: str, body: str) -> None:
+        """Write an account, key, provider or route; the catalogue's version goes up."""
+
+    def add_price_list(
+        self, route_id: int, currency: str, rates: Sequence[tuple[str, str, int]]
+    ) -> int:
+        """Add the next version of a route's price list: (prefix, country, price)."""
+
+    def setting(self, name: str) -> str | None:
+        """Return a value of the installation itself: its secrets, its order floor."""
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Write a value of the installation itself."""
+
+    def lane_ranks(self) -> list[tuple[str, int, int, int, int]]:
+        """Return (provider, lane, account, lowest, highest rank) of all that is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[Item, Result]):
+    """A part of a flow that runs within a transaction, over a batch.
+
+    Items written with equal steps run together, so build a step once and keep it.
+    """
+
+    name: str
+    order: int  # within a shared transaction: low runs first
+    run: Callable[[Transaction, Sequence[Item]], Sequence[Result]]
+
+
+class Store(Protocol):
+    """Where everything is kept."""
+
+    async def write(self, step: Step[Item, Result], item: Item) -> Result:
+        """Run a step for one item in the next shared transaction; return after its commit.
+
+        Raises what the step raised for this item, RuleBroken or a StoreError. If the caller
+        is cancelled while it waits, the item is committed all the same.
+        """
+
+    async def read(self, query: Callable[[Any], Result]) -> Result:
+        """Run a query on a reader, beside the writer; the reader's verbs are in queries.py."""
+
+    async def close(self) -> None:
+        """Finish what was submitted, then close."""

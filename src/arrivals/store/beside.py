@@ -1,0 +1,78 @@
+"""Look into a database beside the process that serves it: read only, in short transactions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+
+from arrivals.store.api import StoreError, StoreUnavailable
+
+DATABASE_NAME: Final = "arrivals.db"
+BUSY_TIMEOUT_MS: Final = 5_000
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[apsw.Connection]:
+    """Open the database of a data folder for reading.
+
+    Raises StoreUnavailable if there is none or it is locked, StoreError if it is damaged,
+    whether at once or while it is read.
+    """
+    path = folder / DATABASE_NAME
+    if not path.is_file():
+        raise StoreUnavailable(f"{folder} holds no Arrivals database")
+    try:
+        # Not SQLITE_OPEN_READONLY: a log that a killed process left has to be recovered.
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            connection.execute("PRAGMA query_only = ON").fetchall()
+            yield connection
+        finally:
+            connection.close()
+    except (apsw.BusyError, apsw.LockedError):
+        raise StoreUnavailable(f"{path} is locked by another process") from None
+    except (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError):
+        raise StoreUnavailable(f"{path} can't be opened by this user") from None
+    except (apsw.CorruptError, apsw.NotADBError):
+        raise StoreError(f"{path} is damaged, or not a database") from None
+    except apsw.SQLError as error:
+        raise StoreError(
+            f"{path} isn't an Arrivals database of this version: {error}"
+        ) from None
+
+
+class DatabaseFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a database says about itself."""
+
+    sqlite_version: str
+    journal_mode: str
+    octets: int
+    log_octets: int  # of the write-ahead log beside it
+    schema_version: int
+    catalogue_version: int
+
+
+def database_facts(folder: Path) -> DatabaseFacts:
+    """Return what the database of a data folder says about itself; raises StoreError."""
+    path = folder / DATABASE_NAME
+    log = path.with_name(f"{DATABASE_NAME}-wal")
+    with reading(folder) as connection:
+        version = connection.execute(
+            "SELECT value FROM meta WHERE name = 'catalogue_version'"
+        ).get
+        return DatabaseFacts(
+            sqlite_version=apsw.sqlite_lib_version(),
+            journal_mode=str(connection.execute("PRAGMA journal_mode").get),
+            octets=path.stat().st_size,
+            log_octets=log.stat().st_size if log.exists() else 0,
+            schema_version=int(
+                connection.execute("SELECT max(version) FROM schema_versions").get or 0
+            ),
+            catalogue_version=int(version or 0),
+        )

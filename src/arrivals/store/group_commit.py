@@ -1,0 +1,213 @@
+"""One writer for all: whatever waits is committed together, and one sync serves every stage.
+
+    loop thread                          writer thread
+    write(step, item) ── pending ──┐
+    write(step, item) ── pending ──┴──▶  begin, run steps in order, commit
+                       ◀── results, each told apart from the others
+
+While a transaction runs, the next one's items gather; so the batch grows with the load and
+costs an idle system nothing. A transaction that fails is rolled back and run again in
+halves, down to the one item that fails; one that fails for want of a database fails as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from arrivals.store.api import (
+    Item,
+    Result,
+    Step,
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+    Transaction,
+)
+
+# A transaction of this many items takes some tens of milliseconds; more would only make
+# codes wait behind bulk.
+ITEMS_MAX: Final = 2_000
+
+# Loop turns to let requests of the same moment join: measured, three turns triple the batch.
+LINGER_TURNS: Final = 3
+
+# No item's fault, and no smaller transaction would do better.
+OUTAGES: Final = (StoreFull, StoreUnavailable, StoreDamaged)
+
+_log = logging.getLogger("arrivals.store")
+
+
+class Backend(Protocol):
+    """What a database offers to its writer thread; called from that thread only."""
+
+    def begin(self) -> Transaction:
+        """Begin the transaction that every step of this commit shares."""
+
+    def commit(self) -> None:
+        """Make it durable; when this returns, it is."""
+
+    def rollback(self) -> None:
+        """Undo it; never raises, whatever state the transaction is in."""
+
+    def named(self, error: BaseException) -> BaseException:
+        """Turn the database's word for trouble into the contract's, where it has one."""
+
+    def close(self) -> None:
+        """Give the connection back."""
+
+
+class _Waiting:
+    """An item that waits for its commit."""
+
+    __slots__ = ("error", "future", "item", "result", "step")
+
+    def __init__(self, step: Step[Any, Any], item: Any, future: asyncio.Future[Any]) -> None:
+        self.step = step
+        self.item = item
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def tell(self) -> None:
+        """Answer the caller; what it got is durable."""
+        if self.future.done():  # its caller was cancelled; the commit stands all the same
+            if self.error is not None:
+                why = type(self.error).__name__
+                _log.warning("step %s failed unheard: %s", self.step.name, why)
+        elif self.error is None:
+            self.future.set_result(self.result)
+        elif isinstance(self.error, StopIteration):  # a future can't carry this one
+            self.future.set_exception(RuntimeError("the step raised StopIteration"))
+        else:
+            self.future.set_exception(self.error)
+
+
+class GroupCommit:
+    """Gather items on the loop, commit them together on a thread of its own."""
+
+    def __init__(self, open_backend: Callable[[], Backend]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._open_backend = open_backend
+        self._pending: list[_Waiting] = []
+        self._busy = False
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._batches: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="arrivals-writer", daemon=True)
+        self.commits = 0
+        self.items = 0
+
+    async def start(self) -> None:
+        """Open the database on the writer's thread; raises what opening raised."""
+        self._thread.start()
+        try:
+            await self._opened
+        except asyncio.CancelledError:
+            self._batches.put(None)  # a thread that opened for nobody must end
+            raise
+
+    async def write(self, step: Step[Item, Result], item: Item) -> Result:
+        """Run a step for one item in the next transaction; return after its commit."""
+        if self._closing:
+            raise StoreUnavailable("the store is closing")
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._pending.append(_Waiting(step, item, future))
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            self._loop.call_soon(self._linger, LINGER_TURNS)
+        return await future
+
+    async def close(self) -> None:
+        """Commit what was submitted, then end the thread."""
+        self._closing = True
+        await self._idle.wait()
+        self._batches.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _linger(self, turns: int) -> None:
+        if turns:
+            self._loop.call_soon(self._linger, turns - 1)
+            return
+        batch, self._pending = self._pending[:ITEMS_MAX], self._pending[ITEMS_MAX:]
+        self._batches.put(batch)
+
+    def _ended(self, batch: list[_Waiting]) -> None:
+        """Tell each waiter, and start the next transaction; runs on the loop."""
+        for each in batch:
+            each.tell()
+        if self._pending:
+            self._linger(0)
+        else:
+            self._busy = False
+            self._idle.set()
+
+    def _tell_opened(self, error: BaseException | None) -> None:
+        if self._opened.done():  # whoever asked was cancelled
+            return
+        if error is None:
+            self._opened.set_result(None)
+        else:
+            self._opened.set_exception(error)
+
+    def _run(self) -> None:
+        try:
+            backend = self._open_backend()
+        except BaseException as error:  # noqa: BLE001 - told to whoever awaits start()
+            self._loop.call_soon_threadsafe(self._tell_opened, error)
+            return
+        self._loop.call_soon_threadsafe(self._tell_opened, None)
+        while (batch := self._batches.get()) is not None:
+            self._commit(backend, batch)
+            self._loop.call_soon_threadsafe(self._ended, batch)
+        backend.close()
+
+    def _commit(self, backend: Backend, batch: list[_Waiting]) -> None:
+        """Commit a batch, in halves where it fails, so that poison fails alone."""
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            error = _attempt(backend, part)
+            if error is None:
+                self.commits += 1
+                self.items += len(part)
+            elif isinstance(error, OUTAGES):
+                for each in (each for left in (part, *waiting) for each in left):
+                    each.error = error
+                return
+            elif len(part) == 1:
+                part[0].error = error
+            else:
+                half = len(part) // 2
+                waiting += (part[half:], part[:half])
+
+
+def _attempt(backend: Backend, batch: Sequence[_Waiting]) -> BaseException | None:
+    """Run a batch in one transaction; return why it failed, if it did."""
+    try:
+        run_steps(backend.begin(), batch)
+        backend.commit()
+    except BaseException as error:  # noqa: BLE001 - every batch must end, and its callers hear how
+        backend.rollback()
+        return backend.named(error)
+    return None
+
+
+def run_steps(tx: Transaction, batch: Sequence[_Waiting]) -> None:
+    """Run every step of a batch once over its items, in the steps' order."""
+    by_step: dict[Step[Any, Any], list[_Waiting]] = {}
+    for each in batch:
+        by_step.setdefault(each.step, []).append(each)
+    for step, group in sorted(by_step.items(), key=lambda pair: pair[0].order):
+        results = step.run(tx, [each.item for each in group])
+        if len(results) != len(group):
+            raise AssertionError(f"step {step.name} must answer every item")
+        for each, result in zip(group, results, strict=True):
+            each.result = result

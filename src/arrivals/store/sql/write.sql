@@ -1,0 +1,278 @@
+Statements of the writing transaction, SQLite's form. A batch goes in as one JSON array and
+comes out as one, so that every statement is a single step of the database.
+Differs because PostgreSQL takes arrays with unnest where SQLite takes JSON. Rows of several
+columns go through jsonb_each (SQLite 3.51), which parses them once; json_each hands out each row
+as text that every column parses anew, at twice the cost of the whole statement.
+
+-- name: insert_orders
+INSERT INTO orders (id, account_id, key_id, route_id, accepted_at, category, sender, text,
+                    client_ref, request_id, send_at, expires_at, outcome_deadline, on_ambiguous,
+                    providers, count, cost, currency, hold_posting, balance_after, decision, batch_id)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
+       value->>8, value->>9, value->>10, value->>11, value->>12, value->>13,
+       value->>14, value->>15, value->>16, value->>17, value->>18, value->>19, value->>20, value->>21
+FROM jsonb_each(?)
+
+-- name: insert_messages
+INSERT INTO messages (id, account_id, route_id, msisdn, country, text, client_ref, encoding,
+                      segments, rate_id, price, provider_id, lane, state, rank, wake_at,
+                      changed_at, seq)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
+       value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15,
+       value->>16, 1
+FROM jsonb_each(?)
+
+-- name: insert_first_events
+INSERT INTO events (message_id, seq, at, kind, from_state, to_state, actor, body)
+SELECT value->>0, 1, value->>16, 'accepted', NULL, value->>13, 'api', '{}'
+FROM jsonb_each(?)
+
+-- name: next_order_id
+SELECT max(coalesce((SELECT max(id) FROM orders), 0),
+           coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'order_floor'), 0)) + 1
+
+-- name: next_posting_id
+SELECT coalesce(max(id), 0) + 1 FROM postings
+
+-- name: insert_postings
+INSERT INTO postings (id, at, kind, account_id, debit, credit, amount, currency, reason, reference)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
+       value->>8, value->>9
+FROM jsonb_each(?)
+
+-- name: balances
+SELECT json_group_array(json_array(account_id, currency, available, held, credit_limit))
+FROM balances WHERE slot = 0 AND account_id = ?
+
+-- name: update_balances
+UPDATE balances SET available = v.available, held = v.held
+FROM (SELECT value->>0 AS account_id, value->>1 AS available, value->>2 AS held
+      FROM jsonb_each(?)) AS v
+WHERE balances.account_id = v.account_id AND balances.slot = 0
+
+-- name: open_balance
+INSERT INTO balances (account_id, currency, credit_limit) VALUES (?, ?, ?)
+ON CONFLICT (account_id, slot) DO UPDATE SET credit_limit = excluded.credit_limit
+
+-- name: posted
+SELECT id, CASE kind WHEN 'withdrawal' THEN -amount ELSE amount END
+FROM postings WHERE account_id = ? AND reference = ?
+
+-- name: next_adjustment
+SELECT coalesce(max(n), 0) + 1 FROM adjustments WHERE message_id = ?
+
+-- name: insert_adjustment
+INSERT INTO adjustments (message_id, n, kind, amount, posting_id) VALUES (?, ?, ?, ?, ?)
+
+-- name: adjustments
+SELECT json_group_array(json_array(a.message_id, a.kind))
+FROM json_each(?) AS k JOIN adjustments AS a ON a.message_id = k.value
+WHERE a.n = (SELECT max(n) FROM adjustments WHERE message_id = a.message_id)
+
+-- name: stored_answers
+SELECT json_group_array(json_array(i.account_id, i.scope, i.key, i.body_hash, i.status, i.answer, i.at))
+FROM jsonb_each(?) AS k
+JOIN idempotency AS i
+  ON i.account_id = k.value->>0 AND i.scope = k.value->>1 AND i.key = k.value->>2
+
+-- name: store_answers
+INSERT INTO idempotency (account_id, scope, key, body_hash, status, answer, at)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
+FROM jsonb_each(?)
+
+-- name: message_columns
+-- In the order of the fields of core/message.py.
+m.id, m.account_id, m.route_id, m.msisdn, m.segments, m.price, o.expires_at, o.outcome_deadline,
+o.on_ambiguous, m.lane, m.provider_id, m.state, m.reach, m.reason, m.seq, m.changed_at, m.attempts,
+m.tries, m.resends, m.rank, m.wake_at, m.epoch, m.resolution, m.resolution_posting,
+m.provider_cost, m.confirmed, m.parts
+
+-- name: not_paused
+AND m.account_id NOT IN (SELECT value FROM json_each(?))
+AND m.route_id NOT IN (SELECT value FROM json_each(?))
+
+-- name: claim
+SELECT json_group_array(json_array(
+  json_array({message_columns}),
+  o.sender, coalesce(m.text, o.text), m.encoding, json(o.providers)))
+FROM (SELECT * FROM messages AS m
+      WHERE m.provider_id = ? AND m.lane = ? AND m.rank IS NOT NULL {not_paused}
+      ORDER BY m.rank LIMIT ?) AS m
+JOIN orders AS o ON o.id = m.id >> 17
+
+-- name: first_ready
+SELECT m.id FROM messages AS m
+WHERE m.provider_id = ? AND m.lane = ? AND m.rank IS NOT NULL {not_paused}
+ORDER BY m.rank LIMIT 1
+
+-- name: load
+SELECT json_group_array(json_array({message_columns}))
+FROM json_each(?) AS k
+JOIN messages AS m ON m.id = k.value
+JOIN orders AS o ON o.id = m.id >> 17
+
+-- name: due
+SELECT json_group_array(json_array({message_columns}))
+FROM (SELECT * FROM messages WHERE wake_at <= ? ORDER BY wake_at LIMIT ?) AS m
+JOIN orders AS o ON o.id = m.id >> 17
+
+-- name: sending
+SELECT json_group_array(json_array({message_columns}))
+FROM (SELECT * FROM messages
+      WHERE provider_id = ? AND state IN ('sending', 'ambiguous')
+        AND state = 'sending' AND epoch < ? LIMIT ?) AS m
+JOIN orders AS o ON o.id = m.id >> 17
+
+-- name: in_doubt
+SELECT json_group_array(json_array({message_columns}))
+FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
+WHERE m.provider_id = ? AND m.msisdn IN (SELECT value FROM json_each(?))
+  AND m.state IN ('sending', 'ambiguous')
+
+-- name: providers_of
+SELECT json_group_array(json_array(o.id, json(o.providers)))
+FROM json_each(?) AS k JOIN orders AS o ON o.id = k.value
+
+-- name: save
+UPDATE messages SET
+  provider_id = v.j->>10, state = v.j->>11, reach = v.j->>12, reason = v.j->>13, seq = v.j->>14,
+  changed_at = v.j->>15, attempts = v.j->>16, tries = v.j->>17, resends = v.j->>18,
+  rank = v.j->>19, wake_at = v.j->>20, epoch = v.j->>21, resolution = v.j->>22,
+  resolution_posting = v.j->>23, provider_cost = v.j->>24, confirmed = v.j->>25, parts = v.j->>26
+FROM (SELECT value->>0 AS id, value AS j FROM jsonb_each(?)) AS v
+WHERE messages.id = v.id AND messages.seq = (v.j->>14) - 1
+
+-- name: insert_events
+INSERT INTO events (message_id, seq, at, kind, from_state, to_state, actor, body)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
+FROM jsonb_each(?)
+
+-- name: take_bind
+INSERT INTO binds (provider_id, epoch, owner, taken_at) VALUES (?, 1, ?, ?)
+ON CONFLICT (provider_id) DO UPDATE
+SET epoch = binds.epoch + 1, owner = excluded.owner, taken_at = excluded.taken_at
+RETURNING epoch
+
+-- name: bind_epoch
+SELECT epoch FROM binds WHERE provider_id = ?
+
+-- name: add_handoffs
+INSERT INTO handoffs (provider_id, external_id, message_id, attempt, part, at)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5
+FROM jsonb_each(?) WHERE true
+ON CONFLICT DO NOTHING
+
+-- name: match
+SELECT json_group_array(json_array(
+  w.value->>0,
+  json_array(h.provider_id, h.external_id, h.message_id, h.attempt, h.part, h.at),
+  json(h.seen), m.msisdn, m.state))
+FROM jsonb_each(?) AS w
+JOIN handoffs AS h ON h.provider_id = w.value->>1 AND h.external_id = w.value->>2
+JOIN messages AS m ON m.id = h.message_id
+
+-- name: see
+UPDATE handoffs SET seen = v.seen
+FROM (SELECT value->>0 AS provider_id, value->>1 AS external_id, value->>2 AS message_id,
+             value->>3 AS attempt, value->>4 AS part, value->>5 AS seen
+      FROM jsonb_each(?)) AS v
+WHERE handoffs.provider_id = v.provider_id AND handoffs.external_id = v.external_id
+  AND handoffs.message_id = v.message_id AND handoffs.attempt = v.attempt
+  AND handoffs.part = v.part
+
+-- name: park
+INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt) VALUES (?, ?, ?, ?)
+ON CONFLICT (provider_id, fingerprint) DO UPDATE SET count = parked_receipts.count + 1
+RETURNING id, count
+
+-- name: park_forms
+INSERT INTO parked_forms (provider_id, form, parked_id)
+SELECT ?, value, ? FROM json_each(?) WHERE true
+ON CONFLICT DO NOTHING
+
+-- name: any_parked
+SELECT 1 FROM parked_forms LIMIT 1
+
+-- name: parked
+SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt))
+FROM parked_receipts AS p
+WHERE p.id IN (SELECT parked_id FROM parked_forms
+               WHERE provider_id = ? AND form IN (SELECT value FROM json_each(?)))
+
+-- name: unpark_forms
+DELETE FROM parked_forms WHERE parked_id IN (SELECT value FROM json_each(?))
+
+-- name: unpark
+DELETE FROM parked_receipts WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: keep_raw
+INSERT INTO raw_receipts (at, provider_id, message_id, raw)
+SELECT ?, value->>0, value->>1, value->>2 FROM jsonb_each(?)
+
+-- name: parked_before
+SELECT json_group_array(id)
+FROM (SELECT id FROM parked_receipts WHERE received_at < ?2 ORDER BY received_at LIMIT ?1)
+
+-- name: forget_raw
+-- Ids grow with time: only the oldest rows are looked at, and no index on the time is needed.
+DELETE FROM raw_receipts WHERE id IN
+  (SELECT id FROM (SELECT id, at FROM raw_receipts ORDER BY id LIMIT ?) WHERE at < ?)
+
+-- name: forget_answers
+DELETE FROM idempotency WHERE (account_id, scope, key) IN
+  (SELECT account_id, scope, key FROM idempotency WHERE at < ?2 ORDER BY at LIMIT ?1)
+
+-- name: batch
+SELECT json_group_array(json_array(id, account_id, key, options, created_at, finished_at, lines,
+                                   accepted, refused, cost, prefix_hash, refusals))
+FROM batches WHERE account_id = ? AND key = ?
+
+-- name: insert_batch
+INSERT INTO batches (account_id, key, options, created_at, finished_at, lines, accepted, refused,
+                     cost, prefix_hash, refusals)
+SELECT b->>1, b->>2, b->>3, b->>4, b->>5, b->>6, b->>7, b->>8, b->>9, b->>10, b->>11
+FROM (SELECT ? AS b) WHERE true
+ON CONFLICT (account_id, key) DO NOTHING
+RETURNING id
+
+-- name: update_batch
+UPDATE batches
+SET finished_at = b->>5, lines = b->>6, accepted = b->>7, refused = b->>8, cost = b->>9,
+    prefix_hash = b->>10, refusals = b->>11
+FROM (SELECT ? AS b) AS v
+WHERE batches.id = b->>0
+RETURNING id
+
+-- name: catalogue
+SELECT kind, body FROM catalogue ORDER BY kind, id
+
+-- name: price_lists
+SELECT route_id, max(version), currency FROM price_lists GROUP BY route_id
+
+-- name: rates
+SELECT id, prefix, country, price FROM rates WHERE route_id = ? AND version = ? ORDER BY id
+
+-- name: put
+INSERT INTO catalogue (kind, id, body, changed_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, changed_at = excluded.changed_at
+
+-- name: next_price_list
+SELECT coalesce(max(version), 0) + 1 FROM price_lists WHERE route_id = ?
+
+-- name: insert_price_list
+INSERT INTO price_lists (route_id, version, currency, imported_at) VALUES (?, ?, ?, ?)
+
+-- name: insert_rates
+INSERT INTO rates (route_id, version, prefix, country, price)
+SELECT ?, ?, value->>0, value->>1, value->>2 FROM jsonb_each(?)
+
+-- name: setting
+SELECT value FROM meta WHERE name = ?
+
+-- name: set_setting
+INSERT INTO meta (name, value) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: lane_ranks
+SELECT provider_id, lane, account_id, min(rank), max(rank)
+FROM messages WHERE rank IS NOT NULL GROUP BY provider_id, lane, account_id

@@ -1,0 +1,270 @@
+"""SQLite behind the contract: WAL, every commit synced, one writer, many readers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from arrivals.clock import Clock
+from arrivals.core.message import TRANSITIONS
+from arrivals.store.api import (
+    Item,
+    Result,
+    RuleBroken,
+    Step,
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+)
+from arrivals.store.group_commit import GroupCommit
+from arrivals.store.sqlite_reader import ReaderPool
+from arrivals.store.sqlite_transaction import SqliteTransaction
+from arrivals.store.statements import migrations
+
+T = TypeVar("T")
+
+DATABASE_NAME: Final = "arrivals.db"
+LOCK_NAME: Final = "lock"
+BUSY_TIMEOUT_MS: Final = 5_000  # an admin command's transaction is far shorter
+READERS: Final = 2  # one per core of the smallest machine; reading shares the loop's GIL
+WAL_AUTOCHECKPOINT_PAGES: Final = 16_000  # 64 MiB: seldom enough not to stall commits
+CACHE_KIB: Final = 65_536
+
+# A write that the system refused; the database says FULL by itself only for ENOSPC, and not
+# for a quota or a limit on the size of files.
+WRITES_REFUSED: Final = frozenset(
+    {
+        apsw.SQLITE_IOERR_WRITE,
+        apsw.SQLITE_IOERR_FSYNC,
+        apsw.SQLITE_IOERR_TRUNCATE,
+        apsw.SQLITE_IOERR_SHMSIZE,
+    }
+)
+
+
+def connect(path: Path) -> apsw.Connection:
+    """Open a connection with the settings that durability and the readers need."""
+    with contextlib.suppress(FileExistsError):
+        # The log and its index get the modes of the file they belong to.
+        path.touch(mode=0o600, exist_ok=False)
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    if (mode := connection.execute("PRAGMA journal_mode = WAL").get) != "wal":
+        raise StoreUnavailable(f"{path} can't keep a write-ahead log there, only {mode}")
+    for pragma in (
+        # NORMAL loses acknowledged messages at power loss; FULL syncs at every commit.
+        "synchronous = FULL",
+        # Elsewhere a sync is one; macOS hands it to the drive and only this empties its cache.
+        "fullfsync = ON",
+        f"wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}",
+        f"cache_size = -{CACHE_KIB}",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def migrate(connection: apsw.Connection) -> list[int]:
+    """Bring the schema up to date, all or nothing; return the migrations that ran.
+
+    Raises StoreUnavailable if a newer Arrivals has been here.
+    """
+    connection.execute("BEGIN IMMEDIATE").fetchall()
+    try:
+        ran = _run_missing(connection)
+        _fill_moves(connection)
+        connection.execute("COMMIT").fetchall()
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK").fetchall()
+    return ran
+
+
+def _run_missing(connection: apsw.Connection) -> list[int]:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER PRIMARY KEY)"
+    ).fetchall()
+    done = {version for (version,) in connection.execute("SELECT version FROM schema_versions")}
+    known = dict(migrations())
+    if unknown := done - known.keys():
+        raise StoreUnavailable(f"a newer Arrivals made this database (schema {max(unknown)})")
+    missing = sorted(known.keys() - done)
+    for version in missing:
+        connection.execute(known[version]).fetchall()
+        connection.execute("INSERT INTO schema_versions VALUES (?)", (version,)).fetchall()
+    return missing
+
+
+def _fill_moves(connection: apsw.Connection) -> None:
+    """Make the database's table of moves the core's."""
+    legal = {(source.value, target.value) for (source, _), target in TRANSITIONS.items()}
+    present = set(connection.execute("SELECT from_state, to_state FROM moves"))
+    for move in present - legal:
+        connection.execute("DELETE FROM moves WHERE (from_state, to_state) = (?, ?)", move)
+    for move in legal - present:
+        connection.execute("INSERT INTO moves VALUES (?, ?)", move)
+
+
+@contextlib.contextmanager
+def one_opener(folder: Path) -> Iterator[None]:
+    """Let one opener at a time make a database: turning on its log doesn't wait for another."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+class FolderLock:
+    """Keep a data folder to one serving process; the kernel frees it when that dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise StoreUnavailable(f"{folder} is in use by another arrivals process") from None
+
+    def release(self) -> None:
+        """Give the folder free."""
+        os.close(self._file)
+
+
+class SqliteStore:
+    """The store of one process, in one folder."""
+
+    def __init__(self, folder: Path, clock: Clock, *, exclusive: bool = True) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._exclusive = exclusive
+        self._lock: FolderLock | None = None
+        self._writer: GroupCommit | None = None
+        self._readers: ReaderPool | None = None
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._folder / DATABASE_NAME
+
+    @property
+    def commits(self) -> tuple[int, int]:
+        """How many transactions were committed, and how many items they held."""
+        writer = self._open_writer()
+        return writer.commits, writer.items
+
+    async def open(self) -> None:
+        """Open or create the folder and bring its schema up to date; raises a StoreError."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._exclusive:
+                self._lock = FolderLock(self._folder)
+            writer = GroupCommit(lambda: SqliteWriter(self.path, self._clock))
+            await writer.start()
+            self._writer = writer
+        except OSError as error:
+            raise StoreUnavailable(f"{self._folder}: {error.strerror}") from error
+        except apsw.Error as error:
+            raise named(error) from error
+        finally:
+            if self._writer is None:
+                self._unlock()
+        self._readers = ReaderPool(lambda: connect(self.path), READERS)
+
+    async def write(self, step: Step[Item, Result], item: Item) -> Result:
+        """Run a step for one item in the next shared transaction; return after its commit."""
+        return await self._open_writer().write(step, item)
+
+    async def read(self, query: Callable[[Any], T]) -> T:
+        """Run a query on a reader's connection, on a reader's thread; raises a StoreError."""
+        if self._readers is None:
+            raise StoreUnavailable("the store isn't open")
+        try:
+            return await self._readers.run(query)
+        except apsw.Error as error:
+            raise named(error) from error
+
+    async def close(self) -> None:
+        """Finish what was submitted, then close."""
+        if self._writer is not None:
+            await self._writer.close()
+        readers, self._writer, self._readers = self._readers, None, None
+        if readers is not None:
+            await asyncio.to_thread(readers.close)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _open_writer(self) -> GroupCommit:
+        if self._writer is None:
+            raise StoreUnavailable("the store isn't open")
+        return self._writer
+
+
+class SqliteWriter:
+    """The writer's connection; implements the group commit's backend."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
+        with one_opener(path.parent):
+            self._connection = connect(path)
+            migrate(self._connection)
+        self._transaction: SqliteTransaction | None = None
+        self._latest_us = 0
+
+    def begin(self) -> SqliteTransaction:
+        """Begin, holding the write lock from the first statement."""
+        self._connection.execute("BEGIN IMMEDIATE").fetchall()
+        self._latest_us = max(self._latest_us + 1, self._clock.now_us())
+        self._transaction = SqliteTransaction(self._connection, self._latest_us)
+        return self._transaction
+
+    def commit(self) -> None:
+        """Write the gathered postings and balances, then commit and sync."""
+        if self._transaction is None:
+            raise AssertionError("nothing was begun")
+        self._transaction.finish()
+        self._connection.execute("COMMIT").fetchall()
+
+    def rollback(self) -> None:
+        """Undo; SQLite may have done so already (a full disk does)."""
+        self._transaction = None
+        with contextlib.suppress(apsw.Error):  # then BEGIN fails, and says so to its callers
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK").fetchall()
+
+    def named(self, error: BaseException) -> BaseException:
+        """Turn SQLite's word for trouble into the contract's."""
+        return named(error) if isinstance(error, apsw.Error) else error
+
+    def close(self) -> None:
+        """Checkpoint and close."""
+        self._connection.close()
+
+
+def named(error: apsw.Error) -> Exception:
+    """Turn SQLite's word for trouble into the contract's, where the contract has one."""
+    code = getattr(error, "extendedresult", None)  # apsw's own errors have none
+    if isinstance(error, apsw.FullError) or code in WRITES_REFUSED:
+        return StoreFull("no room on the disk for the database")
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return StoreUnavailable("the database is locked by another process")
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StoreDamaged("the database file is damaged")
+    if isinstance(error, apsw.CantOpenError | apsw.IOError | apsw.ReadOnlyError):
+        return StoreUnavailable(f"the database can't be read or written: {error}")
+    if isinstance(error, apsw.ConstraintError):
+        return RuleBroken(str(error))  # names the rule and quotes no value
+    return error

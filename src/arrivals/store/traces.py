@@ -1,0 +1,356 @@
+"""Read journeys: one message whole, pages of messages and orders, roll-ups, and queue ages.
+
+Verbs for customers take the account and see nothing of any other (invariant 43). Every
+page is bounded twice: by its rows, and by how many rows it looks at to find them; a page
+that stops early says where to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from arrivals.core.ids import INDEX_BITS, ORDER_ID_MAX
+from arrivals.core.message import Message
+from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.store.rows import Batch, NewOrder
+from arrivals.store.sqlite_transaction import MESSAGE_COLUMNS
+from arrivals.store.statements import statements
+
+PAGE_MAX: Final = 200
+EVENTS_MAX: Final = 2_000  # of one message; a day of retries a minute is below it
+# Rows looked at for one page of a filter that no index serves: about 50 ms.
+SCANNED_MAX: Final = 50_000
+ROLLED_UP_MAX: Final = 131_072  # messages in one page of orders: as many as one order can have
+BATCH_ORDERS_MAX: Final = 10_000
+COUNTED_MAX: Final = 100_000  # of open messages, for gauges; above it they say "at least"
+KEY_MAX: Final = (1 << 63) - 1
+
+_ORDER_COLUMNS: Final = (
+    "o.id, o.account_id, o.key_id, o.route_id, o.accepted_at, o.category, o.sender, o.text,"
+    " o.client_ref, o.request_id, o.send_at, o.expires_at, o.outcome_deadline, o.on_ambiguous,"
+    " o.providers, o.count, o.cost, o.currency, o.hold_posting, o.balance_after, o.decision,"
+    " o.batch_id"
+)
+_SQL: Final = {
+    name: text.replace("{message_columns}", MESSAGE_COLUMNS).replace(
+        "{order_columns}", _ORDER_COLUMNS
+    )
+    for name, text in statements("traces").items()
+}
+
+
+class ListedMessage(msgspec.Struct, frozen=True, array_like=True):
+    """One line of a page of messages."""
+
+    message: Message
+    country: str
+    client_ref: str | None
+    sender: str
+    accepted_at_us: int
+    currency: str
+
+
+class StateCount(msgspec.Struct, frozen=True, array_like=True):
+    """How many messages of an order stand alike."""
+
+    order_id: int
+    state: str
+    reach: int
+    tried: int  # 1 if an intent was ever written
+    confirmed: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageFilter:
+    """Which of an account's messages a page shows; None means any."""
+
+    before_key: int | None = None  # the cursor: keys below it
+    states: tuple[str, ...] | None = None
+    route_id: int | None = None
+    country: str | None = None
+    client_ref: str | None = None
+    msisdn: str | None = None
+    order_id: int | None = None
+    from_us: int | None = None  # accepted at or after
+    to_us: int | None = None  # accepted before
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderFilter:
+    """Which of an account's orders a page shows."""
+
+    before_id: int | None = None
+    route_id: int | None = None
+    client_ref: str | None = None
+    batch_id: int | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """What is open right now, for operators; no count goes above COUNTED_MAX."""
+
+    by_state: dict[str, int]
+    ready: int
+    overdue: int  # past their outcome deadline by more than a minute, and still open
+    parked: int
+    parked_oldest_us: int | None
+    lane_heads: list[tuple[str, int, int]]  # provider, lane, since when its first is ready
+
+
+_TRACE: Final = msgspec.json.Decoder(Trace)
+_EVENTS: Final = msgspec.json.Decoder(list[TimelineEvent])
+_LISTED: Final = msgspec.json.Decoder(list[ListedMessage])
+_ORDER: Final = msgspec.json.Decoder(NewOrder)
+_ORDERS: Final = msgspec.json.Decoder(list[NewOrder])
+_COUNTS: Final = msgspec.json.Decoder(list[StateCount])
+_BATCH: Final = msgspec.json.Decoder(Batch)
+_BATCHES: Final = msgspec.json.Decoder(list[Batch])
+_PAIR: Final = msgspec.json.Decoder(tuple[int | None, int | None])
+_HEADS: Final = msgspec.json.Decoder(list[tuple[str, int, int]])
+
+_OVERDUE_US: Final = 60_000_000  # the sweep has had its turn by then
+
+_FIELD_FILTERS: Final = (
+    ("states", "m.state IN (SELECT value FROM json_each(?))"),
+    ("route_id", "m.route_id = ?"),
+    ("country", "m.country = ?"),
+    ("msisdn", "m.msisdn = ?"),
+)
+# A reference stands at a message or at its whole order; each has an index of its own, which
+# the planner would pass over for the order of the page.
+_BY_CLIENT_REF: Final = """(
+  SELECT * FROM messages INDEXED BY messages_client_ref WHERE account_id = ? AND client_ref = ?
+  UNION ALL
+  SELECT m.* FROM orders AS o INDEXED BY orders_client_ref
+  CROSS JOIN messages AS m ON m.id >= o.id << 17 AND m.id < (o.id + 1) << 17
+  WHERE o.account_id = ? AND o.client_ref = ? AND m.client_ref IS NULL)"""
+_ORDER_FILTERS: Final = (
+    ("route_id", "o.route_id = ?"),
+    ("client_ref", "o.client_ref = ?"),
+    ("batch_id", "o.batch_id = ?"),
+)
+
+
+class TraceQueries:
+    """The verbs that read journeys, on a reader's connection."""
+
+    _connection: apsw.Connection
+
+    # --- one message -----------------------------------------------------------------
+
+    def trace(self, account_id: int, key: int) -> tuple[Trace, list[TimelineEvent]] | None:
+        """Return one message whole with its events, as they stand at one moment, or None."""
+        with self._connection:  # one snapshot for both statements
+            found = self._found("message", key, account_id)
+            if found is None:
+                return None
+            events = self._found("events", key, account_id, EVENTS_MAX)
+        return _TRACE.decode(found), _EVENTS.decode(events)
+
+    # --- pages -----------------------------------------------------------------------
+
+    def message_page(
+        self, account_id: int, wanted: MessageFilter, limit: int
+    ) -> tuple[list[ListedMessage], int | None]:
+        """Return a page of messages, newest first, and the key to go on below, if any."""
+        limit = min(limit, PAGE_MAX)
+        first, below = self._keys(account_id, wanted)
+        if first >= below:
+            return [], None
+        stop = self._window(account_id, first, below, wanted)
+        clauses = ["m.account_id = ?", "m.id < ?", "m.id >= ?"]
+        values: list[Any] = [account_id, below, stop]
+        for name, clause in _FIELD_FILTERS:
+            value = getattr(wanted, name)
+            if value is not None:
+                clauses.append(clause)
+                values.append(_text(value) if name == "states" else value)
+        source = "messages"
+        if wanted.client_ref is not None:
+            source = _BY_CLIENT_REF
+            values = [account_id, wanted.client_ref] * 2 + values
+        sql = _SQL["messages_page"].replace("{source}", source)
+        sql = sql.replace("{filters}", "WHERE " + " AND ".join(clauses))
+        # One more than asked for tells whether there's a next page.
+        rows = _LISTED.decode(self._connection.execute(sql, (*values, limit + 1)).get)
+        rows.sort(key=lambda row: -row.message.key)
+        if len(rows) > limit:
+            return rows[:limit], rows[limit - 1].message.key
+        return rows, stop if stop > first else None
+
+    def _keys(self, account_id: int, wanted: MessageFilter) -> tuple[int, int]:
+        """Return the range of keys that a filter leaves: [first, below)."""
+        first_order, below_order = self._orders_between(
+            account_id, wanted.from_us, wanted.to_us
+        )
+        if wanted.order_id is not None:
+            if wanted.order_id > ORDER_ID_MAX:
+                return 0, 0
+            first_order = max(first_order, wanted.order_id)
+            below_order = min(below_order, wanted.order_id + 1)
+        first = first_order << INDEX_BITS
+        below = min(below_order << INDEX_BITS, KEY_MAX)  # the column is 64 bits with a sign
+        if wanted.before_key is not None:
+            below = min(below, wanted.before_key)
+        return first, below
+
+    def _window(self, account_id: int, first: int, below: int, wanted: MessageFilter) -> int:
+        """Return the lowest key to look at for this page, so that the look is bounded."""
+        searching = wanted.client_ref is None and any(
+            getattr(wanted, name) is not None for name, _ in _FIELD_FILTERS
+        )
+        if not searching:
+            return first
+        found = self._found("scanned", account_id, below, first, SCANNED_MAX)
+        lowest, count = _PAIR.decode(found)
+        return lowest if lowest is not None and count == SCANNED_MAX else first
+
+    def order_page(
+        self, account_id: int, wanted: OrderFilter, limit: int
+    ) -> tuple[list[NewOrder], list[StateCount], int | None]:
+        """Return a page of orders, newest first, their roll-up, and the id to go on below."""
+        limit = min(limit, PAGE_MAX)
+        first, below = self._orders_between(account_id, wanted.from_us, wanted.to_us)
+        if wanted.before_id is not None:
+            below = min(below, wanted.before_id)
+        clauses: list[str] = []
+        values: list[Any] = [account_id, below, first]
+        for name, clause in _ORDER_FILTERS:
+            value = getattr(wanted, name)
+            if value is not None:
+                clauses.append(f"AND {clause}")
+                values.append(value)
+        sql = _SQL["orders_page"].replace("{filters}", " ".join(clauses))
+        found = _ORDERS.decode(self._connection.execute(sql, (*values, limit + 1)).get)
+        found.sort(key=lambda each: -each.order_id)
+        shown = _few_enough(found[:limit])
+        counts = self.rolled_up(account_id, [each.order_id for each in shown])
+        return shown, counts, shown[-1].order_id if len(shown) < len(found) else None
+
+    def order(self, account_id: int, order_id: int) -> tuple[NewOrder, list[StateCount]] | None:
+        """Return one order with its roll-up, or None."""
+        if order_id > ORDER_ID_MAX:
+            return None
+        found = self._found("order", order_id, account_id)
+        if found is None:
+            return None
+        return _ORDER.decode(found), self.rolled_up(account_id, [order_id])
+
+    def rolled_up(self, account_id: int, order_ids: Sequence[int]) -> list[StateCount]:
+        """Count the messages of these orders by how they stand."""
+        return _COUNTS.decode(self._found("rolled_up", _text(list(order_ids)), account_id))
+
+    def _orders_between(
+        self, account_id: int, from_us: int | None, to_us: int | None
+    ) -> tuple[int, int]:
+        """Return the range of order ids accepted in a span of time: [first, below).
+
+        Ids are given out in the order of acceptance, so the span's ends are searched by
+        halving, without an index over times.
+        """
+        first, below = 0, ORDER_ID_MAX + 1
+        if from_us is not None:
+            first = self._first_order_from(account_id, from_us)
+        if to_us is not None:
+            below = self._first_order_from(account_id, to_us)
+        return first, below
+
+    def _first_order_from(self, account_id: int, at_us: int) -> int:
+        low, newest = _PAIR.decode(self._found("account_order_span", account_id))
+        if low is None or newest is None:
+            return ORDER_ID_MAX + 1
+        high = newest + 1
+        while low < high:
+            middle = (low + high) // 2
+            order_id, accepted_us = _PAIR.decode(
+                self._found("accepted_from", account_id, middle)
+            )
+            if order_id is not None and accepted_us is not None and accepted_us < at_us:
+                low = order_id + 1
+            else:
+                high = middle
+        return low
+
+    # --- streams ---------------------------------------------------------------------
+
+    def batch_progress(
+        self, account_id: int, batch_id: int
+    ) -> tuple[Batch, list[int], list[StateCount]] | None:
+        """Return a stream of recipients, its orders and their roll-up, or None."""
+        found = self._found("batch_by_id", batch_id, account_id)
+        if found is None:
+            return None
+        orders = self.batch_orders(account_id, batch_id)
+        return _BATCH.decode(found), orders, self.rolled_up(account_id, orders)
+
+    def batch_orders(self, account_id: int, batch_id: int) -> list[int]:
+        """Return the orders that a stream was committed as."""
+        found = self._found("batch_orders", batch_id, account_id, BATCH_ORDERS_MAX)
+        return msgspec.json.decode(found, type=list[int])
+
+    def batch_page(
+        self, account_id: int, before_id: int, limit: int
+    ) -> tuple[list[Batch], int | None]:
+        """Return an account's streams without their refusals, and the id to go on below."""
+        limit = min(limit, PAGE_MAX)
+        found = _BATCHES.decode(self._found("batches_page", account_id, before_id, limit + 1))
+        found.sort(key=lambda each: -each.batch_id)
+        shown = found[:limit]
+        return shown, shown[-1].batch_id if len(found) > limit else None
+
+    # --- for operators ---------------------------------------------------------------
+
+    def backlog(
+        self,
+        lanes: Sequence[tuple[str, int]],
+        now_us: int,
+        paused: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    ) -> Backlog:
+        """Return what is open in these (provider, lane) pairs and at large.
+
+        The messages of `paused` accounts and routes head no lane: they wait on purpose.
+        """
+        by_state: dict[str, int] = dict(
+            msgspec.json.decode(
+                self._found("open_by_state", COUNTED_MAX), type=list[tuple[str, int]]
+            )
+        )
+        by_state["sending"] = self._found("sending_count", COUNTED_MAX)
+        overdue_us = now_us - _OVERDUE_US
+        return Backlog(
+            by_state=by_state,
+            ready=self._found("ready_count", COUNTED_MAX),
+            overdue=self._found("overdue_count", overdue_us, overdue_us, COUNTED_MAX),
+            parked=self._found("parked_count", COUNTED_MAX),
+            parked_oldest_us=self._found("parked_oldest"),
+            lane_heads=_HEADS.decode(
+                self._found("lane_heads", _text(list(lanes)), *(_text(each) for each in paused))
+            ),
+        )
+
+    def _found(self, name: str, *values: Any) -> Any:
+        return self._connection.execute(_SQL[name], values).get
+
+
+def _few_enough(orders: Sequence[NewOrder]) -> list[NewOrder]:
+    """Keep as many orders as can be rolled up at once, one at least."""
+    shown: list[NewOrder] = []
+    messages = 0
+    for each in orders:
+        messages += each.count
+        if shown and messages > ROLLED_UP_MAX:
+            break
+        shown.append(each)
+    return shown
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

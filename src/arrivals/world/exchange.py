@@ -1,0 +1,285 @@
+"""From a submit_sm to everything that follows: its answer, its ending and its receipts.
+
+What has no delay happens in the same turn, so that a fast world costs no timers; the rest
+is entered in the agenda.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from arrivals.smpp import constants as c
+from arrivals.world.agenda import Agenda
+from arrivals.world.fate import Answer, Ending, PlannedReceipt
+from arrivals.world.fixed_fates import SCRIPTS, fate_of
+from arrivals.world.inbox import Inbox
+from arrivals.world.limits import RateLimit
+from arrivals.world.mailbox import Mailbox, Parcel
+from arrivals.world.submission import Occurrences, destination_of, read_submission
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from arrivals.smpp.pdu import Pdu
+    from arrivals.world.connection import Connection
+    from arrivals.world.fate import Fate
+    from arrivals.world.scenario import IdForm, Provider, Scenario
+    from arrivals.world.submission import Submission
+    from arrivals.world.truth import TruthLedger
+
+CONNECTIONS_MAX: Final = 1_000
+SYSTEM_IDS_MAX: Final = 10_000  # mailboxes outlive their binds; more names are refused
+
+# How a message id's number is written in answers and in receipts.
+ID_FORMS: Final[dict[IdForm, tuple[str, str]]] = {
+    "decimal": ("d", "d"),
+    "hex": ("x", "x"),
+    "hex_then_decimal": ("x", "d"),
+    "decimal_then_hex": ("d", "x"),
+    "padded_decimal": ("d", "020d"),
+}
+# An odd factor permutes the numbers below 2**63: ids look random and never repeat. This
+# one is 2**64 over the golden ratio, which spreads neighbours farthest.
+_SCATTER: Final = 0x9E3779B97F4A7C15
+_ID_MASK: Final = (1 << 63) - 1
+
+
+class Exchange:
+    """The inside of a carrier world."""
+
+    NAME: ClassVar[bytes] = b"carrier-world"  # our system_id, at most 15 octets
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        truth: TruthLedger,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        speed: float,
+        now_us: Callable[[], int],
+        password: str | None,
+    ) -> None:
+        """Begin empty; a `password` stands in for those of the scenario."""
+        self.scenario = scenario
+        self.truth = truth
+        self.inbox = Inbox()
+        self.agenda = Agenda(loop, speed, self.settle)
+        self.connections: set[Connection] = set()
+        self.refusing_binds = False
+        self.garbage = False
+        self._seed = seed
+        self._now_us = now_us
+        self._password = password
+        self._occurrences = Occurrences()
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._limits: dict[str, RateLimit] = {}
+        self._next_id = now_us()  # so that a world begun later repeats no id
+        self._touched: set[Connection] = set()  # connections with something to write
+        self._expected: set[Mailbox] = set()  # mailboxes that may have something to give
+
+    # Connections
+
+    def admit(self, connection: Connection) -> bool:
+        """Take in a connection, unless there are too many."""
+        if len(self.connections) >= CONNECTIONS_MAX:
+            return False
+        self.connections.add(connection)
+        return True
+
+    def dismiss(self, connection: Connection) -> None:
+        """Forget a connection that is gone."""
+        self.connections.discard(connection)
+        self._touched.discard(connection)
+        self.truth.count("connections_lost")
+        self.settle()
+
+    def judge_bind(self, system_id: str, password: bytes) -> int:
+        """Return the status that a bind is answered with."""
+        wanted = self._password or self.scenario.provider(system_id).password
+        if self.refusing_binds:
+            status = c.ESME_RBINDFAIL
+        elif not system_id:
+            status = c.ESME_RINVSYSID
+        elif wanted is not None and password != wanted.encode():
+            status = c.ESME_RINVPASWD
+        elif system_id not in self._mailboxes and len(self._mailboxes) >= SYSTEM_IDS_MAX:
+            status = c.ESME_RBINDFAIL
+        else:
+            status = c.ESME_ROK
+        self.truth.count("binds" if status == c.ESME_ROK else "binds_refused")
+        return status
+
+    def mailbox(self, system_id: str) -> Mailbox:
+        """Return a system_id's mailbox."""
+        found = self._mailboxes.get(system_id)
+        if found is None:
+            habits = self.scenario.provider(system_id).receipts
+            found = self._mailboxes[system_id] = Mailbox(habits, self.agenda, self.truth)
+        return found
+
+    def touch(self, connection: Connection) -> None:
+        """Write what a connection has queued at the end of this turn."""
+        self._touched.add(connection)
+
+    def expect(self, mailbox: Mailbox) -> None:
+        """See at the end of this turn whether a mailbox can give something."""
+        self._expected.add(mailbox)
+
+    def send_garbage(self, send: bool) -> None:  # noqa: FBT001 - a switch
+        """Write junk for every answer from now on; or sense, and whatever waited for that."""
+        self.garbage = send
+        self._expected.update(self._mailboxes.values())
+        self.settle()
+
+    def settle(self, mailbox: Mailbox | None = None) -> None:
+        """End a turn: hand out receipts, then write once to each connection."""
+        if mailbox is not None:
+            self._expected.add(mailbox)
+        while self._expected:
+            self._expected.pop().pump()
+        while self._touched:
+            self._touched.pop().flush()
+
+    # Submissions
+
+    def submit(self, connection: Connection, pdu: Pdu) -> None:
+        """Take a submit_sm from a bound connection."""
+        provider = connection.provider
+        if provider is None:
+            return
+        at_s = self.agenda.now_s
+        status, backlog_s = self._admission(connection, provider, pdu, at_s)
+        taken = status == c.ESME_ROK
+        now_us = self._now_us()
+        submission = read_submission(
+            pdu,
+            connection.system_id,
+            self._occurrences if taken else None,
+            at_s=at_s,
+            now_us=now_us,
+            backlog_s=backlog_s,
+        )
+        if not taken:
+            self._answer(connection, pdu, submission, Answer(status=status), None, now_us)
+            return
+        fate = fate_of(submission, self.scenario, self._seed)
+        if fate.ending is Ending.REFUSED:
+            self._answer(connection, pdu, submission, fate.answer, None, now_us)
+            return
+        number = self._take_id()
+        in_answer, in_receipts = ID_FORMS[fate.id_form]
+        message_id = format(number, in_answer)
+        self._answer(connection, pdu, submission, fate.answer, message_id, now_us)
+        self._plan(
+            connection, submission, fate, message_id, format(number, in_receipts), now_us
+        )
+
+    def _admission(
+        self, connection: Connection, provider: Provider, pdu: Pdu, at_s: float
+    ) -> tuple[int, float]:
+        """Return the status for a submit_sm before it's looked at, and how long it queues."""
+        if connection.unanswered >= provider.window or self.agenda.full:
+            return c.ESME_RMSGQFUL, 0.0
+        rate = provider.rate
+        if not rate.per_s or destination_of(pdu) in SCRIPTS:
+            return c.ESME_ROK, 0.0
+        limit = self._limits.get(connection.system_id)
+        if limit is None:
+            limit = RateLimit(rate.per_s, rate.burst_s)
+            self._limits[connection.system_id] = limit
+        wait_s = limit.wait_s(at_s)
+        if wait_s > 0:
+            if rate.over == "throttle":
+                return c.ESME_RTHROTTLED, 0.0
+            if wait_s > rate.queue_max_s:
+                return c.ESME_RMSGQFUL, 0.0
+        limit.take(at_s)
+        return c.ESME_ROK, wait_s
+
+    def _answer(
+        self,
+        connection: Connection,
+        pdu: Pdu,
+        submission: Submission,
+        answer: Answer,
+        message_id: str | None,
+        now_us: int,
+    ) -> None:
+        """Record a hand-off, and answer it now, later or never; junk is no answer."""
+        readable = not (answer.lost or self.garbage)
+        self.truth.handed_off(submission, answer, message_id, now_us, answered=readable)
+        if answer.lost:
+            return
+        number = pdu.sequence_number
+        if answer.delay_s <= 0:
+            connection.answer(number, answer.status, message_id)
+        else:
+            connection.unanswered += 1
+            due_s = submission.at_s + answer.delay_s
+            self.agenda.enter(due_s, connection.answer_late, number, answer.status, message_id)
+
+    def _plan(
+        self,
+        connection: Connection,
+        submission: Submission,
+        fate: Fate,
+        message_id: str,
+        receipt_id: str,
+        now_us: int,
+    ) -> None:
+        """See to an accepted submission's ending and receipts, now or later."""
+        at_s = submission.at_s
+        if fate.ended_s <= 0:
+            self._end(submission, fate.ending, message_id)
+        else:
+            self.agenda.enter(
+                at_s + fate.ended_s, self._end, submission, fate.ending, message_id
+            )
+        origin = None if fate.any_bind else connection
+        for planned in fate.receipts:
+            if planned.delay_s <= 0:
+                self._report(submission, planned, receipt_id, now_us, origin)
+            else:
+                self.agenda.enter(
+                    at_s + planned.delay_s,
+                    self._report,
+                    submission,
+                    planned,
+                    receipt_id,
+                    now_us,
+                    origin,
+                )
+
+    def _end(self, submission: Submission, ending: Ending, message_id: str) -> None:
+        now_us = self._now_us()
+        self.truth.ended(submission, ending, message_id, now_us)
+        if ending is Ending.REACHED:
+            self.inbox.arrived(submission, now_us)
+
+    def _report(
+        self,
+        submission: Submission,
+        planned: PlannedReceipt,
+        receipt_id: str,
+        submitted_us: int,
+        origin: Connection | None,
+    ) -> None:
+        mailbox = self.mailbox(submission.system_id)
+        mailbox.put(
+            Parcel(
+                submission=submission,
+                message_id=receipt_id,
+                state=planned.state,
+                error=planned.error,
+                submitted_us=submitted_us,
+                done_us=self._now_us(),
+                origin=origin,
+            )
+        )
+        self._expected.add(mailbox)
+
+    def _take_id(self) -> int:
+        self._next_id += 1
+        return self._next_id * _SCATTER & _ID_MASK

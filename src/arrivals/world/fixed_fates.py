@@ -1,0 +1,149 @@
+"""The numbers whose fate is the same in every scenario, for sandboxes and tests.
+
+Country code 999 is assigned to nobody. `999000000NN` decides what happens to whatever is
+sent to it, bypassing drawn chance, brown-outs and rate limits. All but 03, 10, 14 and 17
+have said their last word within three seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from arrivals.smpp import constants as c
+from arrivals.world.fate import (
+    ABSENT,
+    EXPIRED,
+    FILTERED,
+    Answer,
+    Ending,
+    Fate,
+    PlannedReceipt,
+    draw,
+    wanted,
+)
+from arrivals.world.scenario import IdForm, Scenario
+from arrivals.world.submission import Submission
+
+_ANSWER: Final = Answer(0.05)
+_LOST: Final = Answer(0.05, lost=True)
+_REFUSED: Final = Answer(0.05, c.ESME_RINVDSTADR)
+_THROTTLED: Final = Answer(0.0, c.ESME_RTHROTTLED)
+_DELIVERED: Final = PlannedReceipt(1.0, "DELIVRD")
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """A fate written down."""
+
+    about: str
+    ending: Ending = Ending.REACHED
+    ended_s: float = 0.8
+    answer: Answer = _ANSWER
+    receipts: tuple[PlannedReceipt, ...] = (_DELIVERED,)
+    throttled: int = 0  # times before it's taken, and again for each later sending
+    last_part_lost: bool = False  # of a long message
+    id_form: IdForm | None = None  # None: the provider's
+
+
+SCRIPTS: Final[dict[str, Script]] = {
+    "99900000001": Script(about="delivered"),
+    "99900000002": Script(
+        about="absent subscriber: failed",
+        ending=Ending.FAILED,
+        receipts=(PlannedReceipt(1.0, "UNDELIV", ABSENT),),
+    ),
+    "99900000003": Script(
+        about="silently filtered: accepted, and no receipt ever",
+        ending=Ending.FILTERED,
+        receipts=(),
+    ),
+    "99900000004": Script(
+        about="rejected as spam",
+        ending=Ending.FILTERED,
+        receipts=(PlannedReceipt(1.0, "REJECTD", FILTERED),),
+    ),
+    "99900000005": Script(
+        about="response lost, receipt later",
+        answer=_LOST,
+        receipts=(PlannedReceipt(2.0, "DELIVRD"),),
+    ),
+    "99900000006": Script(about="throttled three times, then delivered", throttled=3),
+    "99900000007": Script(
+        about="duplicate receipts",
+        receipts=(
+            _DELIVERED,
+            PlannedReceipt(1.2, "DELIVRD"),
+            PlannedReceipt(1.4, "DELIVRD"),
+        ),
+    ),
+    "99900000008": Script(
+        about="receipts out of order: the final one, then what came before it",
+        receipts=(_DELIVERED, PlannedReceipt(1.2, "ACCEPTD"), PlannedReceipt(1.4, "ENROUTE")),
+    ),
+    "99900000009": Script(
+        about="receipt before the response",
+        ended_s=0.1,
+        answer=Answer(0.5),
+        receipts=(PlannedReceipt(0.2, "DELIVRD"),),
+    ),
+    "99900000010": Script(
+        about="delivered after 30 s",
+        ended_s=29.8,
+        receipts=(PlannedReceipt(30.0, "DELIVRD"),),
+    ),
+    "99900000011": Script(
+        about="fake receipt: delivered claimed, and the handset never got it",
+        ending=Ending.LOST,
+    ),
+    "99900000012": Script(
+        about="contradictory receipts: undeliverable, then delivered",
+        ended_s=1.8,
+        receipts=(PlannedReceipt(1.0, "UNDELIV", ABSENT), PlannedReceipt(2.0, "DELIVRD")),
+    ),
+    "99900000013": Script(
+        about="expires upstream",
+        ending=Ending.EXPIRED,
+        receipts=(PlannedReceipt(1.0, "EXPIRED", EXPIRED),),
+    ),
+    "99900000014": Script(
+        about="one segment of several lost: the last has no receipt", last_part_lost=True
+    ),
+    "99900000015": Script(
+        about="refused permanently at submit",
+        ending=Ending.REFUSED,
+        ended_s=_REFUSED.delay_s,
+        answer=_REFUSED,
+        receipts=(),
+    ),
+    "99900000016": Script(
+        about="hex id in the response, decimal in the receipt", id_form="hex_then_decimal"
+    ),
+    "99900000017": Script(
+        about="response lost and never sent on",
+        ending=Ending.LOST,
+        answer=_LOST,
+        receipts=(),
+    ),
+}
+
+
+def fate_of(submission: Submission, scenario: Scenario, seed: int) -> Fate:
+    """Return what happens to a submission: as its number's script says, or as drawn."""
+    script = SCRIPTS.get(submission.destination)
+    if script is None:
+        return draw(submission, scenario, seed)
+    if script.throttled and (submission.occurrence - 1) % (script.throttled + 1) < (
+        script.throttled
+    ):
+        return Fate(answer=_THROTTLED, ending=Ending.REFUSED, ended_s=0.0)
+    ending, receipts = script.ending, script.receipts
+    if script.last_part_lost and submission.part == submission.parts > 1:
+        ending, receipts = Ending.LOST, ()
+    return Fate(
+        answer=script.answer,
+        ending=ending,
+        ended_s=script.ended_s,
+        receipts=wanted(submission, receipts),
+        id_form=script.id_form or scenario.provider(submission.system_id).id_form,
+    )

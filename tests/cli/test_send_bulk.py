@@ -1,0 +1,133 @@
+"""`arrivals send-bulk`: a file is one stream with one key, however often it is started."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.answering import Asked, answering
+from tests.cli.typed import type_in
+
+
+def committed(count: int, refused: int = 0):
+    """What the API answers to a whole stream."""
+    return {
+        "batch_id": 5,
+        "received": count + refused,
+        "accepted": count,
+        "refused": refused,
+        "cost": 0.1,
+        "currency": "EUR",
+        "refusals": [{"line": 2, "to": "12", "detail": "too short"}] * refused,
+    }
+
+
+def bulk_server(refused: int = 0):
+    """Take a stream, then let its messages end."""
+
+    def answer(asked: Asked):
+        if asked.method == "POST":
+            return 200, committed(asked.body.count(b"\n") - refused, refused)
+        if asked.path.endswith("/5"):
+            ended = {"ended": 2, "layers": {"outcome": {"delivered": 2}}}
+            return 200, committed(2, refused) | ended
+        return 200, {"batches": []}
+
+    return answering(answer)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file of two recipients."""
+    path = tmp_path / "people.csv"
+    path.write_text('to,message,client_ref\n31612345678,"Hi, you",a\n\n31687654321,Hi,\n')
+    return path
+
+
+def send_bulk(url: str, *words: object):
+    """Send a file to a server."""
+    return type_in("send-bulk", *words, "--url", url, "--key", "k")
+
+
+def test_lines_go_out_as_they_stand_in_the_file(file) -> None:
+    """NDJSON without empty lines; the options stand in the query, and no text does."""
+    with bulk_server() as here:
+        found = send_bulk(here.url, file, "--route", 2)
+        asked = here.asked[0]
+    assert found.code == 0
+    assert "2 accepted, 0 refused" in found.out
+    assert "Outcome: 2 delivered" in found.out
+    assert [json.loads(line) for line in asked.body.splitlines()] == [
+        {"to": "31612345678", "message": "Hi, you", "client_ref": "a"},
+        {"to": "31687654321", "message": "Hi"},
+    ]
+    assert asked.query == {"caller_id": ["ARRIVALS"], "route_id": ["2"]}
+    assert asked.headers["content-type"] == "application/x-ndjson"
+
+
+def test_the_same_file_and_options_are_the_same_stream(file) -> None:
+    """The key follows from both, and stands beside the file."""
+
+    def key_of(*words: object) -> str:
+        with bulk_server() as here:
+            assert send_bulk(here.url, file, "--no-wait", *words).code == 0
+            return here.asked[0].headers["idempotency-key"]
+
+    first = key_of()
+    assert key_of() == first
+    assert key_of("--route", 2) != first
+    kept = json.loads((file.parent / "people.csv.arrivals.json").read_bytes())
+    assert kept["batch_id"] == 5
+    file.write_text(file.read_text() + "31600000000,Hi,\n")
+    assert key_of() != first
+
+
+def test_one_text_for_all(tmp_path) -> None:
+    """--text fills in what lines don't have."""
+    path = tmp_path / "numbers.csv"
+    path.write_text("\ufeffnumber\n31612345678\n")
+    with bulk_server() as here:
+        assert send_bulk(here.url, path, "--text", "Hello", "--no-wait").code == 0
+        assert json.loads(here.asked[0].body) == {"to": "31612345678", "message": "Hello"}
+
+
+def test_refused_lines_are_1_and_named(file) -> None:
+    """The others were accepted all the same."""
+    with bulk_server(refused=1) as here:
+        found = send_bulk(here.url, file, "--no-wait")
+        assert send_bulk(here.url, file, "--no-wait", "--json").json["refused"] == 1
+    assert found.code == 1
+    assert "line 2 (12): too short" in found.out
+
+
+@pytest.mark.parametrize(
+    ("octets", "code", "words"),
+    [
+        (b"", 64, "header"),
+        (b"name\nx\n", 64, "column for the numbers"),
+        (b"to\n31612345678\n", 64, "--text"),
+        (b"to,message\n", 1, "no recipients"),
+        (b'to,message\n31612345678,"open\n', 64, "CSV"),
+        (b"to,message\n31612345678,\xff\n", 64, "UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_sent(tmp_path, octets, code, words) -> None:
+    """Nothing is asked of the server."""
+    path = tmp_path / "people.csv"
+    path.write_bytes(octets)
+    with bulk_server() as here:
+        found = send_bulk(here.url, path)
+        assert here.asked == []
+    assert found.code == code
+    assert words in found.err
+
+
+def test_a_stream_that_breaks_off_says_so(file) -> None:
+    """It is not reachable, and the key is kept for the next start."""
+    with answering(lambda asked: None) as here:
+        found = send_bulk(here.url, file)
+    assert found.code == 69
+    assert json.loads((file.parent / "people.csv.arrivals.json").read_bytes())[
+        "idempotency_key"
+    ]

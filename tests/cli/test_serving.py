@@ -1,0 +1,77 @@
+"""What serving commands set up before anything listens: the log, and dev's windows."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from arrivals.cli.dev_installation import PROVIDERS, SandboxAddress, dev_preparation
+from arrivals.cli.serving import serve_until_stopped
+from arrivals.world.scenario import load_scenario, scenario_names
+from tests.flows.installation import installed, provider
+
+
+class Terminal(io.StringIO):
+    """A standard error that somebody looks at, or not."""
+
+    def __init__(self, *, watched: bool) -> None:
+        super().__init__()
+        self._watched = watched
+
+    def isatty(self) -> bool:
+        return self._watched
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    root, store = logging.getLogger(), logging.getLogger("arrivals.store")
+    server = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.access")]
+    before = root.handlers[:], root.level, store.filters[:]
+    servers = [(each.level, each.disabled) for each in server]
+    yield
+    root.handlers[:], store.filters[:] = before[0], before[2]
+    root.setLevel(before[1])
+    for each, (level, disabled) in zip(server, servers, strict=True):
+        each.setLevel(level)
+        each.disabled = disabled
+
+
+async def _log_a_line(_: asyncio.Event) -> None:
+    logging.getLogger("arrivals.test").info("hello")
+    logging.getLogger("uvicorn.error").info("Started server process")
+
+
+@pytest.mark.parametrize(
+    ("in_production", "watched", "as_json"),
+    [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
+)
+def test_the_log_is_json_where_no_person_reads_it(
+    monkeypatch: pytest.MonkeyPatch, *, in_production: bool, watched: bool, as_json: bool
+) -> None:
+    """One line a record, and the server inside says nothing of its own start."""
+    stream = Terminal(watched=watched)
+    monkeypatch.setattr("sys.stderr", stream)
+    serve_until_stopped(_log_a_line, in_production=in_production)
+    [line] = stream.getvalue().splitlines()
+    if as_json:
+        assert json.loads(line)["message"] == "hello"
+    else:
+        assert line.endswith("arrivals.test: hello")
+
+
+@pytest.mark.parametrize("scenario", scenario_names())
+async def test_dev_s_windows_stay_below_what_the_scenario_takes(tmp_path, scenario: str):
+    """Half of it, so that answers which are lost don't fill it."""
+    loaded = load_scenario(scenario)
+    windows = {name: loaded.provider(name).window for name in PROVIDERS}
+    prepare = dev_preparation({}, SandboxAddress(host="127.0.0.1", port=1, windows=windows))
+    async with installed(tmp_path, providers=[provider("north", 1)], started=False) as here:
+        await here.in_transaction(prepare)
+        catalogue = await here.in_transaction(lambda tx: tx.catalogue())
+    for name in PROVIDERS:
+        assert catalogue.providers[name].window == windows[name] // 2 > 0

@@ -1,0 +1,69 @@
+"""The catalogue's vocabulary hangs together with the rest of the core."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from arrivals.core.catalogue import (
+    AMBIGUITY_POLICIES,
+    CATEGORIES,
+    LANE_OF_CATEGORY,
+    REFUNDABLE_OUTCOMES,
+    Account,
+    Catalogue,
+    Flow,
+    Provider,
+    Route,
+)
+from arrivals.core.ledger import is_charged
+from arrivals.core.message import Reach, State
+
+
+def test_every_category_has_a_lane_of_its_own_and_codes_go_first() -> None:
+    assert set(LANE_OF_CATEGORY) == set(CATEGORIES)
+    assert sorted(LANE_OF_CATEGORY, key=LANE_OF_CATEGORY.__getitem__) == list(CATEGORIES)
+    assert LANE_OF_CATEGORY["otp"] == 0
+
+
+@pytest.mark.parametrize("outcome", REFUNDABLE_OUTCOMES)
+def test_every_refundable_outcome_is_an_end_that_is_given_back(outcome: str) -> None:
+    assert not is_charged(State(outcome), Reach.HANDED_OFF, frozenset({outcome}))
+
+
+def test_a_delivered_message_is_never_given_back() -> None:
+    assert "delivered" not in REFUNDABLE_OUTCOMES
+    assert is_charged(State.DELIVERED, Reach.HANDED_OFF, frozenset({"delivered"}))
+
+
+def test_the_safe_word_is_the_default() -> None:
+    """Invariant 25: nothing goes out twice unless somebody asked for it."""
+    defaults = {field.name: field.default for field in dataclasses.fields(Route)}
+    assert defaults["on_ambiguous"] == AMBIGUITY_POLICIES[0] == "wait"
+    account = Account(account_id=1, name="a", username="a", currency="EUR")
+    assert not account.recharge
+    assert account.flow is Flow.ACTIVE
+    assert account.refund_on == frozenset()
+
+
+def test_a_snapshot_can_t_be_edited() -> None:
+    provider = Provider(provider_id="north", sandbox=True)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        provider.flow = Flow.PAUSED  # type: ignore[misc]
+    assert not provider.expired_is_final
+
+
+def test_what_is_paused_and_nothing_else_keeps_its_messages_queued() -> None:
+    accounts = {
+        number: Account(
+            account_id=number, name="a", username=f"a{number}", currency="EUR", flow=flow
+        )
+        for number, flow in enumerate(Flow, 1)
+    }
+    catalogue = Catalogue(
+        version=1, accounts=accounts, keys={}, providers={}, routes={}, prices={}
+    )
+    paused = [each.account_id for each in accounts.values() if each.flow is Flow.PAUSED]
+    assert catalogue.paused() == (paused, [])
+    assert len(paused) == 1

@@ -1,0 +1,255 @@
+"""Sentences about a message: each rests on events that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrivals.core.explain import explain
+from arrivals.core.message import Message, Move, Reach, State
+from arrivals.core.timeline import Adjustment
+from tests.core.timelines import (
+    ACCEPTED,
+    CLAIMED,
+    DELIVERED_TIMELINE,
+    RECEIPT,
+    SECOND,
+    START,
+    TAKEN,
+    Step,
+    delivered,
+    message,
+    timeline,
+    trace,
+)
+
+COUNTS_AS_DELIVERED = (
+    "So it counts as delivered on the word of a receipt, which speaks for the carrier"
+)
+
+
+def told(of: Message, *steps: tuple[Any, ...], **changes: Any) -> list[str]:
+    return [each.text for each in explain(trace(of, **changes), timeline(*steps))]
+
+
+def said(kind: str, body: dict[str, Any] | None = None, state: str = "waiting") -> str:
+    """Return the sentence about one event, the second of a timeline."""
+    return told(message(State.WAITING), ACCEPTED, (kind, state, body or {}))[1]
+
+
+def test_a_delivered_message_is_told_from_end_to_end() -> None:
+    """Every event has a sentence that cites it, then comes what it adds up to."""
+    sentences = explain(trace(delivered()), timeline(*DELIVERED_TIMELINE))
+    assert [(each.text, each.cites) for each in sentences] == [
+        ("Accepted over route 3 to NL: 1 segment in GSM-7, 0.087 EUR held.", [1]),
+        ("After 1.0 s in our queue, attempt 1 took it to north.", [2]),
+        ("north took it after 20 ms and named it 7f3a. That is not a delivery.", [3]),
+        ("A receipt from north says DELIVRD.", [4]),
+        (
+            "So it counts as delivered on the word of a receipt, which speaks for the carrier.",
+            [4],
+        ),
+        ("The hold of 0.087 EUR was captured, since it was handed off.", [4]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "sentence"),
+    [
+        ("throttled",
+         {"provider": "north", "status": 0x58, "not_before": START + 4 * SECOND},
+         "north asked us to slow down (ESME_RTHROTTLED); nothing was taken."
+         " The next try is in 3.0 s or later."),
+        ("throttled", {}, "The provider asked us to slow down; nothing was taken."
+         " It stays in the queue."),
+        ("not_sent", {"cause": "the bind is down"},
+         "It never left for the provider: the bind is down; so nothing can arrive from this "
+         "try. It stays in the queue."),
+        ("refused", {"provider": "north", "status": "E7", "reason": "opted_out"},
+         "north refused it (E7): the recipient opted out."),
+        ("refused_retryable", {"reason": "provider_error"},
+         "The provider refused it for now: the provider had an error of its own."
+         " It stays in the queue."),
+        ("failed_over", {"provider": "north", "to": "south", "reason": "no_route"},
+         "north refused it: the provider has no way to this destination. "
+         "The route allows another provider, so it moved on to south."),
+        ("diverted", {"provider": "north"},
+         "north was away, so the route's policy moved it on to its next provider."),
+        ("unanswered",
+         {"provider": "north", "attempt": 2, "cause": "timeout", "policy": "resend"},
+         "north never answered attempt 2 (timeout): it may have the message or not."
+         " The policy is to send it once more if no word comes."),
+        ("unanswered", {"parts_accepted": [1, 2]},
+         "The provider never answered an attempt: it may have the message or not."
+         " Of its parts it had taken 1, 2, so it is never sent again whole."),
+        ("lease_lost", {"policy": "fail"},
+         "Whoever was sending it stopped, and its bytes may have left."
+         " The policy is to call that a failure."),
+        ("resend_allowed", {"set_by": "route"},
+         "The policy, set by the route, lets it go out a second time: a duplicate may arrive."),
+        ("resend_allowed", {},
+         "The policy lets it go out a second time: a duplicate may arrive."),
+        ("resend_dropped", {"cause": "the resend was refused"},
+         "It isn't sent again: the resend was refused."
+         " What went out before is still waited for."),
+        ("resend_dropped", {},
+         "It isn't sent again. What went out before is still waited for."),
+        ("fail_wanted", {}, "The policy calls a hand-off without an answer a failure."),
+        ("taken", {"late": True}, "Late, but it came: the provider took it."
+         " That is not a delivery."),
+        ("receipt_failed", {"provider": "north", "stat": "UNDELIV", "err": "006",
+                            "reason": "absent_subscriber", "part": 2},
+         "A receipt for part 2 from north says UNDELIV, error 006:"
+         " the phone was off or out of coverage."),
+        ("receipt", {"inferred": True, "matched_by": "destination", "conflict": True},
+         "A receipt from the provider says receipt."
+         " It was matched by destination, not by its id."
+         " It contradicts what was known; the stronger word stands."),
+        ("given_up", {"cause": "the retries are used up"},
+         "We stopped trying: the retries are used up."),
+        ("feedback", {"confirmed": True, "kind": "otp"},
+         "Your own system says that the person got it (otp)."),
+        ("feedback", {}, "Your own system says that the person did not get it (support)."),
+        ("due", {}, "After a wait of 1.0 s it was back in the queue."),
+        ("put_on_hold", {"cause": "an operator asked"}, "Put on hold: an operator asked."),
+    ],
+)  # fmt: skip
+def test_each_kind_of_event_has_its_sentence(
+    kind: str, body: dict[str, Any], sentence: str
+) -> None:
+    """Filled from the event's own body, and shorter where that tells less."""
+    assert said(kind, body) == sentence
+
+
+def test_an_end_promises_no_next_try() -> None:
+    """A refusal that ends the message doesn't say that it stays in the queue."""
+    assert said("refused_retryable", state="failed") == "The provider refused it for now."
+
+
+def test_acceptance_tells_parts_alphabet_and_schedule() -> None:
+    """And leaves out a country that nobody knows."""
+    long = message(segments=3)
+    text = told(long, ACCEPTED, country="", encoding="ucs2", send_at_us=START)[0]
+    assert text == (
+        "Accepted over route 3: 3 segments in UCS-2, 0.087 EUR held."
+        " It was to go out at 2027-01-15T08:00:00.000000Z."
+    )
+
+
+def test_a_schedule_comes_due() -> None:
+    """The customer's own wait isn't our queue."""
+    steps: tuple[Step, ...] = (
+        ("accepted", "scheduled", {}, "api"),
+        ("due", "scheduled", {}, "clock"),
+    )
+    assert told(message(), *steps)[1] == (
+        "After 1.0 s its time to be sent had come, and it joined the queue."
+    )
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (message(), "So it isn't handed off yet"),
+        (message(State.SUBMITTED, reach=Reach.HANDED_OFF), "nobody has said yet whether"),
+        (
+            message(State.AMBIGUOUS, reach=Reach.HANDOFF_UNKNOWN),
+            "open whether it was handed off",
+        ),
+    ],
+)
+def test_an_open_message_says_what_is_open(of: Message, words: str) -> None:
+    """And cites its newest event; it has no money to tell of."""
+    *_, last = explain(trace(of), timeline(ACCEPTED, CLAIMED))
+    assert words in last.text
+    assert last.cites == [2]
+
+
+def test_the_end_of_each_kind() -> None:
+    """A failure names its cause, and money that wasn't used came back."""
+    failed = message(State.FAILED, reason="invalid_number", resolution="released")
+    steps = (ACCEPTED, ("refused", "failed", {"settlement": "released"}))
+    assert told(failed, *steps)[2:] == [
+        "So it failed: the number isn't a valid destination.",
+        "The hold of 0.087 EUR was released: you pay nothing.",
+    ]
+    unknown = delivered(state=State.UNKNOWN, confirmed="denied")
+    assert told(unknown, *DELIVERED_TIMELINE[:3])[-2] == (
+        "So nobody knows: it may have arrived, and we don't call that a failure."
+        " Your own system says it did not arrive."
+    )
+    doubt = delivered(state=State.UNKNOWN, reach=Reach.HANDOFF_UNKNOWN)
+    assert told(doubt)[-1] == (
+        "The hold of 0.087 EUR was captured, since it may have been handed off."
+    )
+    assert told(message(State.EXPIRED))[-1] == "So it expired in our queue."
+    assert told(delivered(state=State.EXPIRED))[-2] == "So it expired after it was handed off."
+    confirmed = delivered(confirmed="confirmed")
+    assert told(confirmed, *DELIVERED_TIMELINE)[-2].endswith("Your own system says it arrived.")
+
+
+def test_a_revised_outcome_says_what_it_was_before() -> None:
+    """And cites both receipts."""
+    first = ("receipt_failed", "failed", {"stat": "UNDELIV"}, "carrier:north")
+    found = explain(trace(delivered()), timeline(ACCEPTED, CLAIMED, TAKEN, first, RECEIPT))[-2]
+    assert found.text == f"{COUNTS_AS_DELIVERED}. It had counted as failed before."
+    assert found.cites == [4, 5]
+
+
+def test_money_moves_after_a_revision() -> None:
+    """A refund and a recharge are sentences of their own, citing what came before them."""
+    refund = Adjustment(1, "refund", 87_000, START + 3 * SECOND)
+    recharge = Adjustment(2, "recharge", 87_000, START - 1)
+    found = explain(
+        trace(delivered(), adjustments=(refund, recharge)), timeline(*DELIVERED_TIMELINE)
+    )[-2:]
+    assert [(each.text, each.cites) for each in found] == [
+        ("After the outcome was revised, 0.087 EUR came back to you.", [4]),
+        ("After the outcome was revised, 0.087 EUR was charged again.", []),
+    ]
+
+
+def test_a_forgotten_timeline_still_concludes() -> None:
+    """Without events there is nothing to cite."""
+    found = explain(trace(delivered()), [])
+    assert [each.cites for each in found] == [[], []]
+
+
+KINDS = [*Move, "accepted", "feedback", "due", "diverted", "receipt", "something_newer"]
+
+
+@given(
+    kinds=st.lists(
+        st.tuples(
+            st.sampled_from(KINDS),
+            st.sampled_from(list(State)),
+            st.dictionaries(
+                st.sampled_from(["status", "reason", "cause", "stat", "provider", "part"]),
+                st.one_of(st.integers(0, 300), st.text(max_size=8)),
+            ),
+        ),
+        max_size=8,
+    ),
+    state=st.sampled_from(list(State)),
+)
+def test_any_timeline_can_be_explained(
+    kinds: list[tuple[str, State, dict[str, Any]]], state: State
+) -> None:
+    """Bodies of any age and kinds of the future give sentences, citing only what is there."""
+    events = timeline(*((kind, to.value, body) for kind, to, body in kinds))
+    found = explain(trace(message(state)), events)
+    assert all(each.text.endswith(".") for each in found)
+    assert {seq for each in found for seq in each.cites} <= {each.seq for each in events}
+    assert len(found) > len(events)
+
+
+def test_the_sentences_name_no_number_and_no_text() -> None:
+    """An explanation can be passed on without passing on the message (invariant 44)."""
+    secret = trace(delivered(), text="Your code is 4821")
+    shown = msgspec.json.encode(explain(secret, timeline(ACCEPTED, CLAIMED, TAKEN, RECEIPT)))
+    assert b"4821" not in shown
+    assert b"31612345678" not in shown

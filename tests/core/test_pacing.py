@@ -1,0 +1,214 @@
+"""Pacing: never faster than agreed, slower when told, and back again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrivals.core.pacing import HOLD_FIRST_US, HOLD_MAX_US, Pacer
+
+SECOND = 1_000_000
+NOW = 1_800_000_000 * SECOND
+RATES = st.floats(0.05, 5000)
+STEPS = st.lists(st.tuples(st.integers(0, 3 * SECOND), st.integers(0, 40)), max_size=60)
+
+
+def drained(rate: float | None, burst: int) -> Pacer:
+    pacer = Pacer(rate, burst)
+    pacer.take(burst, NOW)
+    return pacer
+
+
+def test_a_burst_goes_at_once_and_the_rest_at_the_rate() -> None:
+    pacer = Pacer(10, 5)
+    assert pacer.available(NOW) == 5
+    assert pacer.take(8, NOW) == 5
+    assert pacer.next_at(NOW) == NOW + SECOND // 10
+    assert pacer.take(8, NOW + SECOND // 10 - 1) == 0
+    assert pacer.take(8, NOW + SECOND // 10) == 1
+    assert pacer.available(NOW + 60 * SECOND) == 5
+    assert pacer.next_at(NOW + 60 * SECOND) is None
+
+
+def test_a_rate_may_be_a_fraction() -> None:
+    pacer = drained(0.2, 1)
+    assert pacer.next_at(NOW) == NOW + 5 * SECOND
+    assert pacer.take(1, NOW + 5 * SECOND) == 1
+
+
+def test_nothing_asked_is_nothing_taken() -> None:
+    pacer = Pacer(10, 1)
+    assert pacer.take(0, NOW) == 0
+    assert pacer.take(-3, NOW) == 0
+    assert pacer.available(NOW) == 1
+
+
+@given(RATES, st.integers(1, 50), STEPS)
+def test_no_window_exceeds_burst_and_rate(
+    rate: float, burst: int, steps: list[tuple[int, int]]
+) -> None:
+    """Invariant 28: PDUs a second stay within the limit, whatever is asked when."""
+    pacer, now, granted = Pacer(rate, burst), NOW, 0
+    for elapsed, asked in steps:
+        now += elapsed
+        got = pacer.take(asked, now)
+        assert 0 <= got <= asked
+        granted += got
+        assert granted <= burst + rate * (now - NOW) / SECOND * 1.00001 + 1e-6
+
+
+@given(RATES, st.integers(1, 50), STEPS)
+def test_next_at_is_the_first_moment_that_works(
+    rate: float, burst: int, steps: list[tuple[int, int]]
+) -> None:
+    pacer, now = Pacer(rate, burst), NOW
+    for elapsed, asked in steps:
+        now += elapsed
+        pacer.take(asked, now)
+        at = pacer.next_at(now)
+        if at is None:
+            assert pacer.available(now) >= 1
+        else:
+            assert now < at
+            assert pacer.available(at - 1) == 0
+            assert pacer.available(at) == 1
+            now = at
+
+
+def test_a_clock_that_steps_back_gives_nothing_and_breaks_nothing() -> None:
+    pacer = drained(10, 5)
+    assert pacer.take(1, NOW - 3600 * SECOND) == 0
+    assert pacer.take(1, NOW + SECOND // 10) == 1
+
+
+def test_what_was_not_sent_can_be_given_back() -> None:
+    pacer = drained(10, 5)
+    pacer.give_back(3, NOW)
+    assert pacer.available(NOW) == 3
+    pacer.give_back(99, NOW)
+    assert pacer.available(NOW) == 5
+
+
+def test_nothing_is_given_back_into_a_hold() -> None:
+    pacer = drained(10, 5)
+    pacer.throttled(NOW)
+    pacer.give_back(5, NOW)
+    assert pacer.available(NOW + HOLD_FIRST_US) == 1
+
+
+def test_a_throttle_halves_the_rate_and_holds_the_bind() -> None:
+    pacer = Pacer(100, 10)
+    pacer.throttled(NOW)
+    assert pacer.rate_per_s == 50
+    assert pacer.held_until_us == NOW + HOLD_FIRST_US
+    assert pacer.available(NOW + HOLD_FIRST_US - 1) == 0
+    assert pacer.take(5, NOW + HOLD_FIRST_US - 1) == 0
+    assert pacer.next_at(NOW) == NOW + HOLD_FIRST_US
+    assert pacer.take(5, NOW + HOLD_FIRST_US) == 1, "one PDU tries the ground"
+    assert pacer.next_at(NOW + HOLD_FIRST_US) == NOW + HOLD_FIRST_US + SECOND // 50
+
+
+def test_answers_already_under_way_change_nothing() -> None:
+    """A window of ten throttled at once is one sign, not ten."""
+    pacer = Pacer(100, 10)
+    for _ in range(10):
+        pacer.throttled(NOW)
+    pacer.succeeded(NOW)
+    assert pacer.rate_per_s == 50
+    assert pacer.held_until_us == NOW + HOLD_FIRST_US
+
+
+def test_holds_double_to_a_minute_and_the_rate_has_a_floor() -> None:
+    pacer, now, holds = Pacer(64, 10), NOW, []
+    for _ in range(9):
+        pacer.throttled(now)
+        holds.append((pacer.held_until_us - now) // SECOND)
+        now = pacer.held_until_us
+    assert holds == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert HOLD_MAX_US == 60 * SECOND
+    assert pacer.rate_per_s == 1
+
+
+def test_a_success_ends_the_streak_of_holds() -> None:
+    pacer = Pacer(100, 10)
+    pacer.throttled(NOW)
+    pacer.throttled(NOW + 2 * SECOND)
+    pacer.succeeded(NOW + 5 * SECOND)
+    pacer.throttled(NOW + 6 * SECOND)
+    assert pacer.held_until_us == NOW + 6 * SECOND + HOLD_FIRST_US
+
+
+def test_successes_bring_the_rate_back_evenly_and_no_further() -> None:
+    pacer = Pacer(100, 10)
+    pacer.throttled(NOW)
+    start = pacer.held_until_us
+    for second in range(1, 13):
+        pacer.succeeded(start + second * SECOND)
+        assert pacer.rate_per_s == min(100, 50 + 5 * second)
+
+
+def test_many_successes_in_a_second_count_no_more_than_one() -> None:
+    pacer = Pacer(100, 10)
+    pacer.throttled(NOW)
+    start = pacer.held_until_us
+    for step in range(1, 1001):
+        pacer.succeeded(start + step * 1000)
+    pacer.succeeded(start + SECOND)
+    assert pacer.rate_per_s == pytest.approx(55, abs=0.01)
+
+
+def test_a_success_long_after_the_last_raises_by_one_step() -> None:
+    pacer = Pacer(100, 10)
+    pacer.throttled(NOW)
+    pacer.succeeded(NOW + 3600 * SECOND)
+    assert pacer.rate_per_s == 55
+
+
+def test_without_a_rate_everything_goes() -> None:
+    pacer = Pacer(None, 10)
+    assert pacer.take(100_000, NOW) == 100_000
+    assert pacer.available(NOW) == 10
+    assert pacer.next_at(NOW) is None
+    pacer.succeeded(NOW)
+    assert pacer.rate_per_s is None
+
+
+def test_without_a_rate_a_throttle_learns_one_until_it_is_reached_again() -> None:
+    pacer = Pacer(None, 10)
+    assert pacer.take(200, NOW) == 200
+    assert pacer.take(1, NOW + SECOND) == 1
+    pacer.throttled(NOW + SECOND)
+    assert pacer.rate_per_s == 100
+    assert pacer.take(5, NOW + SECOND) == 0
+    start = pacer.held_until_us
+    assert pacer.take(5, start) == 1
+    for second in range(1, 10):
+        pacer.succeeded(start + second * SECOND)
+    assert pacer.rate_per_s == 190
+    pacer.succeeded(start + 10 * SECOND)
+    assert pacer.rate_per_s is None
+    assert pacer.take(5000, start + 10 * SECOND) == 5000
+
+
+def test_without_a_rate_a_quiet_bind_is_not_taken_for_a_slow_one() -> None:
+    """What it carried in the last second says nothing; only throttles in a row slow it more."""
+    pacer = Pacer(None, 10)
+    pacer.take(50, NOW - 3600 * SECOND)
+    pacer.throttled(NOW)
+    assert pacer.rate_per_s == 25
+    for _ in range(10):
+        pacer.throttled(pacer.held_until_us)
+    assert pacer.rate_per_s == 1
+    assert pacer.next_at(NOW) == pacer.held_until_us
+
+
+@pytest.mark.parametrize("rate", [0, -1, 2_000_000, float("nan")])
+def test_an_impossible_rate_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="a rate is"):
+        Pacer(rate, 1)
+
+
+def test_a_burst_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one PDU"):
+        Pacer(1, 0)

@@ -1,0 +1,188 @@
+"""Phone numbers: what is accepted, and whose they are, against phonenumbers itself."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumber, example_number_for_type, region_code_for_number
+from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE, PhoneNumberType
+
+from arrivals.core.phone import (
+    TEXT_MAX,
+    Country,
+    InvalidNumber,
+    calling_code_of,
+    countries,
+    country_of,
+    length_ok,
+    mask,
+    normalise_msisdn,
+)
+
+SHARED = sorted(
+    code for code, regions in COUNTRY_CODE_TO_REGION_CODE.items() if len(regions) > 1
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("31612345678", "31612345678"),
+        ("+31612345678", "31612345678"),
+        ("+31 6 1234-5678", "31612345678"),
+        ("+1 (416) 555.0123", "14165550123"),
+        ("316\u00a01234\u00a05678", "31612345678"),
+        (" 31612345678 ", "31612345678"),
+        ("12345678", "12345678"),
+        ("123456789012345", "123456789012345"),
+    ],
+)
+def test_numbers_as_people_write_them(text: str, digits: str) -> None:
+    assert normalise_msisdn(text) == digits
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty"),
+        ("+", "empty"),
+        ("()-", "empty"),
+        ("1234567", "too few"),
+        ("1234567890123456", "too many"),
+        ("1" * 5000, "too many"),
+        ("+" + "1" * TEXT_MAX, "too long"),
+        ("0612345678", "begins with 0"),
+        ("0031612345678", "begins with 0"),
+        ("+0612345678", "begins with 0"),
+        ("31+612345678", "before the first digit"),
+        ("++31612345678", "before the first digit"),
+        ("3161234567x", "letters"),
+        ("call me", "letters"),
+        ("٣١٦١٢٣٤٥٦٧٨", "0 to 9"),
+        ("3161234567²", "isn't a digit"),
+        ("3161234/5678", "isn't a digit"),
+        ("31612345678\n", "isn't a digit"),
+    ],
+)
+def test_what_is_no_number_says_why(text: str, why: str) -> None:
+    with pytest.raises(InvalidNumber, match=why) as caught:
+        normalise_msisdn(text)
+    assert caught.value.reason == str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_number_or_refused(text: str) -> None:
+    try:
+        digits = normalise_msisdn(text)
+    except InvalidNumber:
+        return
+    assert digits.isascii()
+    assert digits.isdigit()
+    assert 8 <= len(digits) <= 15
+
+
+@given(st.from_regex(r"[0-9]{16,40}|0[0-9]{7,14}|[0-9]{8}x[0-9]{5}", fullmatch=True))
+def test_a_refusal_never_shows_the_number(text: str) -> None:
+    """Invariant 44: full numbers never appear in error bodies."""
+    with pytest.raises(InvalidNumber) as caught:
+        normalise_msisdn(text)
+    assert text[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("msisdn", "iso2", "name", "code"),
+    [
+        ("31612345678", "NL", "Netherlands", "31"),
+        ("12025550123", "US", "United States", "1"),
+        ("14165550123", "CA", "Canada", "1"),
+        ("18765550123", "JM", "Jamaica", "1"),
+        ("79161234567", "RU", "Russia", "7"),
+        ("77011234567", "KZ", "Kazakhstan", "7"),
+        ("447911123456", "GG", "Guernsey", "44"),
+        ("447912345678", "GB", "United Kingdom", "44"),
+        ("447624123456", "IM", "Isle of Man", "44"),
+        ("3906698123456", "VA", "Vatican City", "39"),
+        ("881612345678", "XN", "Satellite networks (881)", "881"),
+        ("99900000001", "ZZ", "Carrier world (sandbox)", "999"),
+    ],
+)
+def test_countries_of_numbers(msisdn: str, iso2: str, name: str, code: str) -> None:
+    assert country_of(msisdn) == Country(iso2=iso2, name=name, calling_code=code)
+    assert calling_code_of(msisdn) == code
+
+
+@pytest.mark.parametrize("msisdn", ["21012345678", "99712345678", "3"])
+def test_an_unassigned_code_has_no_country(msisdn: str) -> None:
+    assert country_of(msisdn) is None
+    assert calling_code_of(msisdn) is None
+    assert not length_ok(msisdn)
+
+
+def test_every_example_number_has_the_country_that_phonenumbers_gives_it() -> None:
+    compared = 0
+    for regions in COUNTRY_CODE_TO_REGION_CODE.values():
+        for region in regions:
+            for kind in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE):
+                example = example_number_for_type(region, kind)
+                if example is None:
+                    continue
+                assert example.country_code is not None
+                assert example.national_number is not None
+                assert_agrees(example.country_code, example.national_number)
+                compared += 1
+    assert compared > 400
+
+
+@given(st.sampled_from(SHARED), st.integers(10_000_000, 9_999_999_999))
+def test_shared_codes_agree_with_phonenumbers(code: int, national: int) -> None:
+    assert_agrees(code, national)
+
+
+def assert_agrees(code: int, national: int) -> None:
+    """Compare wherever phonenumbers has an answer: for numbers that are in use."""
+    number = PhoneNumber(country_code=code, national_number=national)
+    region = region_code_for_number(number)
+    ours = country_of(f"{code}{national}")
+    assert ours is not None
+    assert ours.calling_code == str(code)
+    if region is not None:
+        assert ours.iso2 == ("XN" if region == "001" else region), (code, national)
+
+
+@pytest.mark.parametrize(
+    ("msisdn", "possible"),
+    [
+        ("31612345678", True),
+        ("316123456789012", False),
+        ("12025550123", True),
+        ("1202555012", False),
+        ("99900000001", True),
+    ],
+)
+def test_lengths_that_a_plan_allows(msisdn: str, possible: bool) -> None:
+    assert length_ok(msisdn) is possible
+
+
+@pytest.mark.parametrize(
+    ("msisdn", "masked"),
+    [
+        ("31612345678", "+3161•••5678"),
+        ("123456789012345", "+1234•••2345"),
+        ("12345678", "+123•••78"),
+        ("1234567", "+•••"),
+        ("", "+•••"),
+    ],
+)
+def test_masks_hide_the_middle(msisdn: str, masked: str) -> None:
+    """Invariant 44: no full number in a log."""
+    assert mask(msisdn) == masked
+
+
+def test_every_country_is_listed_once() -> None:
+    everyone = countries()
+    assert len(everyone) == len(set(everyone)) > 240
+    assert everyone[0].calling_code == "1"
+    assert everyone[-1].iso2 == "ZZ"
+    codes = {country.calling_code for country in everyone}
+    assert codes == {str(code) for code in COUNTRY_CODE_TO_REGION_CODE} | {"999"}

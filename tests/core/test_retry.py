@@ -1,0 +1,99 @@
+"""Retries: when, how often, and never past the message's validity."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrivals.core.retry import RULES, Cause, next_at
+
+SECOND = 1_000_000
+NOW = 1_800_000_000 * SECOND
+FAR = NOW + 24 * 3600 * SECOND
+CAUSES = st.sampled_from(list(Cause))
+JITTERS = st.floats(0, 1, exclude_max=True)
+
+
+def wait(cause: Cause, attempt: int, jitter: float = 0.999999) -> float | None:
+    """Return the wait in seconds, to the tenth, with nearly the longest jitter."""
+    at = next_at(cause, attempt, NOW, jitter, deadline_us=FAR)
+    return None if at is None else round((at - NOW) / SECOND, 1)
+
+
+@pytest.mark.parametrize(
+    ("cause", "waits"),
+    [
+        (Cause.THROTTLED, [1, 2, 4, 8, 16, 32, 60, 60]),
+        (Cause.NOT_SENT, [0.5, 1, 2, 4, 8, 16, 30, 30]),
+        (Cause.PROVIDER_DOWN, [5, 10, 20, 40, 80, 160, 320, 600, 600, 600, 600, None]),
+        (Cause.REFUSED_RETRYABLE, [10, 30, 90, 270, None]),
+        (Cause.AMBIGUOUS_RESEND, [60, None]),
+    ],
+)
+def test_waits_grow_to_a_ceiling(cause: Cause, waits: list[float | None]) -> None:
+    assert [wait(cause, attempt) for attempt in range(1, len(waits) + 1)] == waits
+
+
+def test_every_cause_has_a_rule() -> None:
+    assert set(RULES) == set(Cause)
+
+
+@pytest.mark.parametrize("cause", [Cause.THROTTLED, Cause.NOT_SENT])
+def test_being_throttled_or_never_sent_uses_no_budget(cause: Cause) -> None:
+    """Invariant 27: however often it happens, only time ends it."""
+    assert wait(cause, 100_000) is not None
+
+
+@given(CAUSES, st.integers(1, 200), JITTERS, st.integers(0, 200 * SECOND))
+def test_no_retry_at_or_past_the_deadline(
+    cause: Cause, attempt: int, jitter: float, left: int
+) -> None:
+    """Invariant 27: every retry respects the message's validity."""
+    at = next_at(cause, attempt, NOW, jitter, deadline_us=NOW + left)
+    assert at is None or NOW < at < NOW + left
+
+
+@given(CAUSES, st.integers(1, 4), JITTERS)
+def test_jitter_spreads_the_upper_half_of_the_wait(
+    cause: Cause, attempt: int, jitter: float
+) -> None:
+    longest = next_at(cause, attempt, 0, 0.9999999, deadline_us=FAR)
+    at = next_at(cause, attempt, 0, jitter, deadline_us=FAR)
+    if longest is None or at is None:
+        assert at == longest
+        return
+    floor = 1 - RULES[cause].spread
+    # The longest jitter drawn is a little below 1, and each wait is a whole microsecond.
+    tolerance = 1 + longest * 1e-6
+    assert longest * floor - tolerance <= at <= longest + tolerance
+
+
+@given(CAUSES, JITTERS, st.integers(0, 300 * SECOND))
+def test_a_wait_the_provider_asks_for_is_never_undercut(
+    cause: Cause, jitter: float, asked: int
+) -> None:
+    at = next_at(cause, 1, NOW, jitter, deadline_us=FAR, retry_after_us=asked)
+    assert at is not None
+    assert at >= NOW + asked
+
+
+def test_a_provider_may_not_shorten_our_wait() -> None:
+    unasked = next_at(Cause.REFUSED_RETRYABLE, 3, NOW, 0.5, deadline_us=FAR)
+    assert next_at(Cause.REFUSED_RETRYABLE, 3, NOW, 0.5, deadline_us=FAR, retry_after_us=1) == (
+        unasked
+    )
+
+
+@given(CAUSES, JITTERS)
+def test_waits_never_shrink(cause: Cause, jitter: float) -> None:
+    times = [next_at(cause, attempt, 0, jitter, deadline_us=FAR) for attempt in range(1, 60)]
+    known = [at for at in times if at is not None]
+    assert all(before <= after for before, after in pairwise(known))
+
+
+def test_attempts_count_from_one() -> None:
+    with pytest.raises(ValueError, match="from 1"):
+        next_at(Cause.THROTTLED, 0, NOW, 0.0, deadline_us=FAR)

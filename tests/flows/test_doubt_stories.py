@@ -1,0 +1,232 @@
+"""Hand-offs that nobody answered: what the policy does, and what late news changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.story import StoryRow, tell, told
+
+# Each: the story's name, its table, and what is set up differently for it.
+STORIES: list[StoryRow] = [
+    ("unanswered, then nothing: unknown at the deadline, and paid for", """
+        accept   31612345678 valid_for_s=60
+        claim
+        answer   1 unanswered
+        state    ambiguous
+        is       execution handoff_unknown
+        tick     60
+        state    ambiguous
+        tick     59
+        state    ambiguous
+        tick     2
+        state    unknown
+        is       execution handoff_unknown
+        balance  99.95
+        """, {"grace": 60}),
+    ("query waits where nobody can be asked", """
+        accept   31612345678 on_ambiguous=query
+        claim
+        answer   1 unanswered
+        tick     3600
+        state    ambiguous
+        claim    north 0
+        """, {}),
+    ("resend goes out once more after its wait", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     59
+        state    ambiguous
+        tick     2
+        state    waiting
+        claim
+        answer   2 unanswered
+        tick     3600
+        state    ambiguous
+        is       attempts 2
+        events   accepted claimed unanswered resend_allowed claimed unanswered
+        """, {}),
+    ("no resend past the validity", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=50
+        claim
+        answer   1 unanswered
+        tick     70
+        state    ambiguous
+        """, {}),
+    ("a resend that its validity overtakes was no expiry", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=65
+        claim
+        answer   1 unanswered
+        tick     61
+        state    waiting
+        tick     10
+        state    ambiguous
+        is       execution handoff_unknown
+        """, {}),
+    ("a refused resend says nothing about the first hand-off", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        answer   2 refused invalid_number
+        state    ambiguous
+        receipt  X1 DELIVRD
+        state    delivered
+        """, {}),
+    ("never resent when partly taken: invariant 29", """
+        accept   31612345678 on_ambiguous=resend LONG
+        claim
+        answer   1 partly A1
+        tick     3600
+        state    ambiguous
+        """, {}),
+    ("nor when a part turns up late", """
+        accept   31612345678 on_ambiguous=resend LONG
+        claim
+        answer   1 unanswered
+        late     1 partly A1
+        tick     3600
+        state    ambiguous
+        """, {}),
+    ("nor when it turns up while the resend waits", """
+        accept   31612345678 on_ambiguous=resend LONG
+        claim
+        answer   1 unanswered
+        tick     61
+        state    waiting
+        late     1 partly A1
+        state    ambiguous
+        claim    north 0
+        tick     3600
+        state    ambiguous
+        """, {}),
+    ("nor when a receipt shows that somebody has a part", """
+        accept   31612345678 on_ambiguous=resend LONG
+        claim
+        answer   1 unanswered
+        receipt  A1 DELIVRD
+        tick     3600
+        state    ambiguous
+        receipt  A2 DELIVRD
+        receipt  A3 DELIVRD
+        state    delivered
+        """, {}),
+    ("fail prefers failed to unknown, and is paid for", """
+        accept   31612345678 on_ambiguous=fail
+        claim
+        answer   1 unanswered
+        tick     0
+        state    failed
+        is       execution handoff_unknown
+        balance  99.95
+        receipt  X1 DELIVRD
+        parked   1
+        """, {}),
+    ("fail hears first what has waited", """
+        accept   31612345678 on_ambiguous=fail
+        claim
+        receipt  X1 DELIVRD
+        parked   1
+        answer   1 unanswered
+        state    delivered
+        """, {}),
+    ("a late yes", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        late     1 taken A1
+        state    submitted
+        receipt  A1 DELIVRD
+        state    delivered
+        """, {}),
+    ("a late no", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        late     1 refused invalid_number
+        state    failed
+        is       execution not_executed
+        balance  100
+        """, {}),
+    ("a late throttle proves that it was not taken", """
+        accept   31612345678 valid_for_s=60
+        claim
+        answer   1 unanswered
+        late     1 throttled
+        state    waiting
+        tick     61
+        state    expired
+        balance  100
+        """, {}),
+    ("a late throttle while the resend waits makes it a first hand-off again", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=90
+        claim
+        answer   1 unanswered
+        tick     61
+        late     1 throttled
+        state    waiting
+        tick     60
+        state    expired
+        balance  100
+        """, {}),
+    ("a late yes drops the resend", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        late     1 taken A1
+        state    submitted
+        claim    north 0
+        """, {}),
+    ("a late yes while the resend is under way", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        late     1 taken A1
+        state    submitted
+        answer   2 throttled
+        state    submitted
+        claim    north 0
+        receipt  A1 DELIVRD
+        state    delivered
+        """, {}),
+    ("the same yes twice is one", """
+        accept   31612345678
+        claim
+        answer   1 taken A1
+        answer   1 taken A1
+        events   accepted claimed taken
+        """, {}),
+    # --- the lease ---
+    ("a lost lease is a doubt, never a retry: invariants 23 to 26", """
+        accept   31612345678
+        claim
+        take     north
+        state    ambiguous
+        claim    north 0
+        answer   1 not_sent
+        events   accepted claimed lease_lost
+        answer   1 taken A1
+        state    submitted
+        """, {}),
+    ("a message that nobody answers for ends up in doubt", """
+        accept   31612345678
+        claim
+        tick     299
+        state    sending
+        tick     2
+        state    ambiguous
+        """, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "setting"), told(STORIES))
+async def test_a_story(tmp_path: Path, table: str, setting: dict[str, Any]):
+    """Every story holds line by line, and leaves a database that keeps its invariants."""
+    await tell(tmp_path, table, setting)

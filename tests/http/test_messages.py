@@ -1,0 +1,388 @@
+"""One message whole, why it stands where it does, and lists of messages and orders."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from arrivals.core.message import Move
+from arrivals.flows import receive
+from arrivals.http import message_view
+from arrivals.http.listing import safe_cell
+from tests.http.installation import Installation
+
+BODY = {"route_id": 1, "caller_id": "ARRIVALS", "message": "Your code is 4821"}
+
+
+async def send(client: httpx.AsyncClient, *numbers: str, **options: Any) -> list[str]:
+    """Send to numbers and return the messages' ids."""
+    body = {**BODY, "numbers": list(numbers or ("31612345678",)), **options}
+    response = await client.post("/api/v1/send_sms", json=body)
+    assert response.status_code == 200, response.text
+    return [each["bx_message_id"] for each in response.json()["messages"]]
+
+
+def key_of(api: Installation, bx_message_id: str) -> int:
+    key = api.platform.ids.decode(bx_message_id)
+    assert key is not None
+    return key
+
+
+async def get(client: httpx.AsyncClient, path: str, status: int = 200) -> Any:
+    response = await client.get(path)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+# --- one message ----------------------------------------------------------------------
+
+
+def test_every_letter_of_a_part_has_its_outcome() -> None:
+    """As receipts write them: a part that arrived did so, whatever else was said of it."""
+    letters = receive._NOT_DELIVERED + receive._DELIVERED
+    assert [message_view._PART_OUTCOMES.get(each) for each in letters] == [
+        None, "expired", "failed", "filtered", *["delivered"] * 4,
+    ]  # fmt: skip
+
+
+async def test_a_message_is_shown_whole(api: Installation, main: httpx.AsyncClient) -> None:
+    """Four layers, its attempts, its parts, its money and advice, and no word for them all."""
+    [sent] = await send(main, client_ref="ours")
+    await api.move(key_of(api, sent), Move.CLAIMED, Move.TAKEN, Move.RECEIPT_DELIVERED)
+    found = await get(main, f"/api/v1/messages/{sent}")
+    assert found["bx_message_id"] == sent
+    assert {name: layer["state"] for name, layer in found["layers"].items()} == {
+        "api": "accepted",
+        "execution": "handed_off",
+        "outcome": "delivered",
+        "confirmed": "none",
+    }
+    assert found["layers"]["outcome"]["verdict"] == "delivered"
+    assert found["layers"]["outcome"]["depth"] == "carrier"
+    assert [each["result"] for each in found["attempts"]] == ["accepted"]
+    assert found["segments"] == [
+        {"part": 1, "text": "Your code is 4821", "encoding": "gsm7", "outcome": None}
+    ]
+    assert found["money"]["captured"] == 0.087
+    assert (found["money"]["held"], found["money"]["released"]) == (0, 0)
+    assert found["retry"]["safe"] is False
+    assert (found["client_ref"], found["status"]) == ("ours", "DELIVERED")
+    assert "success" not in found
+    for link in found["links"].values():
+        assert (await main.get(link)).status_code == 200, link
+
+
+async def test_a_long_text_is_shown_part_by_part(main: httpx.AsyncClient) -> None:
+    """The parts joined are the text."""
+    text = "Grüße aus Łódź — " * 12
+    [sent] = await send(main, message=text)
+    found = await get(main, f"/api/v1/messages/{sent}")
+    assert "".join(each["text"] for each in found["segments"]) == text
+    assert len(found["segments"]) > 2
+    assert {each["encoding"] for each in found["segments"]} == {"ucs2"}
+
+
+@pytest.mark.parametrize(
+    "rest", ["", "/timeline", "/explain", "/outcome", "/cancel", "/feedback"]
+)
+async def test_nobody_elses_message_is_there(
+    api: Installation, main: httpx.AsyncClient, rest: str
+) -> None:
+    """Another account's id, a made-up id and nonsense get one answer (invariant 43)."""
+    [sent] = await send(main)
+    method = "POST" if rest in {"/cancel", "/feedback"} else "GET"
+    body = {"confirmed": True} if rest == "/feedback" else None
+    async with api.client("other") as other:
+        for name in (sent, "BX-1-0123456789abcdef", "nonsense"):
+            path = f"/api/v1/messages/{name}{rest}"
+            response = await other.request(method, path, json=body)
+            assert response.status_code == 404, response.text
+            assert response.json()["code"] == "not_found"
+    found = await get(main, f"/api/v1/messages/{sent}")
+    assert found["layers"]["execution"]["state"] == "queued"
+
+
+async def test_the_timeline_says_whose_time_passed(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """As JSON and as lines for people."""
+    [sent] = await send(main)
+    await api.move(key_of(api, sent), Move.CLAIMED, Move.TAKEN)
+    found = await get(main, f"/api/v1/messages/{sent}/timeline")
+    assert [(each["seq"], each["kind"], each["whose"]) for each in found["events"]] == [
+        (1, "accepted", None),
+        (2, "claimed", "us"),
+        (3, "taken", "provider"),
+    ]
+    assert set(found["spent_ms"]) == {"us", "provider", "carrier", "customer"}
+    text = await main.get(f"/api/v1/messages/{sent}/timeline?format=text")
+    assert text.headers["content-type"].startswith("text/plain")
+    assert "(provider)  taken" in text.text
+
+
+async def test_an_explanation_cites_its_events(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """And holds neither the text nor the number (invariant 44)."""
+    [sent] = await send(main)
+    await api.move(key_of(api, sent), Move.CLAIMED, Move.TAKEN)
+    found = await get(main, f"/api/v1/messages/{sent}/explain")
+    assert found["verdict"] is None
+    assert [each["cites"] for each in found["sentences"]] == [[1], [2], [3], [3]]
+    text = await main.get(f"/api/v1/messages/{sent}/explain?format=text")
+    assert "[3]" in text.text
+    for shown in (json.dumps(found), text.text):
+        assert "4821" not in shown
+        assert "31612345678" not in shown
+
+
+# --- waiting --------------------------------------------------------------------------
+
+
+async def test_a_wait_ends_with_the_outcome(
+    api: Installation, main: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits is answered by the change itself, long before the time is up."""
+    [sent] = await send(main)
+    key = key_of(api, sent)
+    await api.move(key, Move.CLAIMED, Move.TAKEN)
+    asked = asyncio.Event()
+    changes = api.platform.changes
+    on_message = changes.on_message
+
+    def noticed(wanted: int) -> asyncio.Event:
+        asked.set()
+        return on_message(wanted)
+
+    monkeypatch.setattr(changes, "on_message", noticed)
+    waiting = asyncio.ensure_future(main.get(f"/api/v1/messages/{sent}/outcome?wait=30s"))
+    await asked.wait()
+    await api.move(key, Move.RECEIPT_FAILED, reason="absent_subscriber")
+    found = (await waiting).json()
+    assert (found["final"], found["status"]) == (True, "FAILED")
+    assert found["outcome"]["cause"]["code"] == "absent_subscriber"
+    assert found["waited_ms"] < 30_000
+
+
+async def test_a_wait_in_vain_gives_the_forecast(main: httpx.AsyncClient) -> None:
+    """When the time is up the answer is 200 and says by when it will be known."""
+    [sent] = await send(main)
+    for wait in ("", "?wait=0.05"):
+        found = await get(main, f"/api/v1/messages/{sent}/outcome{wait}")
+        assert (found["final"], found["outcome"]["verdict"]) == (False, None)
+        assert found["outcome"]["final_after"] > found["outcome"]["since"]
+        assert found["outcome"]["why"]
+    refused = await main.get(f"/api/v1/messages/{sent}/outcome?wait=long")
+    assert refused.status_code == 422
+
+
+# --- cancelling and feedback ----------------------------------------------------------
+
+
+async def test_a_queued_message_can_be_cancelled_once(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """Its hold comes back in full (invariant 13); after a hand-off it is too late."""
+    before = (await get(main, "/api/v1/balance"))["balance"]
+    first, second = await send(main, "31612345678", "34612345678")
+    keyed = {"Idempotency-Key": "c1"}
+    for _ in range(2):
+        response = await main.post(f"/api/v1/messages/{first}/cancel", headers=keyed)
+        assert response.status_code == 200, response.text
+        found = response.json()
+        assert found["layers"]["outcome"]["verdict"] == "cancelled"
+        assert found["layers"]["execution"]["state"] == "not_executed"
+        assert (found["money"]["released"], found["money"]["charged"]) == (0.087, 0)
+    assert (await get(main, "/api/v1/balance"))["balance"] == pytest.approx(before - 0.05)
+    again = await main.post(f"/api/v1/messages/{first}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "not_cancellable")
+    await api.move(key_of(api, second), Move.CLAIMED, Move.TAKEN)
+    late = await main.post(f"/api/v1/messages/{second}/cancel")
+    assert (late.status_code, late.json()["code"]) == (409, "not_cancellable")
+
+
+async def test_feedback_is_a_layer_of_its_own(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """It confirms or denies, and the outcome's own state stays what the evidence said."""
+    [sent] = await send(main)
+    await api.move(key_of(api, sent), Move.CLAIMED, Move.TAKEN)
+    path = f"/api/v1/messages/{sent}/feedback"
+    found = (await main.post(path, json={"confirmed": True, "kind": "otp"})).json()
+    assert found["layers"]["confirmed"]["state"] == "confirmed"
+    assert found["layers"]["confirmed"]["cause"]["code"] == "otp"
+    assert found["layers"]["outcome"]["state"] == "pending"
+    assert found["layers"]["outcome"]["probability"] == 1
+    found = (await main.post(path, json={"confirmed": False})).json()
+    assert found["layers"]["confirmed"]["state"] == "denied"
+    assert found["layers"]["outcome"]["probability"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"confirmed": "yes"}, "body_invalid"),
+        ({"confirmed": True, "kind": "rumour"}, "body_invalid"),
+        ({"confirmed": True, "who": "Ann"}, "unknown_field"),
+        ({}, "body_invalid"),
+    ],
+)
+async def test_feedback_is_read_strictly(
+    main: httpx.AsyncClient, body: dict[str, Any], code: str
+) -> None:
+    """What isn't understood is refused by name, and nothing is recorded."""
+    [sent] = await send(main)
+    response = await main.post(f"/api/v1/messages/{sent}/feedback", json=body)
+    assert (response.status_code, response.json()["code"]) == (422, code)
+    assert len((await get(main, f"/api/v1/messages/{sent}/timeline"))["events"]) == 1
+
+
+# --- lists ----------------------------------------------------------------------------
+
+
+async def test_a_list_pages_by_cursor(main: httpx.AsyncClient) -> None:
+    """Following `next` shows every message once, newest first."""
+    sent = await send(main, *[f"3161234567{n}" for n in range(7)])
+    path: str | None = "/api/v1/messages?limit=3"
+    seen: list[str] = []
+    while path is not None:
+        page = await get(main, path)
+        assert len(page["messages"]) <= 3
+        seen += [each["bx_message_id"] for each in page["messages"]]
+        path = page["next"]
+    assert seen == sent[::-1]
+
+
+async def test_filters_by_word_and_by_layer(api: Installation, main: httpx.AsyncClient) -> None:
+    """State, status and verdict narrow to the same rows in their own words."""
+    first, second = await send(main, "31612345678", "34612345678", client_ref="both")
+    await api.move(key_of(api, first), Move.CLAIMED, Move.TAKEN, Move.RECEIPT_DELIVERED)
+
+    async def listed(query: str) -> list[str]:
+        page = await get(main, f"/api/v1/messages?{query}")
+        return [each["bx_message_id"] for each in page["messages"]]
+
+    for query in ("state=delivered", "status=DELIVERED", "verdict=delivered", "country=nl"):
+        assert await listed(query) == [first], query
+    for query in ("verdict=open", "status=queued", "number=%2B34612345678"):
+        assert await listed(query) == [second], query
+    assert await listed("state=accepted,delivered") == [second, first]
+    assert await listed("client_ref=both&verdict=open") == [second]
+    assert await listed("state=accepted&verdict=delivered") == []
+    assert await listed("from=2020-01-01&to=2020-12-31") == []
+    assert await listed("from=2020-01-01") == [second, first]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["state=lost", "status=SENDING", "verdict=maybe", "country=NLD", "number=12", "limit=0",
+     "order_id=x", "cursor=BX-1-0123456789abcdef", "from=yesterday", "client_ref="],
+)  # fmt: skip
+async def test_a_filter_that_cant_be_read_is_refused(
+    main: httpx.AsyncClient, query: str
+) -> None:
+    """By its name, in the list form of 422."""
+    response = await main.get(f"/api/v1/messages?{query}")
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+async def test_a_list_comes_as_ndjson_and_as_csv(main: httpx.AsyncClient) -> None:
+    """By suffix or by Accept; the next page stands in the headers."""
+    sent = await send(main, "31612345678", "34612345678")
+    for path, headers in (
+        ("/api/v1/messages.ndjson?limit=1", {}),
+        ("/api/v1/messages?limit=1", {"Accept": "application/x-ndjson"}),
+    ):
+        response = await main.get(path, headers=headers)
+        assert response.headers["content-type"] == "application/x-ndjson"
+        [line] = [json.loads(each) for each in response.text.splitlines()]
+        assert line["bx_message_id"] == sent[1]
+        assert response.headers["x-next-cursor"] == sent[1]
+        assert 'rel="next"' in response.headers["link"]
+    response = await main.get("/api/v1/messages.csv")
+    [head, *rows] = csv.reader(io.StringIO(response.text))
+    assert [row[head.index("bx_message_id")] for row in rows] == sent[::-1]
+    assert "x-next-cursor" not in response.headers
+
+
+async def test_a_spreadsheet_never_runs_a_cell(main: httpx.AsyncClient) -> None:
+    """A reference that begins a formula is text there; elsewhere it is what was sent."""
+    await send(main, client_ref="=HYPERLINK(1)")
+    text = (await main.get("/api/v1/messages.csv")).text
+    assert ",'=HYPERLINK(1)," in text
+    page = await get(main, "/api/v1/messages")
+    assert page["messages"][0]["client_ref"] == "=HYPERLINK(1)"
+
+
+@pytest.mark.parametrize(
+    ("cell", "safe"),
+    [
+        ("plain", "plain"),
+        ("=1", "'=1"),
+        ("+31", "'+31"),
+        ("-1", "'-1"),
+        ("@x", "'@x"),
+        ("\tx", "'\tx"),
+        (" \u00a0=1", "' \u00a0=1"),
+        ("a\n=1\nb", "a\n'=1\nb"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_a_cell_is_made_safe(cell: str, safe: str) -> None:
+    """After leading blanks, and on every inner line."""
+    assert safe_cell(cell) == safe
+
+
+# --- orders ---------------------------------------------------------------------------
+
+
+async def test_an_order_rolls_its_messages_up(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """Each layer counts every message; the decision and the commitment are told."""
+    first, _ = await send(main, "31612345678", "34612345678", client_ref="ours")
+    await api.move(key_of(api, first), Move.CLAIMED, Move.TAKEN, Move.RECEIPT_DELIVERED)
+    order_id = int(first.split("-")[1])
+    found = await get(main, f"/api/v1/orders/{order_id}")
+    assert found["layers"] == {
+        "api": {"accepted": 2},
+        "execution": {"queued": 1, "handed_off": 1},
+        "outcome": {"pending": 1, "delivered": 1},
+        "confirmed": {"none": 2},
+    }
+    assert (found["count"], found["ended"], found["cost"]) == (2, 1, 0.137)
+    assert "funds" in found["decision"]["checks"]
+    lines = found["decision"]["prices"]
+    assert [(each["price_per_segment"], each["total"]) for each in lines] == [
+        (0.087, 0.087),
+        (0.05, 0.05),
+    ]
+    assert found["committed"]["balance_after"] == 199.863
+    [listed] = (await get(main, "/api/v1/orders?client_ref=ours"))["orders"]
+    assert listed["layers"] == found["layers"]
+    assert (await get(main, "/api/v1/orders?client_ref=theirs"))["orders"] == []
+
+
+async def test_orders_page_by_cursor_and_belong_to_their_account(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """Newest first; another account's order is 404 (invariant 43)."""
+    orders = [int((await send(main))[0].split("-")[1]) for _ in range(3)]
+    page = await get(main, "/api/v1/orders?limit=2")
+    assert [each["order_id"] for each in page["orders"]] == orders[:0:-1]
+    page = await get(main, page["next"])
+    assert [each["order_id"] for each in page["orders"]] == orders[:1]
+    assert page["next_cursor"] is None
+    async with api.client("other") as other:
+        for name in (str(orders[0]), "99", "nonsense", str(1 << 70)):
+            problem = await get(other, f"/api/v1/orders/{name}", 404)
+            assert problem["code"] == "not_found"
+        assert (await get(other, "/api/v1/orders"))["orders"] == []

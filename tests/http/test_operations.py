@@ -1,0 +1,283 @@
+"""Health, metrics, the OpenAPI document and the reference made from it.
+
+The document is pinned as tests/golden/openapi.json. After a change that is meant, look at
+the difference and take it over with
+
+    ARRIVALS_GOLDEN=write pytest tests/http/test_operations.py -k golden
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from arrivals.core.errors import ERRORS, Code
+from arrivals.core.message import Move
+from arrivals.http.openapi import document, example
+from arrivals.http.operations import OperationsApp
+from arrivals.http.table import endpoints
+from arrivals.store.api import StoreUnavailable
+from arrivals.telemetry import Telemetry
+from tests.http.installation import Installation
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "openapi.json"
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(document(endpoints())))
+    return found
+
+
+def operations_client(app: OperationsApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://ops")
+
+
+# --- health ---------------------------------------------------------------------------
+
+
+async def test_health_needs_no_key(api: Installation) -> None:
+    """Alive says the version; ready says what was checked."""
+    async with api.client(None) as client:
+        alive = (await client.get("/healthz")).json()
+        assert alive["status"] == "ok"
+        ready = await client.get("/readyz")
+        assert ready.json() == {
+            "status": "ready",
+            "checks": {"store": "ok", "catalogue": "ok"},
+            "alarms": [],
+            "binds": {},
+        }
+
+
+async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(
+    api: Installation,
+) -> None:
+    """It goes on accepting: alarms and lost connections are for an operator to see."""
+    api.platform.alarms = ("provider south is away",)
+    api.platform.binds = lambda: {"north": True, "south": False}
+    async with (
+        api.client(None) as client,
+        operations_client(OperationsApp(api.platform, Telemetry())) as operators,
+    ):
+        for each in (client, operators):
+            found = await each.get("/readyz")
+            assert found.status_code == 200
+            assert found.json()["alarms"] == ["provider south is away"]
+            assert found.json()["binds"] == {"north": "up", "south": "down"}
+        text = (await operators.get("/metrics")).text
+    assert "arrivals_alarms 1.0" in text
+    assert 'arrivals_bind_up{provider="south"} 0.0' in text
+
+
+async def test_a_store_that_doesnt_commit_isnt_ready(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process lives, and says that it can't accept anything now."""
+
+    async def write(*_: object) -> None:
+        raise StoreUnavailable("the database is locked by another process")
+
+    monkeypatch.setattr(api.platform.store, "write", write)
+    async with api.client(None) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        response = await client.get("/readyz")
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+        assert response.json()["checks"]["store"] == "it does not commit"
+
+
+async def test_operators_see_the_parts_of_the_process(api: Installation) -> None:
+    """A part that complains makes the process not ready, by name."""
+    complaints: dict[str, str | None] = {"dispatch": None}
+    app = OperationsApp(api.platform, Telemetry(), alive=lambda: complaints)
+    async with operations_client(app) as client:
+        assert (await client.get("/readyz")).json()["checks"]["dispatch"] == "ok"
+        complaints["dispatch"] = "north has been away for 40 s"
+        response = await client.get("/readyz")
+        assert response.status_code == 503
+        assert response.json()["checks"]["dispatch"] == "north has been away for 40 s"
+
+
+# --- metrics --------------------------------------------------------------------------
+
+
+async def test_metrics_tell_what_is_open(api: Installation, main: httpx.AsyncClient) -> None:
+    """States, queue ages and commits, with bounded labels and no number or account."""
+    body = {"route_id": 1, "caller_id": "ARRIVALS", "message": "Hi",
+            "numbers": ["31612345678", "34612345678"]}  # fmt: skip
+    answer = (await main.post("/api/v1/send_sms", json=body)).json()
+    key = api.platform.ids.decode(answer["messages"][0]["bx_message_id"])
+    assert key is not None
+    await api.move(key, Move.CLAIMED, Move.TAKEN)
+    app = OperationsApp(
+        api.platform,
+        Telemetry(),
+        binds=lambda: {"north": True, "south": False},
+        commits=lambda: api.store.commits,
+    )
+    async with operations_client(app) as client:
+        response = await client.get("/metrics")
+        text = response.text
+    assert response.headers["content-type"].startswith("text/plain")
+    assert 'arrivals_messages_open{state="accepted"} 1.0' in text
+    assert 'arrivals_messages_open{state="submitted"} 1.0' in text
+    assert 'arrivals_queue_oldest_age_seconds{lane="bulk",provider="north"}' in text
+    assert 'arrivals_bind_up{provider="south"} 0.0' in text
+    assert re.search(r"^arrivals_commits_total [1-9]", text, re.MULTILINE)
+    assert "arrivals_outcome_overdue 0.0" in text
+    for secret in ("31612345678", "34612345678", *api.keys.values()):
+        assert secret not in text
+
+
+async def test_running_totals_go_up_by_what_is_new() -> None:
+    """The store's totals are taken over, never added twice."""
+    telemetry = Telemetry()
+    for commits, items in ((3, 10), (5, 12), (5, 12)):
+        telemetry.committed(commits, items)
+    text = telemetry.exposition().decode()
+    assert "arrivals_commits_total 5.0" in text
+    assert "arrivals_commit_items_total 12.0" in text
+
+
+async def test_the_operations_port_serves_nothing_else(api: Installation) -> None:
+    """Other paths and methods are refused in JSON, and HEAD has no body."""
+    async with operations_client(OperationsApp(api.platform, Telemetry())) as client:
+        assert (await client.get("/api/v1/balance")).json()["code"] == "unknown_path"
+        refused = await client.post("/metrics")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+        head = await client.head("/metrics")
+        assert (head.status_code, head.content) == (200, b"")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+# --- the OpenAPI document -------------------------------------------------------------
+
+
+def test_the_document_is_the_golden_one(described: dict[str, Any]) -> None:
+    """Nobody changes the published API by accident."""
+    if os.environ.get("ARRIVALS_GOLDEN") == "write":
+        text = json.dumps(described, indent=1, ensure_ascii=False)
+        GOLDEN.write_text(text + "\n", "utf-8")
+    assert json.loads(GOLDEN.read_text("utf-8")) == described, (
+        "the API changed: if that is meant, see this module's first lines"
+    )
+
+
+async def test_the_document_is_served(api: Installation, described: dict[str, Any]) -> None:
+    """As it was built, to anybody."""
+    async with api.client(None) as client:
+        assert (await client.get("/openapi.json")).json() == described
+
+
+def test_every_endpoint_is_in_the_document(described: dict[str, Any]) -> None:
+    """With an id of its own, its path's parameters, and a key unless it is public."""
+    ids: list[str] = []
+    for each in endpoints():
+        operation = described["paths"][each.path][each.method.lower()]
+        ids.append(operation["operationId"])
+        names = {name["name"] for name in operation.get("parameters", ())}
+        assert set(re.findall(r"{(\w+)}", each.path)) <= names
+        assert (operation.get("security") == []) == each.public
+        for code in each.errors:
+            answer = operation["responses"][str(ERRORS[code].status)]
+            assert code in answer["content"]["application/problem+json"]["examples"]
+    assert len(set(ids)) == len(ids)
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for each in value.values():
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
+    """And every schema is used."""
+    found = set(references(described))
+    for reference in found:
+        place: Any = described
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+    schemas = {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
+    assert schemas <= found
+
+
+def test_every_error_code_is_in_the_document(described: dict[str, Any]) -> None:
+    """With an example that has what every problem has."""
+    examples = described["components"]["examples"]
+    needed = set(described["components"]["schemas"]["Problem"]["required"])
+    assert set(examples) == {code.value for code in Code}
+    for code in Code:
+        assert examples[code]["value"] == json.loads(json.dumps(example(code)))
+        assert needed <= set(examples[code]["value"])
+
+
+# --- the pages ------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a page holds: its anchors, its links, whatever it would fetch, open elements."""
+
+    EMPTY = frozenset({"meta", "wbr", "br", "link"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.fetched: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.ids += [found["id"] or ""] if "id" in found else []
+        self.links += [found["href"] or ""] if tag == "a" else []
+        self.fetched += [tag] if tag in {"script", "link", "img"} or "src" in found else []
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
+async def test_a_page_stands_alone_and_its_links_hold(api: Installation, path: str) -> None:
+    """Nothing is fetched, elements are closed, anchors are unique and links lead to them."""
+    async with api.client(None) as client:
+        response = await client.get(path)
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+        pages = {
+            each: Page((await client.get(each)).text) for each in ("/docs", "/docs/errors")
+        }
+    page = pages[path]
+    assert page.fetched == []
+    assert page.open == []
+    assert len(set(page.ids)) == len(page.ids)
+    for link in page.links:
+        where, _, anchor = link.partition("#")
+        if where != "/openapi.json":
+            assert not anchor or anchor in pages[where or path].ids, link
+
+
+async def test_every_problem_type_leads_to_its_entry(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """The `type` of an error is an address that answers, with an anchor that is there."""
+    problem = (await main.get("/api/v1/messages/nonsense")).json()
+    where, _, anchor = problem["type"].partition("#")
+    page = Page((await main.get(where)).text)
+    assert anchor in page.ids
+    assert {code.value for code in Code} <= set(page.ids)

@@ -1,0 +1,62 @@
+"""Plans: no statement of the writer walks a table that grows with the traffic.
+
+Only SQLite is asked, because it keeps no statistics here and so plans from the text alone.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from arrivals.store.sqlite import connect, migrate
+from arrivals.store.statements import statements
+
+FRAGMENTS = {"message_columns", "not_paused"}
+GROWING = "messages|orders|events|handoffs|postings|adjustments|idempotency|parked_forms"
+# Scans that are bounded all the same.
+BOUNDED = {
+    "any_parked": "one row",
+    "lane_ranks": "when an installation opens, over an index of what is ready",
+}
+
+
+def _plan(tmp_path: Path, name: str) -> list[str]:
+    texts = statements("write")
+    text = re.sub(r"\{(\w+)\}", lambda found: texts[found[1]], texts[name])
+    connection = connect(tmp_path / "plans.db")
+    migrate(connection)
+    count = len(re.findall(r"\?", text))
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", [None] * count).fetchall()
+    connection.close()
+    return [str(row[3]) for row in rows]
+
+
+@pytest.mark.parametrize("name", sorted(statements("write").keys() - FRAGMENTS))
+def test_no_statement_walks_a_growing_table(tmp_path: Path, name: str):
+    scans = [row for row in _plan(tmp_path, name) if re.match(rf"SCAN ({GROWING})\b", row)]
+    assert not scans or name in BOUNDED
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("claim", "messages_ready (provider_id=? AND lane=? AND rank>?)"),
+        ("due", "messages_wake (wake_at<?)"),
+        ("in_doubt", "messages_in_doubt (provider_id=? AND msisdn=?)"),
+        ("match", "PRIMARY KEY (provider_id=? AND external_id=?)"),
+        ("first_ready", "messages_ready (provider_id=? AND lane=? AND rank>?)"),
+        ("parked_before", "parked_by_age (received_at<?)"),
+        ("parked", "PRIMARY KEY (provider_id=? AND form=?)"),
+        ("unpark_forms", "parked_forms_by_receipt (parked_id=?)"),
+        ("stored_answers", "PRIMARY KEY (account_id=? AND scope=? AND key=?)"),
+        ("posted", "postings_reference (account_id=? AND reference=?)"),
+        ("forget_answers", "idempotency_by_age (at<?)"),
+    ],
+)
+def test_a_look_up_goes_straight_to_its_rows(tmp_path: Path, name: str, index: str):
+    plan = _plan(tmp_path, name)
+    assert any(index in row for row in plan), plan
+    order = [row for row in plan if "TEMP B-TREE" in row]
+    assert not order, "what is limited comes in the index's order, and isn't sorted first"

@@ -1,0 +1,293 @@
+"""Reading journeys: whole messages, bounded pages, roll-ups and backlogs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arrivals.core.ids import message_key, order_of
+from arrivals.core.message import Move, noted
+from arrivals.flows.accept import Accepted, Request
+from arrivals.flows.plan import Recipient, SendRequest
+from arrivals.store import traces
+from arrivals.store.api import Transaction
+from arrivals.store.queries import Reader
+from arrivals.store.rows import Event
+from arrivals.store.statements import statements
+from arrivals.store.traces import MessageFilter, OrderFilter
+from tests.http.installation import MAIN, OTHER, Installation, installed
+
+HOUR_US = 3_600_000_000
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installed(tmp_path) as installation:
+        yield installation
+
+
+async def send(api: Installation, *numbers: str, account: int = MAIN, **options: Any) -> int:
+    """Send to numbers and return the order's id."""
+    request = SendRequest(
+        **{
+            "account_id": account,
+            "key_id": "aakey000",
+            "environment": "test",
+            "request_id": "r",
+            "route_id": 1,
+            "sender": "ARRIVALS",
+            "recipients": [Recipient(number) for number in numbers],
+            "text": "Hello",
+            **options,
+        }
+    )
+    result = await api.platform.accept(Request(plan=api.platform.plan(request)))
+    assert isinstance(result, Accepted)
+    return result.order.order_id
+
+
+async def page(
+    api: Installation, limit: int = 50, account: int = MAIN, **wanted: Any
+) -> tuple[list[int], int | None]:
+    """Return the keys of a page and the key to go on below."""
+
+    def query(reader: Reader) -> tuple[list[int], int | None]:
+        rows, below = reader.message_page(account, MessageFilter(**wanted), limit)
+        return [row.message.key for row in rows], below
+
+    return await api.store.read(query)
+
+
+async def asked(api: Installation, query: Callable[[Reader], Any]) -> Any:
+    return await api.store.read(query)
+
+
+async def test_a_message_comes_whole(api: Installation) -> None:
+    """Its row, its order, its rate and its events, at one moment."""
+    order_id = await send(api, "31612345678", client_ref="ours")
+    key = message_key(order_id, 0)
+    await api.move(key, Move.CLAIMED, Move.TAKEN)
+    found, events = await asked(api, lambda reader: reader.trace(MAIN, key))
+    assert (found.message.key, found.message.seq) == (key, 3)
+    assert (found.country, found.text, found.order_client_ref) == ("NL", "Hello", "ours")
+    assert (found.rate_prefix, found.rate_price, found.currency) == ("31", 87_000, "EUR")
+    assert [(each.seq, each.kind) for each in events] == [
+        (1, "accepted"), (2, "claimed"), (3, "taken"),
+    ]  # fmt: skip
+    # Its state is the fold of its events (invariant 22).
+    assert events[-1].to_state == found.message.state
+
+
+async def test_every_customers_query_names_the_account(api: Installation) -> None:
+    """Another account's rows are as good as none, whatever is asked (invariant 43)."""
+    order_id = await send(api, "31612345678", client_ref="ours")
+    key = message_key(order_id, 0)
+
+    def query(reader: Reader) -> list[Any]:
+        return [
+            reader.trace(OTHER, key),
+            reader.order(OTHER, order_id),
+            reader.message_page(OTHER, MessageFilter(order_id=order_id), 10)[0] or None,
+            reader.message_page(OTHER, MessageFilter(client_ref="ours"), 10)[0] or None,
+            reader.order_page(OTHER, OrderFilter(), 10)[0] or None,
+            reader.rolled_up(OTHER, [order_id]) or None,
+            reader.batch_progress(OTHER, 1),
+            reader.batch_page(OTHER, 99, 10)[0] or None,
+            reader.batch_orders(OTHER, 1) or None,
+        ]
+
+    assert await asked(api, query) == [None] * 9
+    text = statements("traces")
+    operators = {
+        "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",
+        "parked_count", "parked_oldest", "messages_page",
+    }  # fmt: skip
+    for name in text.keys() - operators:
+        assert "account_id = ?" in text[name], name
+
+
+async def test_pages_follow_one_another_without_gap_or_repeat(api: Installation) -> None:
+    """Newest first, and the last page says that it is the last."""
+    keys = [message_key(await send(api, "31612345678", "34612345678"), n)
+            for _ in range(3) for n in (0, 1)]  # fmt: skip
+    wanted = sorted(
+        {message_key(order_of(key), n) for key in keys for n in (0, 1)}, reverse=True
+    )
+    seen: list[int] = []
+    below: int | None = None
+    while True:
+        found, below = await page(api, limit=5, before_key=below)
+        seen += found
+        if below is None:
+            break
+    assert seen == wanted
+    assert len(seen) == 12
+
+
+async def test_filters_hold_together(api: Installation) -> None:
+    """Each narrows the page, and none that is empty widens it."""
+    first = await send(api, "31612345678", "34612345678", client_ref="both")
+    second = await send(api, "999000001", route_id=2)
+    own = await send(
+        api, "x", recipients=[Recipient("31600000001", "Hi", "mine"), Recipient("31600000002")]
+    )
+    await api.move(message_key(first, 0), Move.CLAIMED, Move.TAKEN)
+    a, b = message_key(first, 0), message_key(first, 1)
+    c, d = message_key(own, 0), message_key(own, 1)
+    assert await page(api, states=("submitted",)) == ([a], None)
+    assert await page(api, states=()) == ([], None)
+    assert await page(api, route_id=2) == ([message_key(second, 0)], None)
+    assert await page(api, country="ES") == ([b], None)
+    assert await page(api, msisdn="31600000002") == ([d], None)
+    assert await page(api, order_id=first) == ([b, a], None)
+    assert await page(api, order_id=1 << 60) == ([], None)
+    assert await page(api, client_ref="both") == ([b, a], None)
+    assert await page(api, client_ref="mine") == ([c], None)
+    assert await page(api, client_ref="both", country="NL") == ([a], None)
+    assert await page(api, client_ref="both", before_key=b, limit=1) == ([a], None)
+    assert await page(api, order_id=first, route_id=2) == ([], None)
+
+
+async def test_a_span_of_time_is_found_by_halving(api: Installation) -> None:
+    """From is included, to is not, and an account without orders has an empty span."""
+    orders = []
+    begun = api.platform.clock.now_us()
+    for hour in range(6):
+        api.clock.ahead_us = hour * HOUR_US
+        orders.append(await send(api, "31612345678"))
+    keys = [message_key(order, 0) for order in reversed(orders)]
+    found, _ = await page(api, from_us=begun + 2 * HOUR_US, to_us=begun + 4 * HOUR_US)
+    assert found == keys[2:4]
+    assert (await page(api, from_us=begun + 9 * HOUR_US))[0] == []
+    assert (await page(api, to_us=begun))[0] == []
+    assert (await page(api, from_us=begun))[0] == keys
+    assert await page(api, account=OTHER, from_us=begun) == ([], None)
+
+
+async def test_a_search_is_bounded_and_says_where_to_go_on(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page looks at so many rows and no more; the next one goes on below them."""
+    monkeypatch.setattr(traces, "SCANNED_MAX", 4)
+    order_id = await send(api, "34612345678", *[f"3161234567{n}" for n in range(9)])
+    rounds = 0
+    found: list[int] = []
+    below: int | None = None
+    while True:
+        rounds += 1
+        some, below = await page(api, country="ES", before_key=below)
+        found += some
+        if below is None:
+            break
+    assert found == [message_key(order_id, 0)]
+    assert rounds == 3
+
+
+async def test_orders_come_with_their_roll_up(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted by how messages stand; a page holds no more messages than can be counted."""
+    first = await send(api, "31612345678", "34612345678")
+    second = await send(api, "31612345678", route_id=2, client_ref="two")
+    await api.move(message_key(first, 0), Move.CLAIMED, Move.TAKEN)
+
+    async def orders(limit: int = 10, **wanted: Any) -> tuple[list[int], dict[str, int], Any]:
+        shown, counts, below = await asked(
+            api, lambda reader: reader.order_page(MAIN, OrderFilter(**wanted), limit)
+        )
+        by_state = {each.state: each.count for each in counts if each.order_id == first}
+        return [each.order_id for each in shown], by_state, below
+
+    assert await orders() == ([second, first], {"accepted": 1, "submitted": 1}, None)
+    assert await orders(limit=1) == ([second], {}, second)
+    assert (await orders(before_id=second))[0] == [first]
+    assert (await orders(route_id=2))[0] == [second]
+    assert (await orders(client_ref="two"))[0] == [second]
+    assert (await orders(batch_id=1))[0] == []
+    monkeypatch.setattr(traces, "ROLLED_UP_MAX", 1)
+    assert await orders() == ([second], {}, second)
+    assert (await orders(before_id=second))[0] == [first]
+    found, counts = await asked(api, lambda reader: reader.order(MAIN, first))
+    assert (found.order_id, sum(each.count for each in counts)) == (first, 2)
+    assert await asked(api, lambda reader: reader.order(MAIN, 1 << 60)) is None
+
+
+async def test_the_backlog_counts_what_is_open(api: Installation) -> None:
+    """By state, by lane, and whatever is overdue or parked."""
+    order_id = await send(api, "31612345678", "34612345678", "999000001")
+    await api.move(message_key(order_id, 0), Move.CLAIMED, Move.TAKEN)
+    await api.move(message_key(order_id, 1), Move.CLAIMED)
+    await api.in_store(lambda tx: tx.park("north", ["a1", "A1"], "print", "{}"))
+    lanes = [("north", 2), ("north", 0), ("south", 2)]
+    now_us = api.platform.clock.now_us()
+    found = await asked(api, lambda reader: reader.backlog(lanes, now_us))
+    assert found.by_state == {"accepted": 1, "submitted": 1, "sending": 1}
+    assert (found.ready, found.overdue, found.parked) == (1, 0, 1)
+    assert found.parked_oldest_us is not None
+    assert found.parked_oldest_us <= now_us
+    [(provider, lane, since_us)] = found.lane_heads
+    assert (provider, lane) == ("north", 2)
+    assert 0 <= now_us - since_us < HOUR_US
+    later_us = now_us + 100 * HOUR_US
+    later = await asked(api, lambda reader: reader.backlog([], later_us))
+    assert later.overdue == 2
+    assert later.lane_heads == []
+
+
+async def test_a_lane_s_head_waits_since_it_is_ready(api: Installation) -> None:
+    """Not since it was accepted, which for a scheduled message may be days ago."""
+    order_id = await send(api, "31612345678")
+    key = message_key(order_id, 0)
+    api.clock.ahead_us += HOUR_US
+
+    def due(tx: Transaction) -> None:
+        message = tx.load([key])[key]
+        after = noted(message, tx.now_us)
+        event = Event(
+            key, after.seq, after.changed_at_us, "due", after.state, after.state, "clock", {}
+        )
+        tx.save([after], [event])
+
+    await api.in_store(due)
+    now_us = api.platform.clock.now_us()
+    found = await asked(api, lambda reader: reader.backlog([("north", 2)], now_us))
+    [(_, _, since_us)] = found.lane_heads
+    assert now_us - since_us < HOUR_US / 2
+
+
+def _backlog(reader: Any, asking: Any, paused: Any) -> Any:
+    return reader.backlog(*asking, paused)
+
+
+async def test_what_is_paused_heads_no_lane(api: Installation) -> None:
+    """It waits because somebody wants it to; what stands behind it counts."""
+    await send(api, "31612345678", route_id=1)
+    asking = [("north", 2)], api.platform.clock.now_us()
+    some_account: tuple[list[int], list[int]] = ([MAIN], [])
+    some_route: tuple[list[int], list[int]] = ([], [1])
+    for paused in (some_account, some_route):
+        found = await asked(api, functools.partial(_backlog, asking=asking, paused=paused))
+        assert found.lane_heads == []
+    await send(api, "31612345679", route_id=2)
+    found = await asked(api, lambda reader: reader.backlog(*asking, ([], [1])))
+    assert len(found.lane_heads) == 1
+
+
+async def test_pages_use_their_indexes(api: Installation) -> None:
+    """A page steps through the account's index and sorts nothing but itself."""
+
+    def plans(reader: Reader) -> list[str]:
+        sql = statements("traces")
+        scan = sql["scanned"]
+        rows = reader._connection.execute(f"EXPLAIN QUERY PLAN {scan}", (1, 9, 0, 5)).fetchall()
+        roll = sql["rolled_up"]
+        rows += reader._connection.execute(f"EXPLAIN QUERY PLAN {roll}", ("[1]", 1)).fetchall()
+        return [str(row[3]) for row in rows]
+
+    found = await asked(api, plans)
+    assert any("messages_by_account (account_id=? AND id>? AND id<?)" in each for each in found)
+    assert any("INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in each for each in found)

@@ -1,0 +1,263 @@
+"""The settings file: what is right works, what is wrong is named with its key and its fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from arrivals.clock import SystemChance
+from arrivals.config import (
+    AccountTable,
+    DefaultTimes,
+    InvalidConfig,
+    KeyTable,
+    ProviderTable,
+    RouteTable,
+    Server,
+    read_settings,
+)
+from arrivals.core.ids import cell_name, key_suffix, make_api_key
+from arrivals.core.money import Micros
+from arrivals.flows.configuration import Configuration, configuration_of
+from tests.tidy_checks import ROOT
+
+EXAMPLE = ROOT / "arrivals.example.toml"
+
+WHOLE = """
+[server]
+port = 0
+
+[[providers]]
+id = "north"
+host = "smpp.example"
+system_id = "app"
+password_env = "NORTH"
+
+[[routes]]
+id = 1
+name = "Standard"
+providers = ["north"]
+prices = "prices.csv"
+
+[[accounts]]
+id = 1
+name = "App"
+username = "app"
+"""
+
+ENVIRONMENT = {"NORTH": "secret"}
+
+
+def a_key(environment="live"):
+    """Return an API key that nobody has."""
+    entropy = SystemChance().entropy
+    return make_api_key(environment, cell_name(0), key_suffix(entropy(8)), entropy(32))
+
+
+def read(folder: Path, text: str, environment: dict[str, str] | None = None) -> Configuration:
+    """Read a settings file with this text, beside a price list."""
+    (folder / "prices.csv").write_text("country,country_prefix,price\nNetherlands,31,0.087\n")
+    path = folder / "arrivals.toml"
+    path.write_text(text)
+    return configuration_of(
+        read_settings(path), ENVIRONMENT if environment is None else environment
+    )
+
+
+def problems(folder: Path, text: str, environment: dict[str, str] | None = None):
+    """Return the (key, problem, fix) that reading this text names, and check how they print."""
+    with pytest.raises(InvalidConfig) as caught:
+        read(folder, text, environment)
+    for each in caught.value.problems:
+        assert each.key
+        assert each.problem
+        assert each.fix
+        assert str(folder / "arrivals.toml") in str(caught.value)
+        assert each.key in str(caught.value)
+    return [(each.key, each.problem, each.fix) for each in caught.value.problems]
+
+
+# --- what is right --------------------------------------------------------------------
+
+
+def test_the_example_works_as_it_stands() -> None:
+    """The example is free of problems and needs nothing from the environment."""
+    settings = read_settings(EXAMPLE)
+    wanted = configuration_of(settings, {})
+    assert [each.provider_id for each in wanted.providers] == ["world"]
+    assert wanted.providers[0].sandbox
+    assert wanted.providers[0].settings["port"] == 2775
+    assert settings.data == EXAMPLE.parent / "arrivals-data"
+    assert wanted.opening_funds == {1: Micros(100_000_000)}
+    assert all(wanted.prices.values())
+
+
+def test_the_example_shows_every_setting() -> None:
+    """Each field of each table stands in the example, in use or behind a comment sign."""
+    text = EXAMPLE.read_text("utf-8")
+    tables = (Server, DefaultTimes, ProviderTable, RouteTable, AccountTable, KeyTable)
+    for table in tables:
+        for name in table.__struct_fields__:
+            assert f"{name} = " in text or f"[accounts.{name}]" in text, name
+
+
+def test_a_small_file_is_enough(tmp_path) -> None:
+    """What isn't said has a default, and a password's place is kept instead of the password."""
+    wanted = read(tmp_path, WHOLE)
+    provider = wanted.providers[0]
+    assert not provider.sandbox
+    assert provider.settings["password_env"] == "NORTH"
+    assert "secret" not in repr(wanted)
+    assert wanted.routes[0].access == "public"
+    assert wanted.prices[1][0].price == 87_000
+    assert wanted.accounts[0].credit_limit == 0
+
+
+def test_a_key_comes_from_the_environment_or_a_file(tmp_path) -> None:
+    """Keys are read where the file says, and don't show when they are printed."""
+    first, second = a_key("live"), a_key("test")
+    (tmp_path / "second.key").write_text(second + "\n")
+    text = WHOLE + (
+        '[[accounts.keys]]\nname = "one"\nkey_env = "ONE"\n'
+        '[[accounts.keys]]\nname = "two"\nkey_file = "second.key"\n'
+    )
+    wanted = read(tmp_path, text, {**ENVIRONMENT, "ONE": first})
+    assert [(each.account_id, each.key) for each in wanted.keys] == [(1, first), (1, second)]
+    assert first not in repr(wanted)
+
+
+def test_a_password_may_come_from_a_file_beside_the_settings(tmp_path) -> None:
+    """The provider's document holds the whole path."""
+    (tmp_path / "north.password").write_text("secret\n")
+    text = WHOLE.replace('password_env = "NORTH"', 'password_file = "north.password"')
+    path = read(tmp_path, text).providers[0].settings["password_file"]
+    assert path == str(tmp_path / "north.password")
+
+
+# --- what is wrong --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ("port = 0", "prot = 0", "server.prot", "did you mean 'port'"),
+        ("port = 0", 'port = "0"', "server.port", "a port"),
+        ("port = 0", "port = 65536", "server.port", "65535"),
+        ("port = 0", "port = true", "server.port", "true or false"),
+        ("[server]", "[sever]", "sever", "did you mean 'server'"),
+        ("[server]", "[[server]]", "server", "expected a table"),
+        ("[server]", "[defaults]\nvalid_for = 0\n[server]", "defaults.valid_for", "seconds"),
+        ('id = "north"', 'id = "North"', "providers[0].id", "lower-case"),
+        ('host = "smpp.example"', "", "providers[0].host", "needed"),
+        ('host = "smpp.example"', "host = 1", "providers[0].host", "host name"),
+        ('password_env = "NORTH"', "", "providers[0].password_env", "password_file"),
+        ('password_env = "NORTH"', 'password_env = "SOUTH"', "providers[0].password_env",
+         "export SOUTH"),
+        ('password_env = "NORTH"', 'password = "secret"', "providers[0].password", "sandbox"),
+        ('password_env = "NORTH"', 'password_file = "none"', "providers[0].password_file",
+         "can be read"),
+        ('id = "north"', 'id = "north"\ncost = 0.5', "providers[0].cost", '"0.087"'),
+        ('id = "north"', 'id = "north"\ncost = "1e3"', "providers[0].cost", "exponent"),
+        ('id = "north"', 'id = "north"\ncost = "-1"', "providers[0].cost", "negative"),
+        ('id = "north"', 'id = "north"\nwindow = 0', "providers[0].window", "unanswered"),
+        ('id = "north"', 'id = "north"\nbind = "x"', "providers[0].bind", "transceiver"),
+        ('id = "north"', 'id = "north"\nthroughput = 0', "providers[0].throughput", "PDUs"),
+        ('id = "north"', 'id = "north"\ntls_ca = "prices.csv"', "providers[0].tls_ca",
+         "tls = true"),
+        ('name = "Standard"', 'name = "a_b"', "routes[0].name", "none of _"),
+        ('["north"]', "[]", "routes[0].providers", "1 to 32"),
+        ('["north"]', '["nroth"]', "routes[0].providers", "did you mean 'north'"),
+        ('["north"]', '["north", "north"]', "routes[0].providers", "twice"),
+        ('"prices.csv"', '"none.csv"', "routes[0].prices", "can be read"),
+        ('"prices.csv"', '"arrivals.toml"', "routes[0].prices", "header"),
+        ("id = 1\nname", "id = 1\ncurrency = 'eur'\nname", "routes[0].currency", "EUR"),
+        ("id = 1\nname", "id = 1\ncategory = 'x'\nname", "routes[0].category", "otp"),
+        ("id = 1\nname", "id = 1\non_ambiguous = 'x'\nname", "routes[0].on_ambiguous", "wait"),
+        ("id = 1\nname", "id = 1\nvalid_for = 300000\nname", "routes[0].valid_for", "72 hours"),
+        ('username = "app"', 'username = "a p"', "accounts[0].username", "letters"),
+        ('username = "app"', 'username = "app"\nroutes = [7]', "accounts[0].routes",
+         "[[routes]]"),
+        ('username = "app"', 'username = "app"\ndefault_route = 7',
+         "accounts[0].default_route", "no route 7"),
+        ('username = "app"', 'username = "app"\nsenders = ["é"]', "accounts[0].senders[0]",
+         "3 to 11"),
+        ('username = "app"', 'username = "app"\nrefund_on = ["delivered"]',
+         "accounts[0].refund_on[0]", "failed"),
+        ('username = "app"', 'username = "app"\n[[accounts.keys]]\nkey = "x"',
+         "accounts[0].keys[0].key", "key_env"),
+        ('username = "app"', 'username = "app"\n[[accounts.keys]]\nname = "x"',
+         "accounts[0].keys[0]", "key_file"),
+        ('username = "app"', 'username = "app"\n[[accounts.keys]]\nkey_env = "NORTH"',
+         "accounts[0].keys[0].key_env", "arrivals keys generate"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_key_and_its_fix(tmp_path, old, new, key, words) -> None:
+    """One mistake is one problem: its key, and words that help."""
+    found = problems(tmp_path, WHOLE.replace(old, new, 1))
+    assert key in [each[0] for each in found]
+    told = next(each for each in found if each[0] == key)
+    assert words in f"{told[1]}; {told[2]}"
+
+
+def test_all_mistakes_are_named_at_once(tmp_path) -> None:
+    """Whoever mends a file reads it once: mistakes in one table and in many come together."""
+    text = WHOLE.replace("port = 0", 'prot = 0\nhost = 1\nmetrics_port = "x"')
+    text = text.replace('system_id = "app"', "").replace('username = "app"', "credit_limit = 1")
+    keys = {each[0] for each in problems(tmp_path, text)}
+    assert keys == {
+        "server.prot", "server.host", "server.metrics_port", "providers[0].system_id",
+        "accounts[0].username", "accounts[0].credit_limit",
+    }  # fmt: skip
+
+
+def test_what_tables_mean_together_is_told_at_once(tmp_path) -> None:
+    """Names that lead nowhere and secrets that aren't there come in one answer too."""
+    text = WHOLE.replace('["north"]', '["south"]').replace("prices.csv", "none.csv")
+    keys = {each[0] for each in problems(tmp_path, text, {})}
+    assert keys == {"providers[0].password_env", "routes[0].providers", "routes[0].prices"}
+
+
+def test_ids_stand_once(tmp_path) -> None:
+    """The same id twice is a problem of its list."""
+    again = '\n[[accounts]]\nid = 1\nname = "B"\nusername = "b"\n'
+    assert [each[0] for each in problems(tmp_path, WHOLE + again)] == ["accounts"]
+
+
+def test_one_key_belongs_to_one_place(tmp_path) -> None:
+    """The same key twice is a problem."""
+    text = WHOLE + '[[accounts.keys]]\nkey_env = "K"\n[[accounts.keys]]\nkey_env = "K"\n'
+    found = problems(tmp_path, text, {**ENVIRONMENT, "K": a_key()})
+    assert [each[0] for each in found] == ["accounts[0].keys[1]"]
+
+
+def test_a_password_too_long_for_smpp_is_named_and_not_shown(tmp_path) -> None:
+    """The problem says what is wrong without the password."""
+    found = problems(tmp_path, WHOLE, {"NORTH": "much-too-long"})
+    assert found[0][0] == "providers[0].password_env"
+    assert "much-too-long" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "octets", [b"[server\n", b"x = \xff", b"x" * 5_000_000], ids=["toml", "utf-8", "size"]
+)
+def test_a_file_that_is_no_settings_file(tmp_path, octets) -> None:
+    """Text that isn't TOML, isn't text, or is far too much."""
+    path = tmp_path / "arrivals.toml"
+    path.write_bytes(octets)
+    with pytest.raises(InvalidConfig) as caught:
+        read_settings(path)
+    assert [each.key for each in caught.value.problems] == ["file"]
+
+
+def test_a_file_that_is_not_there(tmp_path) -> None:
+    """The problem points to the example."""
+    with pytest.raises(InvalidConfig, match=r"arrivals\.example\.toml"):
+        read_settings(tmp_path / "none.toml")
+
+
+def test_a_bad_price_list_names_its_lines(tmp_path) -> None:
+    """The price file's own problems come through with their lines."""
+    (tmp_path / "bad.csv").write_text("country,country_prefix,price\nX,31,free\nY,0,1\n")
+    found = problems(tmp_path, WHOLE.replace("prices.csv", "bad.csv"))
+    assert [each[1].rpartition("line ")[2][0] for each in found] == ["2", "3"]

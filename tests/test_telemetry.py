@@ -1,0 +1,134 @@
+"""Log lines: one an event, bounded, with nothing in them that belongs to somebody."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrivals.telemetry import (
+    LINE_OCTETS_MAX,
+    JsonLines,
+    PlainLines,
+    Telemetry,
+    configure_logging,
+    masked,
+)
+
+KEY = "arr_test_aakey000_1QYdDVHhGvTGnqHXdnHXet6lBRMmYd6QXmvxDehfmCs_1f2t6S"
+
+
+def fail() -> None:
+    raise ValueError("Your code is 4821")
+
+
+def record(message: str, *values: Any, error: bool = False) -> logging.LogRecord:
+    caught = None
+    if error:
+        try:
+            fail()
+        except ValueError as raised:
+            caught = (type(raised), raised, raised.__traceback__)
+    return logging.LogRecord(
+        "arrivals.test", logging.WARNING, __file__, 1, message, values, caught
+    )
+
+
+def line(message: str, *values: Any, error: bool = False) -> dict[str, str]:
+    text = JsonLines().format(record(message, *values, error=error))
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def test_a_line_is_json_and_says_when_where_and_what() -> None:
+    """Times are RFC 3339 in UTC."""
+    found = line("the sweep waits for %s", "the store")
+    assert found["message"] == "the sweep waits for the store"
+    assert (found["level"], found["logger"]) == ("warning", "arrivals.test")
+    assert found["at"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("to 31612345678 failed", "to #### failed"),
+        ("code 4821", "code ####"),
+        ("attempt 2 of 123", "attempt 2 of 123"),
+        (f"key {KEY}", "key arr_test_…"),
+    ],
+)
+def test_numbers_codes_and_keys_are_masked(text: str, shown: str) -> None:
+    """Runs of four digits or more, and whatever begins like a key (invariant 44)."""
+    assert masked(text) == shown
+
+
+def test_an_exception_is_told_by_kind_and_place() -> None:
+    """Its own words may quote a text, so they stay out (invariant 44)."""
+    found = line("a sweep failed", error=True)
+    assert found["error"] == "ValueError"
+    assert "test_telemetry.py" in found["where"]
+    assert "code" not in json.dumps(found)
+
+
+@given(st.text(max_size=3_000).map(lambda text: text * 8))
+def test_a_line_is_one_line_of_ascii_and_bounded(message: str) -> None:
+    """Whatever is logged: no break, no control or bidirectional mark, at most 8 KiB."""
+    text = JsonLines().format(record("%s", message))
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) <= LINE_OCTETS_MAX
+    assert json.loads(text)["level"] == "warning"
+
+
+def test_a_terminal_line_stays_one_line() -> None:
+    """A break in what is logged can't forge a second line."""
+    text = PlainLines().format(record("one\ntwo\r31612345678"))
+    assert "\n" not in text
+    assert text.endswith("one\\ntwo\\r####")
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    found = logging.getLogger()
+    access = logging.getLogger("uvicorn.access")
+    server = logging.getLogger("uvicorn")
+    before = (found.handlers[:], found.level, access.disabled, server.level)
+    yield found
+    found.handlers[:], access.disabled = before[0], before[2]
+    found.setLevel(before[1])
+    server.setLevel(before[3])
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_process_logs_to_one_place(root: logging.Logger, *, as_json: bool) -> None:
+    """What was set up before is replaced, and the server's own access log is silent."""
+    stream = io.StringIO()
+    configure_logging(stream, as_json=as_json)
+    logging.getLogger("arrivals.x").info("hello %d", 123456)
+    logging.getLogger("uvicorn.access").info("GET /?message=secret")
+    logging.getLogger("uvicorn.error").info("Started server process")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request")
+    assert "hello ####" in stream.getvalue()
+    assert "secret" not in stream.getvalue()
+    assert "Started" not in stream.getvalue()
+    assert "Invalid HTTP request" in stream.getvalue()
+    assert stream.getvalue().startswith("{") == as_json
+    assert len(root.handlers) == 1
+
+
+def test_requests_are_counted_by_template() -> None:
+    """One that waited on purpose is counted, and its time is not."""
+    telemetry = Telemetry()
+    telemetry.answered("GET", "/api/v1/messages/{bx_message_id}", 200, 1_500)
+    telemetry.answered("GET", "/api/v1/messages/{bx_message_id}", 200, None)
+    text = telemetry.exposition().decode()
+    labels = 'method="GET",path="/api/v1/messages/{bx_message_id}",status="200"'
+    assert f"arrivals_http_requests_total{{{labels}}} 2.0" in text
+    path = 'path="/api/v1/messages/{bx_message_id}"'
+    assert f"arrivals_http_request_seconds_count{{{path}}} 1.0" in text
