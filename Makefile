@@ -13,7 +13,9 @@ ARGS ?=# passed on: make run ARGS="--speed 10"
 VENV_MADE := $(VENV)/pyvenv.cfg
 RUN_READY := $(VENV)/.ready-to-run
 DEV_READY := $(VENV)/.ready-to-develop
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The lock files name everything, so nothing is resolved: an older pip resolves `coverage[toml]`
+# to a newer release than the pinned `coverage`, and then refuses it.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,13 +39,13 @@ $(VENV_MADE):
 $(RUN_READY): requirements.txt pyproject.toml | $(VENV_MADE)
 	@echo "Installing what Arrivals runs on into $(VENV)"
 	@$(PIP) --require-hashes -r requirements.txt
-	@$(PIP) --no-deps -e .
+	@$(PIP) -e .
 	@touch $@
 
 $(DEV_READY): requirements.txt requirements-dev.txt pyproject.toml | $(VENV_MADE)
 	@echo "Installing what Arrivals is developed with into $(VENV)"
 	@$(PIP) --require-hashes -r requirements-dev.txt
-	@$(PIP) --no-deps -e .
+	@$(PIP) -e .
 	@touch $(RUN_READY) $@
 
 # --- Check ----------------------------------------------------------------------------
