@@ -86,6 +86,18 @@ def test_a_line_is_one_line_of_ascii_and_bounded(message: str) -> None:
     assert json.loads(text)["level"] == "warning"
 
 
+@pytest.mark.parametrize("character", ["a", "\\", "é", "€", "😀", "\u202e"])
+@pytest.mark.parametrize("surplus", range(1, 40))
+def test_a_line_that_is_a_little_too_long_is_cut_once(character: str, surplus: int) -> None:
+    """However little is too much, the line ends with the mark, and is as long as may be."""
+    escaped = len(json.dumps(character)) - 2
+    around = len(JsonLines().format(record("%s", "")))
+    count = (LINE_OCTETS_MAX - around) // escaped + surplus
+    text = JsonLines().format(record("%s", character * count))
+    assert LINE_OCTETS_MAX - escaped < len(text) <= LINE_OCTETS_MAX
+    assert json.loads(text)["message"].endswith("… (shortened)")
+
+
 def test_a_terminal_line_stays_one_line() -> None:
     """A break in what is logged can't forge a second line."""
     text = PlainLines().format(record("one\ntwo\r31612345678"))

@@ -181,11 +181,10 @@ class JsonLines(logging.Formatter):
             line["error"] = record.exc_info[0].__name__
             line["where"] = _where(record)
         text = _dumps(line)
-        while len(text) > LINE_OCTETS_MAX:
-            # Escapes make a character up to twelve octets: cut by what is too much, again.
-            surplus = len(text) - LINE_OCTETS_MAX + len(_SHORTENED) * 6
-            keep = max(0, len(line["message"]) - max(1, surplus // 12))
-            line["message"] = line["message"][:keep].removesuffix(_SHORTENED) + _SHORTENED
+        if len(text) > LINE_OCTETS_MAX:
+            surplus = len(text) - LINE_OCTETS_MAX
+            room = _escaped_octets(line["message"]) - surplus - _escaped_octets(_SHORTENED)
+            line["message"] = _first_octets(line["message"], room) + _SHORTENED
             text = _dumps(line)
         return text
 
@@ -193,6 +192,20 @@ class JsonLines(logging.Formatter):
 def _dumps(line: Mapping[str, str]) -> str:
     # ASCII: control characters, bidirectional marks and line breaks come out as escapes.
     return json.dumps(line, ensure_ascii=True, separators=(",", ":"))
+
+
+def _escaped_octets(text: str) -> int:
+    return len(json.dumps(text)) - len('""')
+
+
+def _first_octets(text: str, octets: int) -> str:
+    """Return as much of a text's beginning as takes so many octets once it is escaped."""
+    used = 0
+    for at, character in enumerate(text):
+        used += _escaped_octets(character)
+        if used > octets:
+            return text[:at]
+    return text
 
 
 def _where(record: logging.LogRecord) -> str:
