@@ -60,15 +60,22 @@ async def _measure(site: Site, messages: int, connections: int, recipients: int)
     await settled(site)
     ended = time.perf_counter()
     cpu = cpu_seconds(site.server.pid) - cpu_before
+    p50_ms, p99_ms = percentiles(latencies)
     return Figure(
         name=f"{recipients} a request, {connections} connections",
         messages=messages,
         accepted_per_s=messages / (accepted - began),
         settled_per_s=messages / (ended - began),
-        p50_ms=latencies[len(latencies) // 2] * 1000,
-        p99_ms=latencies[len(latencies) * 99 // 100] * 1000,
+        p50_ms=p50_ms,
+        p99_ms=p99_ms,
         cpu_us_per_message=cpu / messages * 1e6,
     )
+
+
+def percentiles(latencies: list[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile of sorted seconds, in milliseconds."""
+    count = len(latencies)
+    return latencies[count // 2] * 1000, latencies[count * 99 // 100] * 1000
 
 
 def _requests(site: Site, messages: int, recipients: int) -> Callable[[], bytes | None]:

@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         length = int(head[at : head.find(b"\r\n", at) if b"\r\n" in head[at:] else end])
         if len(self._received) < end + 4 + length:
             return
-        if not head.startswith(b"http/1.1 200"):
+        if not head.startswith(b"http/1.1 20"):  # Kannel says 202
             self.refused += 1
         self._received = b""
         self.latencies.append(time.perf_counter() - self._began)

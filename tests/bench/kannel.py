@@ -1,0 +1,228 @@
+"""Kannel, the C gateway, under the same load and against the same carrier world.
+
+It keeps its queue in memory here (no store), which is its fastest form and loses what it
+acknowledged when it is killed. With callbacks its smsbox calls a URL for every receipt, which
+is how its users learn of an outcome; without, nobody is told. Debian's package is what is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+
+from tests.bench.end_to_end import SETTLE_TIMEOUT_S, WINDOW, Figure, percentiles
+from tests.bench.load import load
+from tests.e2e.servers import Process, free_port
+
+START_TIMEOUT_S = 15.0
+LOOK_EVERY_S = 0.05
+RECEIPTS_WANTED = 3  # dlr-mask: delivered to the phone, or not
+
+BEARERBOX = """
+group = core
+admin-port = {admin}
+admin-password = bench
+smsbox-port = {box}
+box-allow-ip = 127.0.0.1
+dlr-storage = internal
+log-file = {folder}/bearerbox.log
+log-level = 3
+
+group = smsc
+smsc = smpp
+smsc-id = world
+host = 127.0.0.1
+port = {smpp}
+smsc-username = world
+smsc-password = world
+system-type = ""
+transceiver-mode = true
+max-pending-submits = {window}
+enquire-link-interval = 30
+"""
+
+SMSBOX = """
+group = smsbox
+bearerbox-host = 127.0.0.1
+bearerbox-port = {box}
+sendsms-port = {http}
+log-file = {folder}/smsbox.log
+log-level = 3
+max-pending-requests = 512
+
+group = sendsms-user
+username = bench
+password = bench
+max-messages = 10
+"""
+
+# Kannel wants every group in the file of whichever box reads it.
+CONFIG = BEARERBOX + SMSBOX
+
+
+def is_installed() -> bool:
+    """Tell whether Debian's package `kannel` is there."""
+    return shutil.which("bearerbox") is not None and shutil.which("smsbox") is not None
+
+
+class Kannel:
+    """Both boxes and a carrier world, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.smpp, self.http, self.admin, self.box = (free_port() for _ in range(4))
+        self._config = folder / "kannel.conf"
+        self._config.write_text(
+            CONFIG.format(
+                admin=self.admin,
+                box=self.box,
+                smpp=self.smpp,
+                http=self.http,
+                folder=folder,
+                window=WINDOW,
+            )
+        )
+        self._world = Process(
+            *("world", "--port", str(self.smpp), "--scenario", "wire", "--json")
+        )
+        self._boxes: list[asyncio.subprocess.Process] = []
+
+    async def start(self) -> None:
+        """Start all three, and wait until messages can pass."""
+        await self._world.start()
+        await self._start("bearerbox")
+        await self._until(lambda status: "(online" in status)
+        await self._start("smsbox")
+        await self._until(lambda status: "smsbox" in status)
+
+    async def stop(self) -> None:
+        """Stop what was started, in reverse."""
+        for each in reversed(self._boxes):
+            with contextlib.suppress(ProcessLookupError):
+                each.terminate()
+            await each.wait()
+        await self._world.stop()
+
+    async def receipts(self) -> int:
+        """Return how many receipts came in so far."""
+        found = re.search(r"DLR: received (\d+)", await self._status())
+        return int(found[1]) if found else 0
+
+    async def _start(self, box: str) -> None:
+        self._boxes.append(
+            await asyncio.create_subprocess_exec(
+                box,
+                str(self._config),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        )
+
+    async def _status(self) -> str:
+        async with httpx.AsyncClient() as client:
+            url = f"http://127.0.0.1:{self.admin}/status.txt?password=bench"
+            return (await client.get(url)).text
+
+    async def _until(self, reached: Callable[[str], bool]) -> None:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                with contextlib.suppress(httpx.HTTPError):
+                    if reached(await self._status()):
+                        return
+                await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def kannel_sends(messages: int, connections: int, *, callbacks: bool) -> Figure:
+    """Send so many messages through Kannel, and wait for all their receipts."""
+    with tempfile.TemporaryDirectory(prefix="arrivals-kannel-") as folder:
+        kannel = Kannel(Path(folder))
+        await kannel.start()
+        try:
+            async with _called_back() as called:
+                return await _measure(kannel, messages, connections, called, callbacks)
+        finally:
+            await kannel.stop()
+
+
+class Called(asyncio.Protocol):
+    """Answers every callback at once, and counts it."""
+
+    count = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._received = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        *whole, self._received = self._received.split(b"\r\n\r\n")
+        Called.count += len(whole)
+        self._transport.write(  # type: ignore[attr-defined]
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * len(whole)
+        )
+
+
+@contextlib.asynccontextmanager
+async def _called_back() -> AsyncIterator[int]:
+    """Listen for callbacks; yields the port."""
+    Called.count = 0
+    server = await asyncio.get_running_loop().create_server(Called, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def _measure(
+    kannel: Kannel, messages: int, connections: int, callback_port: int, callbacks: bool
+) -> Figure:
+    url = f"http://127.0.0.1:{callback_port}/" if callbacks else None
+    began = time.perf_counter()
+    latencies, refused = await load(kannel.http, connections, _requests(messages, url))
+    accepted = time.perf_counter()
+    if refused:
+        raise AssertionError(f"Kannel refused {refused} requests")
+    async with asyncio.timeout(SETTLE_TIMEOUT_S):
+        while (Called.count if callbacks else await kannel.receipts()) < messages:
+            await asyncio.sleep(LOOK_EVERY_S)
+    ended = time.perf_counter()
+    p50_ms, p99_ms = percentiles(latencies)
+    return Figure(
+        name=f"Kannel, no store, {'with' if callbacks else 'without'} callbacks",
+        messages=messages,
+        accepted_per_s=messages / (accepted - began),
+        settled_per_s=messages / (ended - began),
+        p50_ms=p50_ms,
+        p99_ms=p99_ms,
+        cpu_us_per_message=0.0,
+    )
+
+
+def _requests(messages: int, callback: str | None) -> Callable[[], bytes | None]:
+    sent = 0
+
+    def next_request() -> bytes | None:
+        nonlocal sent
+        if sent >= messages:
+            return None
+        query = {
+            "username": "bench",
+            "password": "bench",
+            "from": "ARRIVALS",
+            "to": f"316{sent:08d}",
+            "text": "Your code is 4839",
+            "dlr-mask": RECEIPTS_WANTED,
+        }
+        if callback:
+            query["dlr-url"] = callback
+        sent += 1
+        path = f"/cgi-bin/sendsms?{urlencode(query)}"
+        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+    return next_request
