@@ -216,6 +216,16 @@ def test_accessors() -> None:
     assert not value.is_response
 
 
+@pytest.mark.parametrize(
+    ("octets", "number"),
+    [(b"\x12\x34", 0x1234), (b"\x34", 0x34), (b"\0\0\x12\x34", 0x1234), (b"\1\0\0", None)],
+)
+def test_a_number_too_large_for_its_tag_is_none(octets: bytes, number: int | None) -> None:
+    value = Pdu(c.SUBMIT_SM, tlvs=((c.TLV_USER_MESSAGE_REFERENCE, octets), (0x1503, b"\1" * 9)))
+    assert value.tlv_int(c.TLV_USER_MESSAGE_REFERENCE) == number
+    assert value.tlv_int(0x1503) == int.from_bytes(b"\1" * 9, "big")
+
+
 def test_secrets_and_texts_are_not_shown() -> None:
     """Invariant 44: what reaches a log by accident holds neither texts nor passwords."""
     shown = repr(
