@@ -24,7 +24,7 @@ from arrivals.smpp import layouts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PDU_OCTETS_MAX: Final = 0x10000  # the largest message_payload fits with its neighbours, barely
+PDU_OCTETS_MAX: Final = 0x11000  # 64 KB of message_payload, and 4 KB for what goes with it
 HEADER_OCTETS: Final = 16
 
 _HEADER = struct.Struct(">IIII")
