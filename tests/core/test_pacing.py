@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrivals.core.pacing import HOLD_FIRST_US, HOLD_MAX_US, Pacer
+from arrivals.core.pacing import HOLD_FIRST_US, HOLD_MAX_US, Pacer, within
 
 SECOND = 1_000_000
 NOW = 1_800_000_000 * SECOND
@@ -56,6 +56,23 @@ def test_no_window_exceeds_burst_and_rate(
         assert 0 <= got <= asked
         granted += got
         assert granted <= burst + rate * (now - NOW) / SECOND * 1.00001 + 1e-6
+
+
+@given(
+    st.integers(1, 5000), st.lists(st.integers(0, SECOND), min_size=1, max_size=60).map(sorted)
+)
+def test_no_second_sees_more_than_the_limit(limit: int, instants: list[int]) -> None:
+    """Invariant 28: a burst after a rest is part of the limit, not on top of it."""
+    pacer = Pacer(*within(limit))
+    granted = sum(pacer.take(limit, NOW + at) for at in instants if at < SECOND)
+    assert granted <= limit
+
+
+@pytest.mark.parametrize("limit", [0.5, 1, 7.5, 20, 39, 40, 100, 999, 5000])
+def test_little_of_the_limit_is_given_up_for_bursts(limit: float) -> None:
+    rate, burst = within(limit)
+    assert burst >= 1
+    assert limit * 0.95 <= rate <= limit
 
 
 @given(RATES, st.integers(1, 50), STEPS)

@@ -17,7 +17,7 @@ from typing import Final
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
-from arrivals.core.pacing import Pacer
+from arrivals.core.pacing import Pacer, within
 from arrivals.core.reasons import RefusalKind, reason_for_status
 from arrivals.providers.api import Answer, Receipt, Refused, Result, Sink, Submission
 from arrivals.providers.flight import Flight
@@ -64,8 +64,8 @@ class SmppConnection:
         self._chance = chance
         self._settings = _link_settings(provider, password)
         window = min(provider.window, WINDOW_MAX)
-        burst = max(1, round(provider.throughput)) if provider.throughput else window
-        self._pacer = Pacer(provider.throughput, burst)
+        limit = provider.throughput
+        self._pacer = Pacer(*within(limit)) if limit else Pacer(None, window)
         self._pending: deque[tuple[Flight, int, Pdu]] = deque()
         self._room = asyncio.Event()
         self._receiving = asyncio.Event()
