@@ -44,6 +44,7 @@ STOP_WAIT_S: Final = 2.0  # for answers that are under way
 CLOSE_WAIT_S: Final = 0.5  # for the provider to see us off
 RECEIVER_FIRST_S: Final = 5.0  # what a transmitter waits for its receiver, and no longer
 WINDOW_MAX: Final = 5_000
+OWED_MAX: Final = 10_000  # receipts read and not durable yet, about 20 MB; then we don't read
 _US: Final = 1_000_000
 _BINDS: Final = {
     "transceiver": (c.BIND_TRANSCEIVER,),
@@ -73,6 +74,7 @@ class SmppConnection:
         self._tasks: list[asyncio.Task[None]] = []
         self._sink: Sink | None = None
         self._answers: list[Answer] = []
+        self._owed = 0  # receipts that nobody acknowledged yet
         self._stopping = False
         self._wake: asyncio.TimerHandle | None = None
 
@@ -99,6 +101,9 @@ class SmppConnection:
 
     async def ready(self) -> None:
         """Wait until `capacity` is above zero."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()  # only an error of ours ends it; whoever waits must not wait on
         while not self.capacity():
             self._room.clear()
             self._wake_when_paced()
@@ -129,6 +134,13 @@ class SmppConnection:
                 flushed.add(link)
         for link in flushed:
             link.flush()
+        self._owed -= len(tokens)
+        self._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        """Read on while receipts are recorded as fast as they come, or nearly so."""
+        for link in self._links.values():
+            link.read(self._owed < OWED_MAX)
 
     # --- staying connected -----------------------------------------------------------
 
@@ -270,7 +282,9 @@ class SmppConnection:
             self._pump()
         self._tell()
         if receipts and self._sink is not None:
+            self._owed += len(tokens)
             self._sink.received(receipts, tokens)
+        self._read_or_wait()
         self._room.set()
 
     def _on_event(
