@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from arrivals.clock import SystemClock
-from arrivals.providers import smpp
+from arrivals.providers import link, smpp
 from arrivals.providers.api import Taken, Unanswered
 from arrivals.providers.link import GOODBYE_S, Link
 from arrivals.providers.smpp import SmppConnection
@@ -27,6 +27,12 @@ PROBE = encode(Pdu(c.ENQUIRE_LINK, 0, 1))
 UNBIND = encode(Pdu(c.UNBIND, 0, 2))
 SPEED = 25
 SILENCE = {"response_timeout_s": 10.0, "enquire_link_s": 15.0}  # what is set by default
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let timers be late by as much of a hurried second as of one of ours."""
+    monkeypatch.setattr(link, "TICK_S", link.TICK_S / SPEED)
 
 
 class HurriedClock(SystemClock):
@@ -158,9 +164,9 @@ async def test_an_idle_link_to_nowhere_is_noticed():
 async def deafen(smsc: RawSmsc, connection: SmppConnection) -> RawPeer:
     [peer] = smsc.peers
     peer.transport.pause_reading()
-    link = only_link(connection)
-    assert link._transport is not None
-    ours = link._transport.get_extra_info("socket")
+    transport = only_link(connection)._transport
+    assert transport is not None
+    ours = transport.get_extra_info("socket")
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
     return peer
 
@@ -245,9 +251,9 @@ async def test_an_hour_away_is_a_patient_wait(monkeypatch: pytest.MonkeyPatch):
         waits.append(delay_s)
         await sleep(0)
 
-    async def counted(link: Link) -> None:
-        dialled.append(link)
-        await opened(link)
+    async def counted(dialling: Link) -> None:
+        dialled.append(dialling)
+        await opened(dialling)
 
     monkeypatch.setattr(Link, "open", counted)
     async with an_smsc() as smsc, connected(smsc.port) as (connection, news):

@@ -93,20 +93,23 @@ class SmppConnection:
 
     def capacity(self) -> int:
         """Return how many messages may be handed over now: window and pace."""
+        return self._capacity(self._now_us())
+
+    def _capacity(self, now_us: int) -> int:
         link = self._transmitter()
         if link is None or self._stopping:
             return 0
         free = link.session.window_free - len(self._pending)
-        return max(0, min(free, self._pacer.available(self._now_us())))
+        return max(0, min(free, self._pacer.available(now_us)))
 
     async def ready(self) -> None:
         """Wait until `capacity` is above zero."""
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()  # only an error of ours ends it; whoever waits must not wait on
-        while not self.capacity():
+        while not self._capacity(now_us := self._now_us()):
             self._room.clear()
-            self._wake_when_paced()
+            self._wake_when_paced(now_us)
             await self._room.wait()
 
     def submit(self, batch: Sequence[Submission]) -> None:
@@ -229,7 +232,7 @@ class SmppConnection:
             flight, part, pdu = self._pending[0]
             if not flight.stopped:
                 if not link.session.window_free or not self._pacer.take(1, now_us):
-                    self._wake_when_paced()
+                    self._wake_when_paced(now_us)
                     break
                 self._send(link, flight, part, pdu, now)
             else:
@@ -257,11 +260,16 @@ class SmppConnection:
             flight.stays()
             self._conclude(flight, cause)
 
-    def _wake_when_paced(self) -> None:
-        next_us = self._pacer.next_at(self._now_us())
+    def _wake_when_paced(self, now_us: int) -> None:
+        """Come back when the pace allows more than it did at `now_us`.
+
+        It must be the very moment at which there was too little: by a later one there may be
+        enough, and then nothing would wake us.
+        """
+        next_us = self._pacer.next_at(now_us)
         if next_us is None or self._wake is not None:
             return
-        delay_s = max(0.001, (next_us - self._now_us()) / _US)
+        delay_s = max(0.001, (next_us - now_us) / _US)
         self._wake = asyncio.get_running_loop().call_later(delay_s, self._paced)
 
     def _paced(self) -> None:
