@@ -159,6 +159,11 @@ def test_texts_read_as_they_were_written() -> None:
     assert decode_text(encode_gsm7("20 € {now}"), 0) == "20 € {now}"
     assert decode_text("шесть 🙂".encode("utf-16-be"), 8) == "шесть 🙂"
     assert decode_text("née".encode("latin-1"), 3) == "née"
+    # Texts that flash up, as gateways send them.
+    assert decode_text(encode_gsm7("20 €"), 0x10) == decode_text(encode_gsm7("20 €"), 0xF0)
+    assert decode_text(encode_gsm7("20 €"), 0x10) == "20 €"
+    assert decode_text("шесть".encode("utf-16-be"), 0x18) == "шесть"
+    assert decode_text("née".encode("latin-1"), 0xF5) == "née"
 
 
 @given(strategies.pdus((c.SUBMIT_SM,)))
