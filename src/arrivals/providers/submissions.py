@@ -106,6 +106,7 @@ def read_receipt(provider_id: str, pdu: Pdu) -> Receipt | None:
         external_id=external_id,
         names=tuple(named),
         word=report.state,
+        said=report.stat_raw or "",
         error=report.error or "",
         msisdn=digits.removeprefix("00") if is_number else "",
         reference=report.user_message_reference,
