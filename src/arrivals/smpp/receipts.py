@@ -153,7 +153,8 @@ def parse_receipt(pdu: Pdu) -> Receipt | None:
 def _readable(pdu: Pdu) -> str:
     """Return the receipt's text, an octet a character; of UCS-2, what fits an octet."""
     data = split_user_data(pdu)[1]
-    if pdu.number("data_coding") == 8:
+    # Some say UCS-2 and write ASCII; in a receipt's UCS-2 every letter of a key has a zero.
+    if pdu.number("data_coding") == 8 and b"\0" in data:
         data = data.decode("utf-16-be", "replace").encode("latin-1", "replace")
     return data.decode("latin-1")
 
