@@ -229,3 +229,29 @@ def test_an_impossible_rate_is_refused(rate: float) -> None:
 def test_a_burst_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one PDU"):
         Pacer(1, 0)
+
+
+@pytest.mark.parametrize("configured", [None, 1000.0, 100.0, 20.0])
+@pytest.mark.parametrize("allowed", [10, 50])
+def test_a_storm_of_throttles_finds_the_rate_that_is_allowed(
+    configured: float | None, allowed: int
+) -> None:
+    """Ten minutes of a provider that allows a fraction: what it allows is nearly all used."""
+    pacer = Pacer(*within(configured)) if configured else Pacer(None, 50)
+    step_us, round_trip = 5_000, 10  # answers come 50 ms later
+    tokens, taken, under_way = float(allowed), 0, [(0, 0)] * round_trip
+    for step in range(600 * SECOND // step_us):
+        now = NOW + step * step_us
+        accepted, throttled = under_way.pop(0)
+        if accepted:
+            pacer.succeeded(now)
+        if throttled:
+            pacer.throttled(now)
+        sent = pacer.take(min(50, pacer.available(now)), now)
+        tokens = min(float(allowed), tokens + allowed * step_us / SECOND)
+        accepted = min(sent, int(tokens))
+        tokens -= accepted
+        taken += accepted
+        under_way.append((accepted, sent - accepted))
+    possible = 600 * min(allowed, within(configured)[0] if configured else allowed)
+    assert taken >= 0.8 * possible
