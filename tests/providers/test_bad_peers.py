@@ -147,6 +147,35 @@ async def test_a_provider_that_falls_silent_leaves_a_doubt_and_is_bound_anew():
         assert [pdu.command_id for pdu in sent].count(c.SUBMIT_SM) == 3, "never sent again"
 
 
+async def test_a_bind_that_lives_and_answers_no_submit_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Its probes say nothing of that, and every message that goes into it ends in doubt."""
+    monkeypatch.setattr(smpp, "UNANSWERED_MAX", 3)
+    quick = {"response_timeout_s": 0.3}
+    async with (
+        an_smsc() as smsc,
+        connected(smsc.port, settings=quick) as (connection, news),
+    ):
+        connection.submit([submission(1), submission(2)])
+        await news.results(2)
+        connection.submit([submission(3)])
+        peer, pdu = (await smsc.submitted(3))[2]
+        peer.answer(pdu, "A3")  # one answer is enough: the count begins anew
+        await news.results(3)
+        connection.submit([submission(4), submission(5)])
+        await news.results(5)
+        assert (len(smsc.binds), connection.up) == (1, True)
+        connection.submit([submission(6)])
+        await news.results(6)
+        await smsc.until(lambda: len(smsc.binds) == 2)
+        kinds = [type(each.result) for each in news.answers]
+        assert kinds == [Unanswered, Unanswered, Taken, Unanswered, Unanswered, Unanswered]
+        async with asyncio.timeout(5):
+            await connection.ready()
+        assert len(smsc.submits) == 6, "never sent again"
+
+
 async def test_an_idle_link_to_nowhere_is_noticed():
     clock = HurriedClock()
     async with (

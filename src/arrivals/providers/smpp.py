@@ -33,6 +33,7 @@ from arrivals.smpp.session import (
     LateAnswer,
     Nacked,
     RequestReceived,
+    UnansweredReason,
 )
 from arrivals.smpp.session import Unanswered as SessionUnanswered
 
@@ -44,6 +45,7 @@ STOP_WAIT_S: Final = 2.0  # for answers that are under way
 CLOSE_WAIT_S: Final = 0.5  # for the provider to see us off
 RECEIVER_FIRST_S: Final = 5.0  # what a transmitter waits for its receiver, and no longer
 WINDOW_MAX: Final = 5_000
+UNANSWERED_MAX: Final = 10  # submits in a row, a usual window of them: the bind is stuck
 OWED_MAX: Final = 10_000  # receipts read and not durable yet, about 20 MB; then we don't read
 _US: Final = 1_000_000
 _BINDS: Final = {
@@ -75,6 +77,7 @@ class SmppConnection:
         self._sink: Sink | None = None
         self._answers: list[Answer] = []
         self._owed = 0  # receipts that nobody acknowledged yet
+        self._unanswered = 0  # submits in a row that timed out
         self._stopping = False
         self._wake: asyncio.TimerHandle | None = None
 
@@ -306,8 +309,10 @@ class SmppConnection:
                 return self._on_answer(token, pdu, 0.0)
             case RequestReceived(pdu):
                 self._on_request(link, pdu, receipts, tokens)
-            case SessionUnanswered(token):
+            case SessionUnanswered(token, _, reason):
                 self._on_silence(token)
+                if reason is UnansweredReason.TIMEOUT:
+                    self._suspect(link)
             case LateAnswer(pdu, token):
                 self._on_late(token, pdu)
             case Bound():
@@ -335,10 +340,12 @@ class SmppConnection:
             link.answer(pdu)
             link.flush()
             return
+        self._unanswered = 0
         receipts.append(receipt)
         tokens.append((link, pdu))
 
     def _on_answer(self, token: object, pdu: Pdu, waited_s: float) -> int:
+        self._unanswered = 0
         flight, part = _of(token)
         taken = _took(pdu)
         if taken:
@@ -355,6 +362,14 @@ class SmppConnection:
         flight, _ = _of(token)
         flight.silent()
         self._conclude(flight)
+
+    def _suspect(self, link: Link) -> None:
+        """Leave a bind that lives and does nothing, before all we have goes into it."""
+        self._unanswered += 1
+        if self._unanswered >= UNANSWERED_MAX:
+            self._unanswered = 0
+            link.reason = "the provider answers no submit_sm"
+            link.close()
 
     def _on_late(self, token: object, pdu: Pdu) -> None:
         flight, part = _of(token)
