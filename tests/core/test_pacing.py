@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrivals.core.pacing import HOLD_FIRST_US, HOLD_MAX_US, Pacer
+from arrivals.core.pacing import HOLD_FIRST_US, HOLD_MAX_US, Pacer, within
 
 SECOND = 1_000_000
 NOW = 1_800_000_000 * SECOND
@@ -56,6 +56,23 @@ def test_no_window_exceeds_burst_and_rate(
         assert 0 <= got <= asked
         granted += got
         assert granted <= burst + rate * (now - NOW) / SECOND * 1.00001 + 1e-6
+
+
+@given(
+    st.integers(1, 5000), st.lists(st.integers(0, SECOND), min_size=1, max_size=60).map(sorted)
+)
+def test_no_second_sees_more_than_the_limit(limit: int, instants: list[int]) -> None:
+    """Invariant 28: a burst after a rest is part of the limit, not on top of it."""
+    pacer = Pacer(*within(limit))
+    granted = sum(pacer.take(limit, NOW + at) for at in instants if at < SECOND)
+    assert granted <= limit
+
+
+@pytest.mark.parametrize("limit", [0.5, 1, 7.5, 20, 39, 40, 100, 999, 5000])
+def test_little_of_the_limit_is_given_up_for_bursts(limit: float) -> None:
+    rate, burst = within(limit)
+    assert burst >= 1
+    assert limit * 0.95 <= rate <= limit
 
 
 @given(RATES, st.integers(1, 50), STEPS)
@@ -212,3 +229,29 @@ def test_an_impossible_rate_is_refused(rate: float) -> None:
 def test_a_burst_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one PDU"):
         Pacer(1, 0)
+
+
+@pytest.mark.parametrize("configured", [None, 1000.0, 100.0, 20.0])
+@pytest.mark.parametrize("allowed", [10, 50])
+def test_a_storm_of_throttles_finds_the_rate_that_is_allowed(
+    configured: float | None, allowed: int
+) -> None:
+    """Ten minutes of a provider that allows a fraction: what it allows is nearly all used."""
+    pacer = Pacer(*within(configured)) if configured else Pacer(None, 50)
+    step_us, round_trip = 5_000, 10  # answers come 50 ms later
+    tokens, taken, under_way = float(allowed), 0, [(0, 0)] * round_trip
+    for step in range(600 * SECOND // step_us):
+        now = NOW + step * step_us
+        accepted, throttled = under_way.pop(0)
+        if accepted:
+            pacer.succeeded(now)
+        if throttled:
+            pacer.throttled(now)
+        sent = pacer.take(min(50, pacer.available(now)), now)
+        tokens = min(float(allowed), tokens + allowed * step_us / SECOND)
+        accepted = min(sent, int(tokens))
+        tokens -= accepted
+        taken += accepted
+        under_way.append((accepted, sent - accepted))
+    possible = 600 * min(allowed, within(configured)[0] if configured else allowed)
+    assert taken >= 0.8 * possible

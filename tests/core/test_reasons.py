@@ -112,6 +112,14 @@ def test_receipts(stat: str, err: str, namespace: str, reason: str) -> None:
     assert reason_for_receipt(stat, err, namespace).code == reason
 
 
+def test_a_providers_own_word_says_more_than_what_it_amounts_to() -> None:
+    assert reason_for_receipt("REJECTD", "000", "gsm_map", "blist").code == "opted_out"
+    assert reason_for_receipt("REJECTD", "", "", "NOROUTE").code == "no_route"
+    assert reason_for_receipt("EXPIRED", "", "", "EXPIRD").code == "expired_upstream"
+    # A code that its provider has a meaning for still counts before any word.
+    assert reason_for_receipt("REJECTD", "11", "gsm_map", "NOROUTE").code == "invalid_number"
+
+
 @given(st.text(max_size=12), st.text(max_size=12), NAMESPACES)
 def test_any_receipt_has_a_reason(stat: str, err: str, namespace: str) -> None:
     assert reason_for_receipt(stat, err, namespace) in REASONS.values()

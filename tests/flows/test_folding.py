@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from arrivals.core.ids import message_key
 from arrivals.core.message import Message, Move, State
 from arrivals.core.money import Micros
-from arrivals.flows.receive import receive_step, roll_up
+from arrivals.flows.receive import read, receive_step, roll_up
 from arrivals.providers.api import Receipt
+from arrivals.providers.submissions import read_receipt
+from arrivals.smpp import constants as c
+from arrivals.smpp.pdu import Pdu
 from arrivals.store.checks import run_checks
 from tests.flows.installation import account, installed, provider
 from tests.flows.script import SetClock, receipt
@@ -41,6 +44,18 @@ def begun() -> Message:
         expires_at_us=1, outcome_deadline_us=1, on_ambiguous="wait", lane=1,
         provider_id="north", state=State.SUBMITTED,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stat", "reason"),
+    [(b"BLIST", "opted_out"), (b"NOROUTE", "no_route"), (b"REJECTD", "unclassified")],
+)
+def test_a_providers_own_word_is_the_reason(stat: bytes, reason: str) -> None:
+    text = b"id:A1 stat:" + stat + b" err:000 text:"
+    pdu = Pdu(c.DELIVER_SM, fields={"esm_class": 4, "short_message": text})
+    found = read_receipt("north", pdu)
+    assert found is not None
+    assert read(found, provider("north", 0)) == (Move.RECEIPT_FAILED, reason)
 
 
 SETS = [

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from arrivals.core.text import encode_gsm7
+from arrivals.providers.submissions import submit_sm
 from arrivals.smpp import constants as c
 from arrivals.smpp import layouts, pdu
 from arrivals.smpp.pdu import Fields, Pdu, encode, make_tlv
 from tests.peers.capture import write_capture
+from tests.providers.smsc import submission
 from tests.smpp.codec_cases import CODEC_CASES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # installing tshark may take minutes
@@ -179,3 +182,24 @@ def test_tlvs_agree(layers: list[dict[str, Any]]) -> None:
         ]
         assert tlvs_of(layer) == expected
     assert len(tlvs_of(layers[-1])) == len(layouts.TLVS)
+
+
+LONG = {"gsm": "Grüße € [und] {mehr} zum Anhören. " * 9, "ucs2": "Ваш код 4839 🙂 " * 9}
+
+
+def test_long_messages_are_put_together(tshark: str, tmp_path: Path) -> None:
+    """The parts that a provider is handed are one message to somebody else's decoder."""
+    path = tmp_path / "long.pcap"
+    pdus = [
+        part
+        for key, text in enumerate(LONG.values(), 1)
+        for part in submit_sm(submission(key, text), 0)
+    ]
+    write_capture(path, [(True, encode(p, sequence_number=n)) for n, p in enumerate(pdus, 1)])
+    names = ("gsm_sms.udh.mm.msg_parts", "gsm_sms.udh.mm.msg_part", "gsm_sms_ud.short_msg")
+    columns = [option for name in names for option in ("-e", name)]
+    shown = run(tshark, path, "-T", "fields", "-E", "separator=|", *columns)
+    parts = [line.split("|") for line in shown.splitlines()]
+    assert [each[:2] for each in parts] == [["3", str(n)] for n in (1, 2, 3, 1, 2, 3)]
+    assert bytes.fromhex(parts[2][2]) == encode_gsm7(LONG["gsm"])
+    assert bytes.fromhex(parts[5][2]).decode("utf-16-be") == LONG["ucs2"]

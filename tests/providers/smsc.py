@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from arrivals.clock import SystemClock
+from arrivals.clock import Clock, SystemClock
 from arrivals.core.catalogue import Provider
 from arrivals.core.text import segment
 from arrivals.providers.api import Answer, Receipt, Result, Submission
@@ -177,7 +177,12 @@ async def an_smsc(tls: ssl.SSLContext | None = None) -> AsyncIterator[Smsc]:
 
 @contextlib.asynccontextmanager
 async def connected(
-    port: int, *, password: str = "world", wait: bool = True, **changes: Any
+    port: int,
+    *,
+    password: str = "world",
+    wait: bool = True,
+    clock: Clock | None = None,
+    **changes: Any,
 ) -> AsyncIterator[tuple[SmppConnection, News]]:
     """Connect to a port, and wait for the bind."""
     settings = {
@@ -190,7 +195,7 @@ async def connected(
     provider = Provider(
         **{"provider_id": "north", "sandbox": True, "settings": settings, **changes}
     )
-    connection = SmppConnection(provider, password, SystemClock(), Chance())
+    connection = SmppConnection(provider, password, clock or SystemClock(), Chance())
     news = News()
     await connection.start(news)
     try:

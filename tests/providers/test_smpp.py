@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from arrivals.clock import SystemClock
+from arrivals.core.pacing import Pacer
 from arrivals.providers.api import NotSent, Refused, Taken, Throttled, Unanswered
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
@@ -170,9 +172,43 @@ async def test_the_pace_holds_counted_in_parts():
         begin = time.monotonic()
         connection.submit([submission(n, LONG) for n in range(1, 12)])
         await news.results(11)
-        # The first 20 of 33 parts go at once; the others take a twentieth of a second each.
-        assert time.monotonic() - begin >= 13 / 20 - 0.05
-        assert connection.capacity() < 20
+        # The first of 33 parts goes at once; the others take a twentieth of a second each.
+        assert time.monotonic() - begin >= 32 / 20 - 0.05
+        assert connection.capacity() <= 1
+
+
+class SteppedClock(SystemClock):
+    """A clock that stands still until it is moved."""
+
+    now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+async def test_the_moment_between_two_looks_at_the_clock_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Too early at one look and late enough at the next: somebody must still come back."""
+    clock = SteppedClock()
+    available = Pacer.available
+
+    def looked_at_too_early(pacer: Pacer, now_us: int) -> int:
+        found = available(pacer, now_us)
+        if not found:
+            clock.now_s = max(clock.now_s, now_us / 1e6 + 0.1)
+        return found
+
+    async with (
+        an_smsc() as smsc,
+        connected(smsc.port, throughput=10.0, clock=clock) as (connection, news),
+    ):
+        smsc.answering = lambda number: f"A{number}"
+        connection.submit([submission(1)])
+        await news.results(1)
+        monkeypatch.setattr(Pacer, "available", looked_at_too_early)
+        async with asyncio.timeout(5):
+            await connection.ready()
 
 
 async def test_a_throttled_bind_is_held_and_tells_so():

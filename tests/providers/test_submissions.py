@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.core.text import analyse
-from arrivals.providers.api import forms_of
+from arrivals.providers.api import Receipt, forms_of
 from arrivals.providers.submissions import read_receipt, submit_sm, validity_period
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import part_of
 from arrivals.smpp.pdu import Pdu, make_tlv
 from arrivals.smpp.receipts import format_receipt
 from tests.providers.smsc import submission
+from tests.smpp import strategies
 
 
 @pytest.mark.parametrize(
@@ -102,10 +104,27 @@ def test_equal_receipts_have_equal_fingerprints_and_others_don_t():
     assert len(prints | same) == len(others) + 1
 
 
-def test_a_sender_that_is_no_number_is_no_destination():
-    found = read_receipt("north", deliver(source_addr=b"ACME"))
+@pytest.mark.parametrize("source", [b"ACME", b"\xb2\xb3\xb9"])  # superscripts are digits too
+def test_a_sender_that_is_no_number_is_no_destination(source: bytes):
+    found = read_receipt("north", deliver(source_addr=source))
     assert found is not None
     assert found.msisdn == ""
+
+
+def test_a_blank_id_is_none():
+    found = read_receipt("north", deliver(" "))
+    assert found is not None
+    assert found.external_id is None
+
+
+@given(
+    st.sampled_from((c.DELIVER_SM, c.DATA_SM)).flatmap(lambda each: strategies.pdus((each,)))
+)
+def test_any_receipt_can_be_kept_and_read_again(pdu: Pdu):
+    found = read_receipt("north", pdu)
+    if found is not None:
+        assert msgspec.json.decode(msgspec.json.encode(found), type=Receipt) == found
+        assert found.reference is None or found.reference <= 0xFFFF
 
 
 def test_a_handset_s_message_is_no_receipt():

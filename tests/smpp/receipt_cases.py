@@ -159,6 +159,11 @@ RECEIPT_CASES: list[tuple[str, Pdu, dict[str, object]]] = [
         {"message_id": "0123456789", "state": "DELIVRD", "text": b"Hello"},
     ),
     (
+        "7: the text is said to be in UCS-2, and isn't",
+        receipt(USUAL, coding=8),
+        {"message_id": "0123456789", "state": "DELIVRD", "error": "000"},
+    ),
+    (
         "7: lines instead of blanks, a NUL at the end",
         receipt(b"id:7F\r\nstat:DELIVRD\r\nerr:000\0"),
         {"message_id": "7F", "state": "DELIVRD", "error": "000"},

@@ -9,9 +9,8 @@ from arrivals.smpp import layouts
 from arrivals.smpp.pdu import Fields, Pdu, encode, pack_destinations, pack_failures
 
 uint32 = st.integers(0, 0xFFFFFFFF)
-tlvs = st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=40)), max_size=4).map(
-    tuple
-)
+tags = st.one_of(st.sampled_from(sorted(layouts.TLVS)), st.integers(0, 0xFFFF))
+tlvs = st.lists(st.tuples(tags, st.binary(max_size=40)), max_size=4).map(tuple)
 streams = st.lists(st.binary(max_size=60), max_size=12)
 
 

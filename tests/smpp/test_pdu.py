@@ -185,12 +185,17 @@ def test_responses_are_never_lost_to_their_bodies(
         Pdu(c.UNBIND, command_status=1 << 32),
         Pdu(c.UNBIND, tlvs=((1 << 16, b""),)),
         Pdu(c.UNBIND, tlvs=((5, b"x" * 65536),)),
-        Pdu(c.DATA_SM, tlvs=((0x0424, b"x" * 65535),)),
+        Pdu(c.DATA_SM, tlvs=((0x0424, b"x" * 65535), (0x0424, b"x" * 5000))),
     ],
 )
 def test_what_cannot_be_said_is_refused(value: Pdu) -> None:
     with pytest.raises(UnencodablePdu):
         encode(value)
+
+
+def test_the_largest_message_payload_fits() -> None:
+    value = Pdu(c.DATA_SM, tlvs=((c.TLV_MESSAGE_PAYLOAD, b"x" * 0xFFFF),))
+    assert [frame.message for frame in Framer().feed(encode(value))] == [b"x" * 0xFFFF]  # type: ignore[union-attr]
 
 
 def test_encode_can_lend_a_sequence_number() -> None:
@@ -214,6 +219,16 @@ def test_accessors() -> None:
     assert value.message == b"hi"
     assert Pdu(c.DATA_SM, tlvs=((0x0424, b"payload"),)).message == b"payload"
     assert not value.is_response
+
+
+@pytest.mark.parametrize(
+    ("octets", "number"),
+    [(b"\x12\x34", 0x1234), (b"\x34", 0x34), (b"\0\0\x12\x34", 0x1234), (b"\1\0\0", None)],
+)
+def test_a_number_too_large_for_its_tag_is_none(octets: bytes, number: int | None) -> None:
+    value = Pdu(c.SUBMIT_SM, tlvs=((c.TLV_USER_MESSAGE_REFERENCE, octets), (0x1503, b"\1" * 9)))
+    assert value.tlv_int(c.TLV_USER_MESSAGE_REFERENCE) == number
+    assert value.tlv_int(0x1503) == int.from_bytes(b"\1" * 9, "big")
 
 
 def test_secrets_and_texts_are_not_shown() -> None:
@@ -300,7 +315,7 @@ def test_framer_goes_on_after_a_malformed_body() -> None:
     assert [type(frame) for frame in frames] == [MalformedPdu, Pdu]
 
 
-@pytest.mark.parametrize("length", [0, 15, 65537, 0xFFFFFFFF])
+@pytest.mark.parametrize("length", [0, 15, pdu.PDU_OCTETS_MAX + 1, 0xFFFFFFFF])
 def test_framer_refuses_a_length_before_it_keeps_anything(length: int) -> None:
     framer = Framer()
     frames = framer.feed(encode(Pdu(c.UNBIND)) + length.to_bytes(4, "big"))

@@ -232,7 +232,7 @@ def test_numbers_wrap_and_skip_what_is_awaited() -> None:
     numbers = [esme.send_request(MESSAGE, 0) for _ in range(3)]
     assert numbers == [0x7FFFFFFF, 1, 2]
     # Once around, 1 and 2 are unanswered still; later given up, but an answer may come.
-    hear(esme, [Pdu(c.SUBMIT_SM_RESP, 0, 0x7FFFFFFF)])
+    hear(esme, [Pdu(c.SUBMIT_SM_RESP, 0, 0x7FFFFFFF)], 1)
     esme._next_number = 0x7FFFFFFF
     assert [esme.send_request(MESSAGE, 1) for _ in range(2)] == [0x7FFFFFFF, 3]
     esme.tick(10)

@@ -18,7 +18,7 @@ from arrivals.smpp.pdu import Pdu
 from arrivals.smpp.session import Role, Session, SessionSettings, SessionState
 from tests.smpp.linked import MESSAGE, bound_pair, deliver, hear, sent_by
 
-# Probes at 15, 30, 45 …; answers within 10; dead after two silences.
+# Probes at 15, 30, 45 …, or at once after a silence; answers within 10; dead after two.
 SETTINGS = SessionSettings()
 
 
@@ -149,10 +149,42 @@ def test_a_silent_link_dies_after_two_probes() -> None:
         told.append((due, commands(esme), [type(event) for event in events]))
     assert told == [
         (15, [c.ENQUIRE_LINK], []),
-        (25, [], []),
-        (30, [c.ENQUIRE_LINK], []),
-        (40, [], [LinkDead]),
+        (25, [c.ENQUIRE_LINK], []),
+        (35, [], [LinkDead]),
     ]
+
+
+@pytest.mark.parametrize("sent_at", range(1, 15))
+def test_a_link_on_which_requests_meet_silence_dies_within_two_periods(sent_at: int) -> None:
+    esme, _ = bound_pair()
+    esme.send_request(MESSAGE, sent_at, "t")
+    now, kinds = sent_at, []
+    while esme.state is SessionState.BOUND_TRX:
+        now += 1
+        kinds += [type(event) for event in esme.tick(now)]
+    assert kinds == [Unanswered, LinkDead]
+    assert 20 <= now - sent_at <= 30
+
+
+def test_requests_that_time_out_one_by_one_are_one_silence() -> None:
+    esme, _ = bound_pair()
+    for now in range(5):
+        esme.send_request(MESSAGE, now, now)
+    for now in range(10, 20):
+        assert {type(event) for event in esme.tick(now)} <= {Unanswered}
+    assert commands(esme)[5:] == [c.ENQUIRE_LINK]
+    assert [type(event) for event in esme.tick(20)] == [LinkDead]
+
+
+def test_a_peer_that_answers_some_requests_has_not_fallen_silent() -> None:
+    esme, _ = bound_pair()
+    esme.send_request(MESSAGE, 0, "never answered")
+    number = esme.send_request(MESSAGE, 0, "answered")
+    hear(esme, [Pdu(c.SUBMIT_SM_RESP, 0, number, {"message_id": b"7F"})], 1)
+    sent_by(esme)
+    assert [type(event) for event in esme.tick(10)] == [Unanswered]
+    assert commands(esme) == []
+    assert esme.next_timer() == 15
 
 
 def test_a_peer_that_talks_but_ignores_probes_lives() -> None:

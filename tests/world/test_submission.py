@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arrivals.core.text import encode_gsm7
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import Part, header_8_bit, header_16_bit, sar_tlvs
-from arrivals.smpp.pdu import Pdu, make_tlv
+from arrivals.smpp.pdu import Pdu, encode, make_tlv
+from arrivals.world.mailbox import Parcel, receipt_pdu
+from arrivals.world.scenario import Receipts
 from arrivals.world.submission import (
     Occurrences,
     Submission,
@@ -17,6 +19,7 @@ from arrivals.world.submission import (
     read_submission,
     read_validity,
 )
+from tests.smpp import strategies
 
 NOW_US = 1_793_577_600_000_000  # 2026-11-02 00:00 UTC
 
@@ -156,3 +159,26 @@ def test_texts_read_as_they_were_written() -> None:
     assert decode_text(encode_gsm7("20 € {now}"), 0) == "20 € {now}"
     assert decode_text("шесть 🙂".encode("utf-16-be"), 8) == "шесть 🙂"
     assert decode_text("née".encode("latin-1"), 3) == "née"
+    # Texts that flash up, as gateways send them.
+    assert decode_text(encode_gsm7("20 €"), 0x10) == decode_text(encode_gsm7("20 €"), 0xF0)
+    assert decode_text(encode_gsm7("20 €"), 0x10) == "20 €"
+    assert decode_text("шесть".encode("utf-16-be"), 0x18) == "шесть"
+    assert decode_text("née".encode("latin-1"), 0xF5) == "née"
+
+
+@given(strategies.pdus((c.SUBMIT_SM,)))
+@example(Pdu(c.SUBMIT_SM, tlvs=((c.TLV_USER_MESSAGE_REFERENCE, b"\1\0\0"),)))
+def test_whatever_is_submitted_can_be_shown_and_reported(pdu: Pdu) -> None:
+    """One ESME's odd PDU must not end in an error on another's connection."""
+    (submission,) = read(pdu)
+    assert isinstance(submission.text, str)
+    parcel = Parcel(
+        submission=submission,
+        message_id="1" * 20,
+        state="DELIVRD",
+        error="000",
+        submitted_us=NOW_US,
+        done_us=NOW_US,
+        origin=None,
+    )
+    encode(receipt_pdu(parcel, Receipts()))

@@ -29,10 +29,22 @@ LEARNED_FLOOR_PER_S: Final = 1  # a bind without a rate is never slowed below on
 # A quiet bind has shown nothing of what it can do: one throttled PDU must not teach it that
 # its limit is the trickle it happened to carry. What is slower throttles again, and halves.
 LEARNED_LEAST_PER_S: Final = 50
+# A burst is a twentieth of the limit: enough to make up for 50 ms that a busy process was late.
+BURSTS_PER_S: Final = 20
 
 _SECOND_US: Final = 1_000_000
 _PDU: Final = 1_000_000_000_000  # the bucket's unit is 1e-12 of a PDU
 _RATE_MAX_PER_S: Final = 1_000_000
+
+
+def within(limit_per_s: float) -> tuple[float, int]:
+    """Return the rate and the burst that never make more than `limit_per_s` in any second.
+
+    A full bucket and a second's refill may come together, so both fit under the limit: what
+    the burst takes is missing from the rate.
+    """
+    burst = max(1, int(limit_per_s / BURSTS_PER_S))
+    return limit_per_s - (burst - 1), burst
 
 
 class Pacer:

@@ -195,16 +195,18 @@ def reason_for_status(status: int, namespace: str = "") -> StatusMeaning:
     return meaning or _UNKNOWN_STATUS
 
 
-def reason_for_receipt(stat: str, err: str, namespace: str) -> Reason:
+def reason_for_receipt(stat: str, err: str, namespace: str, said: str = "") -> Reason:
     """Return the reason of a receipt that isn't good news.
 
-    The code counts before the word, and only in its provider's namespace. A word of
-    success or progress gives `unclassified`: it has no reason.
+    The code counts before the word, and only in its provider's namespace; `said` is the
+    provider's own word where `stat` is only what it amounts to. A word of success or
+    progress gives `unclassified`: it has no reason.
     """
     word = stat.strip().upper()
     code = _normal_code(err)
     codes = RECEIPT_CODES.get(namespace, {})
-    found = codes.get(f"{word}/{code}") or codes.get(code) or RECEIPT_WORDS.get(word)
+    found = codes.get(f"{word}/{code}") or codes.get(code)
+    found = found or RECEIPT_WORDS.get(said.strip().upper()) or RECEIPT_WORDS.get(word)
     return REASONS[found] if found else UNCLASSIFIED
 
 

@@ -323,7 +323,7 @@ def read(receipt: Receipt, provider: Provider) -> tuple[Move | None, str | None]
         return Move.RECEIPT_EXPIRED, "expired_upstream"
     if word not in _NEGATIVE:
         return None, None
-    reason = reason_for_receipt(word, receipt.error, provider.error_namespace)
+    reason = reason_for_receipt(word, receipt.error, provider.error_namespace, receipt.said)
     return (Move.RECEIPT_FILTERED if reason.filtered else Move.RECEIPT_FAILED), reason.code
 
 

@@ -85,6 +85,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None  # in normal form
     names: tuple[str, ...]  # the ids it gives, as sent; usually one
     word: str  # DELIVRD, UNDELIV, … or UNRECOGNISED
+    said: str = ""  # the provider's own word for it, as sent
     error: str
     msisdn: str  # the handset it's about, digits; "" if not said
     reference: int | None = None  # ours, if echoed

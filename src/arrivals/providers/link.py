@@ -28,6 +28,7 @@ from arrivals.smpp.session import (
 
 CONNECT_TIMEOUT_S: Final = 10.0
 TICK_S: Final = 0.2  # the session's timers count in seconds
+GOODBYE_S: Final = 1.0  # for a peer to take the last bytes, then it's cut off
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,11 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(asyncio.Protocol):
-    """Dial, bind, and give the session's events to their owner, a batch at a time."""
+    """Dial, bind, and give the session's events to their owner, a batch at a time.
+
+    A peer that doesn't read what we owe it is not read from either, so that nothing here
+    grows with its silence; its own silence then ends the link.
+    """
 
     def __init__(
         self,
@@ -67,6 +72,8 @@ class Link(asyncio.Protocol):
         self._on_events = on_events
         self._transport: asyncio.Transport | None = None
         self._ticking: asyncio.TimerHandle | None = None
+        self._writable = True
+        self._wanted = True  # whether our owner has room for what the peer sends
         session_settings = SessionSettings(
             window=settings.window,
             response_timeout_s=settings.response_timeout_s,
@@ -114,14 +121,19 @@ class Link(asyncio.Protocol):
         if self._transport is not None and (data := self.session.bytes_to_send()):
             self._transport.write(data)
 
+    def read(self, wanted: bool) -> None:  # noqa: FBT001 - a switch
+        """Go on reading from the peer, or leave what it sends to its own buffers."""
+        if wanted is not self._wanted:
+            self._wanted = wanted
+            self._read_or_wait()
+
     def close(self) -> None:
         """Unbind if bound, then close."""
         if self.is_bound:
             with contextlib.suppress(WrongState):  # the session ended already
                 self.session.unbind(self._clock.monotonic())
             self.flush()
-        if self._transport is not None:
-            self._transport.close()
+        self._hang_up()
 
     async def abort(self) -> None:
         """Cut the connection if it still holds, and wait until that is told."""
@@ -146,7 +158,7 @@ class Link(asyncio.Protocol):
         except UnencodablePdu as problem:
             # SMPP has room for a password of 8 octets and a system_id of 15.
             self.reason = f"the login doesn't fit into a bind: {problem}"
-            self._transport.close()  # type: ignore[union-attr]
+            self._hang_up()
             return
         self.flush()
         self._tick()
@@ -154,6 +166,20 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the session and its events on."""
         self._handle(self.session.receive_data(data, self._clock.monotonic()))
+
+    def pause_writing(self) -> None:
+        """Stop reading from a peer that doesn't read."""
+        self._writable = False
+        self._read_or_wait()
+
+    def resume_writing(self) -> None:
+        """Go on with a peer that reads again."""
+        self._writable = True
+        self._read_or_wait()
+
+    def eof_received(self) -> None:
+        """Close with a peer that says nothing more."""
+        self._hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it's gone anyway
         """Tell what was under way, and that it's over."""
@@ -187,6 +213,20 @@ class Link(asyncio.Protocol):
             self._on_events(self, events)
         self.flush()
         if self._transport is not None and dead:
-            self._transport.abort()  # a peer that doesn't read would never let us close
-        elif self._transport is not None and over:
+            self._transport.abort()
+        elif over:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close once the last bytes are out; a peer that doesn't read won't keep us waiting."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
+            asyncio.get_running_loop().call_later(GOODBYE_S, self._transport.abort)
+
+    def _read_or_wait(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._wanted and self._writable:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()

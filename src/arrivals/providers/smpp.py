@@ -17,7 +17,7 @@ from typing import Final
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
-from arrivals.core.pacing import Pacer
+from arrivals.core.pacing import Pacer, within
 from arrivals.core.reasons import RefusalKind, reason_for_status
 from arrivals.providers.api import Answer, Receipt, Refused, Result, Sink, Submission
 from arrivals.providers.flight import Flight
@@ -33,6 +33,7 @@ from arrivals.smpp.session import (
     LateAnswer,
     Nacked,
     RequestReceived,
+    UnansweredReason,
 )
 from arrivals.smpp.session import Unanswered as SessionUnanswered
 
@@ -44,6 +45,8 @@ STOP_WAIT_S: Final = 2.0  # for answers that are under way
 CLOSE_WAIT_S: Final = 0.5  # for the provider to see us off
 RECEIVER_FIRST_S: Final = 5.0  # what a transmitter waits for its receiver, and no longer
 WINDOW_MAX: Final = 5_000
+UNANSWERED_MAX: Final = 10  # submits in a row, a usual window of them: the bind is stuck
+OWED_MAX: Final = 10_000  # receipts read and not durable yet, about 20 MB; then we don't read
 _US: Final = 1_000_000
 _BINDS: Final = {
     "transceiver": (c.BIND_TRANSCEIVER,),
@@ -64,8 +67,8 @@ class SmppConnection:
         self._chance = chance
         self._settings = _link_settings(provider, password)
         window = min(provider.window, WINDOW_MAX)
-        burst = max(1, round(provider.throughput)) if provider.throughput else window
-        self._pacer = Pacer(provider.throughput, burst)
+        limit = provider.throughput
+        self._pacer = Pacer(*within(limit)) if limit else Pacer(None, window)
         self._pending: deque[tuple[Flight, int, Pdu]] = deque()
         self._room = asyncio.Event()
         self._receiving = asyncio.Event()
@@ -73,6 +76,8 @@ class SmppConnection:
         self._tasks: list[asyncio.Task[None]] = []
         self._sink: Sink | None = None
         self._answers: list[Answer] = []
+        self._owed = 0  # receipts that nobody acknowledged yet
+        self._unanswered = 0  # submits in a row that timed out
         self._stopping = False
         self._wake: asyncio.TimerHandle | None = None
 
@@ -91,17 +96,23 @@ class SmppConnection:
 
     def capacity(self) -> int:
         """Return how many messages may be handed over now: window and pace."""
+        return self._capacity(self._now_us())
+
+    def _capacity(self, now_us: int) -> int:
         link = self._transmitter()
         if link is None or self._stopping:
             return 0
         free = link.session.window_free - len(self._pending)
-        return max(0, min(free, self._pacer.available(self._now_us())))
+        return max(0, min(free, self._pacer.available(now_us)))
 
     async def ready(self) -> None:
         """Wait until `capacity` is above zero."""
-        while not self.capacity():
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()  # only an error of ours ends it; whoever waits must not wait on
+        while not self._capacity(now_us := self._now_us()):
             self._room.clear()
-            self._wake_when_paced()
+            self._wake_when_paced(now_us)
             await self._room.wait()
 
     def submit(self, batch: Sequence[Submission]) -> None:
@@ -129,6 +140,13 @@ class SmppConnection:
                 flushed.add(link)
         for link in flushed:
             link.flush()
+        self._owed -= len(tokens)
+        self._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        """Read on while receipts are recorded as fast as they come, or nearly so."""
+        for link in self._links.values():
+            link.read(self._owed < OWED_MAX)
 
     # --- staying connected -----------------------------------------------------------
 
@@ -217,7 +235,7 @@ class SmppConnection:
             flight, part, pdu = self._pending[0]
             if not flight.stopped:
                 if not link.session.window_free or not self._pacer.take(1, now_us):
-                    self._wake_when_paced()
+                    self._wake_when_paced(now_us)
                     break
                 self._send(link, flight, part, pdu, now)
             else:
@@ -245,11 +263,16 @@ class SmppConnection:
             flight.stays()
             self._conclude(flight, cause)
 
-    def _wake_when_paced(self) -> None:
-        next_us = self._pacer.next_at(self._now_us())
+    def _wake_when_paced(self, now_us: int) -> None:
+        """Come back when the pace allows more than it did at `now_us`.
+
+        It must be the very moment at which there was too little: by a later one there may be
+        enough, and then nothing would wake us.
+        """
+        next_us = self._pacer.next_at(now_us)
         if next_us is None or self._wake is not None:
             return
-        delay_s = max(0.001, (next_us - self._now_us()) / _US)
+        delay_s = max(0.001, (next_us - now_us) / _US)
         self._wake = asyncio.get_running_loop().call_later(delay_s, self._paced)
 
     def _paced(self) -> None:
@@ -270,7 +293,9 @@ class SmppConnection:
             self._pump()
         self._tell()
         if receipts and self._sink is not None:
+            self._owed += len(tokens)
             self._sink.received(receipts, tokens)
+        self._read_or_wait()
         self._room.set()
 
     def _on_event(
@@ -284,8 +309,10 @@ class SmppConnection:
                 return self._on_answer(token, pdu, 0.0)
             case RequestReceived(pdu):
                 self._on_request(link, pdu, receipts, tokens)
-            case SessionUnanswered(token):
+            case SessionUnanswered(token, _, reason):
                 self._on_silence(token)
+                if reason is UnansweredReason.TIMEOUT:
+                    self._suspect(link)
             case LateAnswer(pdu, token):
                 self._on_late(token, pdu)
             case Bound():
@@ -313,10 +340,12 @@ class SmppConnection:
             link.answer(pdu)
             link.flush()
             return
+        self._unanswered = 0
         receipts.append(receipt)
         tokens.append((link, pdu))
 
     def _on_answer(self, token: object, pdu: Pdu, waited_s: float) -> int:
+        self._unanswered = 0
         flight, part = _of(token)
         taken = _took(pdu)
         if taken:
@@ -333,6 +362,14 @@ class SmppConnection:
         flight, _ = _of(token)
         flight.silent()
         self._conclude(flight)
+
+    def _suspect(self, link: Link) -> None:
+        """Leave a bind that lives and does nothing, before all we have goes into it."""
+        self._unanswered += 1
+        if self._unanswered >= UNANSWERED_MAX:
+            self._unanswered = 0
+            link.reason = "the provider answers no submit_sm"
+            link.close()
 
     def _on_late(self, token: object, pdu: Pdu) -> None:
         flight, part = _of(token)

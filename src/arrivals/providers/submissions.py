@@ -89,8 +89,9 @@ def read_receipt(provider_id: str, pdu: Pdu) -> Receipt | None:
     if report is None:
         return None
     named = dict.fromkeys(each for each in (report.message_id, report.text_id) if each)
-    external_id = normal_form(report.message_id) if report.message_id else None
+    external_id = normal_form(report.message_id or "") or None
     digits = report.source.strip().lstrip("+")
+    is_number = digits.isascii() and digits.isdigit()
     said = (
         external_id,
         report.state,
@@ -105,8 +106,9 @@ def read_receipt(provider_id: str, pdu: Pdu) -> Receipt | None:
         external_id=external_id,
         names=tuple(named),
         word=report.state,
+        said=report.stat_raw or "",
         error=report.error or "",
-        msisdn=digits.removeprefix("00") if digits.isdigit() else "",
+        msisdn=digits.removeprefix("00") if is_number else "",
         reference=report.user_message_reference,
         done=report.done_date,
         intermediate=report.intermediate,

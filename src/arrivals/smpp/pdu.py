@@ -24,7 +24,7 @@ from arrivals.smpp import layouts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PDU_OCTETS_MAX: Final = 0x10000  # the largest message_payload fits with its neighbours, barely
+PDU_OCTETS_MAX: Final = 0x11000  # 64 KB of message_payload, and 4 KB for what goes with it
 HEADER_OCTETS: Final = 16
 
 _HEADER = struct.Struct(">IIII")
@@ -133,9 +133,16 @@ class Pdu(msgspec.Struct, frozen=True, gc=False):
         return None
 
     def tlv_int(self, tag: int) -> int | None:
-        """Return a TLV as a big-endian integer of any length; None if absent or empty."""
+        """Return a TLV as a big-endian integer, padded or not; None if that isn't one.
+
+        A number too large for its tag is junk, and no caller should have to bound it.
+        """
         value = self.tlv(tag)
-        return int.from_bytes(value, "big") if value else None
+        if not value:
+            return None
+        number = int.from_bytes(value, "big")
+        shape = layouts.TLVS.get(tag)
+        return None if shape and number >> 8 * shape.octets_max else number
 
     def tlv_text(self, tag: int) -> bytes | None:
         """Return a TLV up to its NUL, which some peers leave out."""

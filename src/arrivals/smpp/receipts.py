@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 UNRECOGNISED: Final = "UNRECOGNISED"
 TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
 NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
-# Digits to which SMSCs pad 32- and 64-bit ids, in hexadecimal and in decimal.
-PADDED_WIDTHS: Final = (8, 10, 16, 20)
 VENDOR_TAGS: Final = range(0x1400, 0x4000)  # section 5.3.2
 
 # What vendors write for a state. Words for "on its way" are ENROUTE, whatever a vendor
@@ -155,7 +153,8 @@ def parse_receipt(pdu: Pdu) -> Receipt | None:
 def _readable(pdu: Pdu) -> str:
     """Return the receipt's text, an octet a character; of UCS-2, what fits an octet."""
     data = split_user_data(pdu)[1]
-    if pdu.number("data_coding") == 8:
+    # Some say UCS-2 and write ASCII; in a receipt's UCS-2 every letter of a key has a zero.
+    if pdu.number("data_coding") == 8 and b"\0" in data:
         data = data.decode("utf-16-be", "replace").encode("latin-1", "replace")
     return data.decode("latin-1")
 
@@ -263,7 +262,7 @@ def id_candidates(message_id: str) -> tuple[str, ...]:
     """Return the forms under which a receipt's id may have been stored, most literal first.
 
     As sent, normal, without leading zeros, from hexadecimal to decimal, from decimal to
-    hexadecimal; then each number padded to the usual widths. Only ids that are wholly
+    hexadecimal; then each number padded with zeros to every width. Only ids that are wholly
     hexadecimal digits, 20 at most, are taken for numbers.
     """
     literal = message_id.strip()
@@ -274,5 +273,9 @@ def id_candidates(message_id: str) -> tuple[str, ...]:
         if normal.isdigit():
             numbers.append(f"{int(normal):x}")
         forms += numbers
-        forms += [number.zfill(width) for number in numbers for width in PADDED_WIDTHS]
+        forms += [
+            number.zfill(width)
+            for number in numbers
+            for width in range(len(number) + 1, NUMERIC_ID_MAX + 1)
+        ]
     return tuple(dict.fromkeys(forms))

@@ -290,20 +290,31 @@ class Session:
         elif self._probe is not None:
             if now >= self._probe[1] + self.settings.response_timeout_s:
                 self._miss_probe(self._probe[1], now, events)
-        elif self._probe_at is not None and now >= self._probe_at:
-            self._send_probe(now)
+        elif self._probe_at is not None:
+            if events and now - self._heard_at >= self.settings.response_timeout_s:
+                # A request that met nothing but silence tells as much as a probe would have.
+                self._miss_probe(self._heard_at, now, events)
+            elif now >= self._probe_at:
+                self._send_probe(now)
         return events
 
     def _send_probe(self, now: float) -> None:
         self._probe = (self._queue_request(Pdu(c.ENQUIRE_LINK)), now)
 
     def _miss_probe(self, sent_at: float, now: float, events: list[Event]) -> None:
-        """Count a probe as missed unless the peer was heard since: traffic proves life too."""
-        self._probes_missed = 0 if self._heard_at > sent_at else self._probes_missed + 1
-        if self._probes_missed >= self.settings.enquire_link_missed_max:
-            self._die(f"{self._probes_missed} enquire_link unanswered", events)
-        else:
+        """Count a probe as missed unless the peer was heard since: traffic proves life too.
+
+        After a missed one the next follows at once, so that a dead link holds nothing up.
+        """
+        if self._heard_at > sent_at:
+            self._probes_missed = 0
             self._schedule_probe(sent_at, now)
+            return
+        self._probes_missed += 1
+        if self._probes_missed >= self.settings.enquire_link_missed_max:
+            self._die("the peer has fallen silent", events)
+        else:
+            self._send_probe(now)
 
     def _schedule_probe(self, sent_at: float, now: float) -> None:
         self._probe = None

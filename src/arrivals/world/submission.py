@@ -134,10 +134,15 @@ def identify(source: bytes, destination: str, octets: bytes, part: int, parts: i
 
 
 def decode_text(octets: bytes, data_coding: int) -> str:
-    """Return a text by its data_coding (section 5.2.19); unknown ones read as Latin-1."""
-    if data_coding == 0 or data_coding & 0xF0 == 0xF0:
+    """Return a text by its data_coding (section 5.2.19); unknown ones read as Latin-1.
+
+    From 0x10 on it is GSM's own scheme (TS 23.038), by which gateways say that a text is to
+    flash up: bits 2 and 3 tell the alphabet.
+    """
+    alphabet = data_coding & 0x0C if data_coding >= 0x10 else data_coding
+    if alphabet == 0:
         return decode_gsm7(octets)
-    if data_coding == 8:
+    if alphabet == 8:
         return octets.decode("utf-16-be", "replace")
     return octets.decode("ascii" if data_coding == 1 else "latin-1", "replace")
 
