@@ -24,8 +24,8 @@ TEXT: Final = "text/plain"
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
 
-# Whatever is asked, it may be too much, or we may fail.
-ALWAYS: Final = (Code.QUEUE_FULL, Code.INTERNAL, Code.UNAVAILABLE)
+# Whatever is asked, it may not be readable or be too much, or we may fail.
+ALWAYS: Final = (Code.HTTP_INVALID, Code.QUEUE_FULL, Code.INTERNAL, Code.UNAVAILABLE)
 
 _REF: Final = "#/components/schemas/{name}"
 _INTEGERS_IN_PATHS: Final = frozenset({"order_id", "route_id", "batch_id"})
