@@ -312,6 +312,28 @@ async def test_a_list_comes_as_ndjson_and_as_csv(main: httpx.AsyncClient) -> Non
     assert "x-next-cursor" not in response.headers
 
 
+async def test_a_csv_list_has_the_same_columns_whatever_its_rows_say(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """Orders that stand differently, and no orders at all."""
+    [first] = await send(main)
+    await send(main)
+    await api.move(api.platform.ids.decode(first) or 0, Move.CLAIMED, Move.TAKEN)
+    text = (await main.get("/api/v1/orders", headers={"Accept": "text/csv"})).text
+    second, first = csv.DictReader(io.StringIO(text), strict=True)
+    assert (second["layers.execution.queued"], first["layers.execution.queued"]) == ("1", "0")
+    assert (second["layers.execution.handed_off"], first["layers.execution.handed_off"]) == (
+        "0",
+        "1",
+    )
+    assert second["layers.confirmed.none"] == first["layers.confirmed.none"] == "1"
+    for path in ("orders", "messages", "batches"):
+        here = (await main.get(f"/api/v1/{path}", headers={"Accept": "text/csv"})).text
+        async with api.client("other") as other:
+            none = await other.get(f"/api/v1/{path}", headers={"Accept": "text/csv"})
+        assert none.text.splitlines() == here.splitlines()[:1]
+
+
 async def test_a_spreadsheet_never_runs_a_cell(main: httpx.AsyncClient) -> None:
     """A reference that begins a formula is text there; elsewhere it is what was sent."""
     await send(main, client_ref="=HYPERLINK(1)")

@@ -36,7 +36,7 @@ from arrivals.http.exchange import (
     whole_number,
 )
 from arrivals.http.idempotency import REPLAYED, idempotency_of
-from arrivals.http.listing import PAGE, next_link, page_limit, page_response
+from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
 from arrivals.http.send_body import BodyMessage
@@ -229,7 +229,7 @@ async def list_batches(request: Request) -> Response:
     page = BatchPage(
         batches=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
-    return page_response(request, page, lines, cursor)
+    return page_response(request, page, lines, cursor, columns_of(BatchLine))
 
 
 @endpoint(

@@ -26,10 +26,11 @@ from arrivals.http.exchange import (
     whole_number,
 )
 from arrivals.http.idempotency import idempotency_of
-from arrivals.http.listing import PAGE, next_link, page_limit, page_response
+from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.message_view import (
     ExplainAnswer,
     MessageAnswer,
+    MessageLine,
     MessagePage,
     OutcomeAnswer,
     TimelineAnswer,
@@ -277,6 +278,8 @@ async def _amended(
 
 # --- all of them ----------------------------------------------------------------------
 
+_COLUMNS: Final = columns_of(MessageLine)
+
 
 @endpoint(
     ROUTES,
@@ -302,7 +305,7 @@ async def list_messages(request: Request) -> Response:
     page = MessagePage(
         messages=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
-    return page_response(request, page, lines, cursor)
+    return page_response(request, page, lines, cursor, _COLUMNS)
 
 
 for _suffix, _media_type in ((".csv", "text/csv"), (".ndjson", "application/x-ndjson")):
