@@ -19,6 +19,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from arrivals.core.catalogue import SENDER
+
 FILE_BYTES_MAX: Final = 4_000_000  # a thousand providers and routes take a tenth of it
 TABLES_MAX: Final = 10_000  # of one kind
 SMPP_PASSWORD_CHARS_MAX: Final = 8  # SMPP 3.4, 4.1: nine octets with the closing NUL
@@ -53,7 +55,7 @@ Money = Annotated[str, Meta(max_length=24, description='an amount in quotes such
 Sender = Annotated[
     str,
     Meta(
-        pattern=r"^([A-Za-z0-9 ._&-]{3,11}|\+?[0-9]{3,15})$",
+        pattern=f"^({SENDER})$",
         description="3 to 11 letters and digits, or a number",
     ),
 ]
