@@ -29,7 +29,7 @@ Exchange = Callable[..., Awaitable[bytes]]
 async def exchange(api: Installation) -> AsyncIterator[Exchange]:
     """Send octets over a connection of their own; return all that comes back."""
     config = uvicorn.Config(
-        api.app,  # type: ignore[arg-type]
+        api.app,
         http=CoalescingProtocol, ws="none", lifespan="off", log_config=None,
     )  # fmt: skip
     config.load()
@@ -59,7 +59,7 @@ async def exchange(api: Installation) -> AsyncIterator[Exchange]:
     yield send
     server.close()
     async with asyncio.timeout(5):
-        while state.connections:
+        while state.connections:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
 

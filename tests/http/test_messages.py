@@ -192,9 +192,10 @@ async def test_a_queued_message_can_be_cancelled_once(
     before = (await get(main, "/api/v1/balance"))["balance"]
     first, second = await send(main, "31612345678", "34612345678")
     keyed = {"Idempotency-Key": "c1"}
-    for _ in range(2):
+    for replayed in (None, "true"):
         response = await main.post(f"/api/v1/messages/{first}/cancel", headers=keyed)
         assert response.status_code == 200, response.text
+        assert response.headers.get("idempotent-replayed") == replayed
         found = response.json()
         assert found["layers"]["outcome"]["verdict"] == "cancelled"
         assert found["layers"]["execution"]["state"] == "not_executed"
@@ -316,9 +317,9 @@ async def test_a_csv_list_has_the_same_columns_whatever_its_rows_say(
     api: Installation, main: httpx.AsyncClient
 ) -> None:
     """Orders that stand differently, and no orders at all."""
-    [first] = await send(main)
+    [sent] = await send(main)
     await send(main)
-    await api.move(api.platform.ids.decode(first) or 0, Move.CLAIMED, Move.TAKEN)
+    await api.move(api.platform.ids.decode(sent) or 0, Move.CLAIMED, Move.TAKEN)
     text = (await main.get("/api/v1/orders", headers={"Accept": "text/csv"})).text
     second, first = csv.DictReader(io.StringIO(text), strict=True)
     assert (second["layers.execution.queued"], first["layers.execution.queued"]) == ("1", "0")

@@ -14,6 +14,7 @@ from arrivals.core.layers import outcome_layer
 from arrivals.core.message import TERMINAL, State, is_terminal, status_of
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
+from arrivals.flows.accept import Replay
 from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
@@ -25,7 +26,7 @@ from arrivals.http.exchange import (
     query_invalid,
     whole_number,
 )
-from arrivals.http.idempotency import idempotency_of
+from arrivals.http.idempotency import REPLAYED, idempotency_of
 from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.message_view import (
     ExplainAnswer,
@@ -273,7 +274,10 @@ async def _amended(
     if isinstance(result, Refusal):
         raise result
     trace, events = await _trace(request, key)
-    return json_response(message_answer(request.platform.ids, trace, events))
+    return json_response(
+        message_answer(request.platform.ids, trace, events),
+        headers=[REPLAYED] if isinstance(result, Replay) else [],
+    )
 
 
 # --- all of them ----------------------------------------------------------------------
