@@ -238,6 +238,8 @@ async def test_progress_counts_what_became_of_the_messages(
             "sender_not_allowed",
         ),
         (PATH + "&category=love", 422, "body_invalid"),
+        (PATH + "&valid_for=0", 422, "body_invalid"),
+        (PATH + "&message=%20", 422, "body_invalid"),
         (PATH + "&send_at=tomorrow", 422, "body_invalid"),
         (PATH + "&valid_for=0.5", 422, "body_invalid"),
         (PATH + "&name=" + "x" * 65, 422, "body_invalid"),
@@ -249,6 +251,8 @@ async def test_what_is_wrong_for_every_line_is_refused_at_once(
     """Before a line is read: no batch, no order (invariant 16)."""
     problem = await post(main, lines(2), status, path)
     assert problem["code"] == code
+    if status == 422:
+        assert [each["loc"][0] for each in problem["detail"]] == ["query"]
     assert api.sql("SELECT count(*) FROM batches") == [(0,)]
 
 

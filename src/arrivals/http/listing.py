@@ -29,7 +29,11 @@ _BLANK: Final = " \u00a0"
 
 PAGE: Final = (
     Parameter(
-        name="limit", about="At most 200; above it 200", type="integer", default=PAGE_DEFAULT
+        name="limit",
+        about="At most 200; above it 200",
+        type="integer",
+        default=PAGE_DEFAULT,
+        least=1,
     ),
     Parameter(name="cursor", about="`next_cursor` of the page before"),
 )

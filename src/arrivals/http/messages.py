@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -71,8 +71,14 @@ TIMES: Final = (
 )
 _FILTERS: Final = (
     Parameter(name="state", about=f"One or more of {', '.join(State)}, with commas between"),
-    Parameter(name="status", about=f"One of {', '.join(_STATES_OF_STATUS)}"),
-    Parameter(name="verdict", about=f"One of {', '.join(_STATES_OF_VERDICT)}"),
+    Parameter(
+        name="status",
+        about="In the words of delivery reports",
+        choices=tuple(_STATES_OF_STATUS),
+    ),
+    Parameter(
+        name="verdict", about="How it ended, if it did", choices=tuple(_STATES_OF_VERDICT)
+    ),
     Parameter(name="route_id", about="The route", type="integer"),
     Parameter(name="country", about="ISO 3166 code of two letters; ZZ is the sandbox"),
     Parameter(name="client_ref", about="Your own reference, of the message or its order"),
@@ -86,7 +92,9 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What your own system knows: whether the person got it, and from what."""
 
     confirmed: bool
-    kind: str = "support"  # otp | reply | click | support
+    kind: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(FEEDBACK_KINDS)})] = (
+        "support"
+    )
 
 
 # --- reading one ----------------------------------------------------------------------
@@ -392,13 +400,13 @@ def client_ref(request: Request) -> str | None:
 
 
 def whole(request: Request, name: str, most: int = 2**53) -> int | None:
-    """Read an id from the query."""
+    """Read an id or another whole number from the query."""
     text = request.query.get(name)
     if text is None:
         return None
     number = whole_number(text)
     if number is None or number > most:
-        raise query_invalid(name, "must be an id: a whole number")
+        raise query_invalid(name, "must be a whole number")
     return number
 
 

@@ -111,7 +111,7 @@ def _parameters(parameters: Iterable[Mapping[str, Any]]) -> str:
         (
             f"<code>{escape(each['name'])}</code>",
             _where(each),
-            _inline(each.get("description", "")) + _default(each["schema"]),
+            _inline(each.get("description", "")) + _choices(each["schema"]),
         )
         for each in parameters
     ]
@@ -120,7 +120,12 @@ def _parameters(parameters: Iterable[Mapping[str, Any]]) -> str:
 
 def _where(parameter: Mapping[str, Any]) -> str:
     kind = "" if parameter["schema"]["type"] == "string" else f", {parameter['schema']['type']}"
-    return escape(f"{parameter['in']}{kind}")
+    needed = ", needed" if parameter.get("required") and parameter["in"] != "path" else ""
+    return escape(f"{parameter['in']}{kind}{needed}")
+
+
+def _choices(schema: Mapping[str, Any]) -> str:
+    return (f": {_type(schema)}" if "enum" in schema else "") + _default(schema)
 
 
 def _default(schema: Mapping[str, Any]) -> str:
