@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -55,13 +56,21 @@ def find_server(url: str | None, key: str | None) -> tuple[str, str]:
             f"name one with --key, or export {KEY_VARIABLE}=…",
             code=ExitCode.USAGE,
         )
-    if not url.startswith(("http://", "https://")):
+    if not _is_web_address(url):
         raise Stop(
             f"{url} isn't a web address",
-            "write it with http:// or https:// in front",
+            "write it as http://host:port or https://host",
             code=ExitCode.USAGE,
         )
     return url.rstrip("/"), key.strip()
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+    except ValueError:
+        return False
+    return found.scheme in {"http", "https"} and bool(found.hostname)
 
 
 def _kept_by_dev() -> dict[str, Any]:
@@ -132,11 +141,15 @@ class Client:
         query: Mapping[str, str],
         idempotency_key: str,
     ) -> Any:
-        """Send a long body piece by piece and return the answer; raises Stop."""
+        """Send a long body piece by piece and return the answer; raises Stop.
+
+        `repeated` in it tells that all of it had been sent before.
+        """
         headers = {"Content-Type": content_type, "Idempotency-Key": idempotency_key}
-        return _decoded(
-            self._ask("POST", path, content=chunks, headers=headers, params=query, sendings=1)
+        answer = self._ask(
+            "POST", path, content=chunks, headers=headers, params=query, sendings=1
         )
+        return _decoded(answer) | {"repeated": "idempotent-replayed" in answer.headers}
 
     def _ask(self, method: str, path: str, *, sendings: int, **request: Any) -> httpx.Response:
         import httpx
@@ -144,6 +157,12 @@ class Client:
         for sending in range(1, sendings + 1):
             try:
                 return self._http.request(method, path, **request)
+            except httpx.LocalProtocolError:
+                raise Stop(
+                    "the key or the idempotency key holds a character that no header can",
+                    "write them in printable ASCII",
+                    code=ExitCode.USAGE,
+                ) from None
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol):
                 raise Stop(
                     f"nothing answers at {self.url}",
@@ -183,7 +202,7 @@ def _words(body: Any, status: int) -> tuple[str, str]:
     """Return the detail and the fix of a problem+json body."""
     if not isinstance(body, dict):
         return f"the server answered {status}", ""
-    detail = body.get("detail")
+    detail, fix = body.get("detail"), str(body.get("fix") or "")
     if isinstance(detail, list):
         parts = [
             f"{'.'.join(str(part) for part in each.get('loc', ())[1:])}: {each.get('msg', '')}"
@@ -191,4 +210,6 @@ def _words(body: Any, status: int) -> tuple[str, str]:
             if isinstance(each, dict)
         ]
         detail = "; ".join(parts)
-    return str(detail or f"the server answered {status}"), str(body.get("fix") or "")
+        if body.get("code") == "body_invalid":
+            fix = ""  # it says where to look, which the line above shows
+    return str(detail or f"the server answered {status}"), fix

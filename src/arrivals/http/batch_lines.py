@@ -129,6 +129,11 @@ def _why_not(line: bytes) -> Refusal:
 # --- CSV ------------------------------------------------------------------------------
 
 
+def delimiter_of(header: str) -> str:
+    """Return what stands between a header's columns: spreadsheets write , or ; or tabs."""
+    return max(_DELIMITERS, key=header.count)
+
+
 class CsvLines:
     """A header that names the columns, then one recipient a record; quotes may span lines."""
 
@@ -174,7 +179,7 @@ class CsvLines:
         if not line.strip():
             return
         text = _text(line)
-        self._delimiter = max(_DELIMITERS, key=text.count)
+        self._delimiter = delimiter_of(text)
         names = [cell.strip().casefold() for cell in _cells(text, self._delimiter)]
         if len(names) > COLUMNS_MAX:
             raise _header(f"has more than {COLUMNS_MAX} columns")
