@@ -11,7 +11,7 @@ import difflib
 import re
 import tomllib
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -297,6 +297,13 @@ def read_settings(path: Path) -> Settings:
         routes=routes,
         accounts=accounts,
     )
+
+
+def problems_of_account(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return what is wrong with an account's settings that stand in no file."""
+    problems: list[Problem] = []
+    _table(dict(settings), "account", AccountTable, problems)
+    return tuple(problems)
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -25,8 +25,10 @@ Timeout = Annotated[
 
 
 def send(
-    number: Annotated[str, typer.Argument(help="The recipient, with its country code.")],
-    text: Annotated[str, typer.Argument(help="The message.")],
+    number: Annotated[
+        str, typer.Argument(metavar="NUMBER", help="The recipient, with its country code.")
+    ],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The message.")],
     route: Route = None,
     sender: Sender = SENDER,
     wait: Annotated[
