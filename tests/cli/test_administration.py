@@ -88,6 +88,14 @@ def test_an_account_is_opened_and_listed(data) -> None:
     assert "Bank" in type_in("accounts", "list", "--data", data).out
 
 
+def test_accounts_are_listed_by_number(data) -> None:
+    """The tenth stands behind the second."""
+    for number in range(2, 11):
+        type_in("accounts", "create", "B", "--username", f"b{number}", "--data", data)
+    listed = type_in("accounts", "list", "--data", data, "--json").json
+    assert [each["account_id"] for each in listed] == list(range(1, 11))
+
+
 def test_an_account_names_routes_that_are_there(data) -> None:
     """Else it could never use them, and nobody would be told."""
     create = ("accounts", "create", "B", "--username", "b", "--data", data, "--route")

@@ -46,7 +46,7 @@ def list_accounts(data: Data = None, config: Config = None, as_json: AsJson = Fa
     installation = Installation(data_folder(data, config))
     catalogue = installation.catalogue()
     balances = installation.balances(tuple(catalogue.accounts))
-    rows = [(each, balances[each.account_id]) for each in catalogue.accounts.values()]
+    rows = [(catalogue.accounts[each], balances[each]) for each in sorted(catalogue.accounts)]
     if as_json:
         put_json(
             [
