@@ -174,6 +174,32 @@ def test_a_connection_that_always_breaks_is_69_and_says_what_is_safe() -> None:
         assert {asked.headers["idempotency-key"] for asked in here.asked} == {"mine"}
     assert found.code == 69
     assert "isn't known" in found.err
+    assert "--idempotency-key mine" in found.err
+
+
+def test_a_key_that_was_made_up_is_told_when_it_is_needed() -> None:
+    """Without it nobody could repeat the command safely; looking needs none."""
+    with answering(lambda _: None) as here:
+        found = send(here.url)
+        [key] = {asked.headers["idempotency-key"] for asked in here.asked}
+        looked = type_in("explain", MESSAGE_ID, "--url", here.url, "--key", "k")
+    assert f"--idempotency-key {key}" in found.err
+    assert looked.code == 69
+    assert "idempotency" not in looked.err
+
+
+def test_what_was_accepted_is_told_even_if_the_server_goes_away() -> None:
+    """Else somebody would send it again."""
+
+    def answer(asked: Asked):
+        return (200, accepted()) if asked.method == "POST" else None
+
+    with answering(answer) as here:
+        found = send(here.url, "--wait")
+        told = send(here.url, "--wait", "--json")
+    assert found.code == told.code == 69
+    assert f"it was accepted all the same; see: arrivals watch {MESSAGE_ID}" in found.err
+    assert told.json["send"] == accepted()
 
 
 # --- where the server and the key come from -------------------------------------------

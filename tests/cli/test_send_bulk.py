@@ -153,6 +153,7 @@ def test_a_stream_that_breaks_off_says_so(file) -> None:
     with answering(lambda asked: None) as here:
         found = send_bulk(here.url, file)
     assert found.code == 69
+    assert "goes on where it stopped" in found.err
     assert json.loads((file.parent / "people.csv.arrivals.json").read_bytes())[
         "idempotency_key"
     ]

@@ -124,14 +124,21 @@ class Client:
             _decoded(answer)
         return answer.text
 
-    def post(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Any:
+    def post(self, path: str, body: Mapping[str, Any], idempotency_key: str) -> Any:
         """Return what the API answers to a POST; raises Stop.
 
-        With an idempotency key a request whose answer got lost is sent again.
+        A request whose answer got lost is sent again: its key makes that safe.
         """
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        sendings = SENDINGS_MAX if idempotency_key else 1
-        return _decoded(self._ask("POST", path, json=body, headers=headers, sendings=sendings))
+        answer = self._ask(
+            "POST",
+            path,
+            json=body,
+            headers={"Idempotency-Key": idempotency_key},
+            sendings=SENDINGS_MAX,
+            if_it_breaks="whether the request was carried out isn't known; repeat the command "
+            f"with --idempotency-key {idempotency_key} and it is carried out once",
+        )
+        return _decoded(answer)
 
     def stream(
         self,
@@ -147,11 +154,25 @@ class Client:
         """
         headers = {"Content-Type": content_type, "Idempotency-Key": idempotency_key}
         answer = self._ask(
-            "POST", path, content=chunks, headers=headers, params=query, sendings=1
+            "POST",
+            path,
+            content=chunks,
+            headers=headers,
+            params=query,
+            sendings=1,
+            if_it_breaks="start the same command again: it goes on where it stopped",
         )
         return _decoded(answer) | {"repeated": "idempotent-replayed" in answer.headers}
 
-    def _ask(self, method: str, path: str, *, sendings: int, **request: Any) -> httpx.Response:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        sendings: int,
+        if_it_breaks: str = "only a look broke off: look again",
+        **request: Any,
+    ) -> httpx.Response:
         import httpx
 
         for sending in range(1, sendings + 1):
@@ -174,8 +195,7 @@ class Client:
                     break
         raise Stop(
             f"the connection to {self.url} broke before the answer came",
-            "whether the request was carried out isn't known; the same command with the same "
-            "--idempotency-key is safe to repeat",
+            if_it_breaks,
             code=ExitCode.UNREACHABLE,
         )
 
