@@ -16,6 +16,7 @@ import msgspec
 
 from arrivals.http.endpoints import Parameter
 from arrivals.http.exchange import Header, Request, Response, json_response, query_int
+from arrivals.http.routing import normal
 
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 200
@@ -57,7 +58,8 @@ def next_link(request: Request, cursor: str | None) -> str | None:
     """Return the address of the next page, or None on the last one."""
     if cursor is None:
         return None
-    return f"{request.scope['path']}?{urlencode({**request.query, 'cursor': cursor})}"
+    # With two slashes in front it would be another host's address.
+    return f"{normal(request.scope['path'])}?{urlencode({**request.query, 'cursor': cursor})}"
 
 
 def page_response(

@@ -62,6 +62,7 @@ def reference_page(document: Document) -> str:
         f"{''.join(_operation(*each) for each in found)}</section>"
         for tag, found in by_tag.items()
     )
+    navigation += '<h2><a href="#schemas">Schemas</a></h2>'
     info = document["info"]
     about = "".join(f"<p>{_inline(each)}</p>" for each in info["description"].split("\n\n"))
     intro = (
@@ -229,9 +230,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
         return f"map of {_type(schema['additionalProperties'])}"
     if "enum" in schema:
-        return "one of " + ", ".join(
-            f"<code>{escape(str(each))}</code>" for each in schema["enum"]
-        )
+        words = [f"<code>{escape(str(each))}</code>" for each in schema["enum"]]
+        return ("one of " if len(words) > 1 else "") + ", ".join(words)
     return escape(" or ".join(kind) if isinstance(kind, list) else str(kind))
 
 
