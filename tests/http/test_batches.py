@@ -115,6 +115,7 @@ async def test_each_line_has_a_verdict_of_its_own(
         (8, "body_invalid"),
     ]
     assert answer["refusals"][1]["detail"] == "message: needed"
+    assert "Content-Type: text/csv" in answer["refusals"][2]["detail"]
     assert api.sql("SELECT text FROM messages ORDER BY id") == [("one",), ("four",)]
 
 
@@ -318,10 +319,11 @@ async def test_one_text_for_all(api: Installation, main: httpx.AsyncClient) -> N
 async def test_a_bad_header_is_refused(
     api: Installation, main: httpx.AsyncClient, body: bytes, code: str
 ) -> None:
-    """With no order made."""
+    """With no order made, and no batch begun."""
     problem = await post(main, body, 422, content_type="text/csv")
     assert problem["code"] == code
     assert api.sql("SELECT count(*) FROM orders") == [(0,)]
+    assert api.sql("SELECT count(*) FROM batches") == [(0,)]
 
 
 # --- lines ----------------------------------------------------------------------------

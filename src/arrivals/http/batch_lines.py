@@ -16,7 +16,7 @@ import msgspec
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.flows.batches import StreamLine
 from arrivals.flows.plan import Recipient
-from arrivals.http.send_body import BodyMessage, read_json
+from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
 
 LINE_OCTETS_MAX: Final = 64 * 1024
 COLUMNS_MAX: Final = 20
@@ -122,7 +122,11 @@ def _why_not(line: bytes) -> Refusal:
     try:
         read_json(_LINE, line)
     except Refusal as refusal:
-        return refusal
+        if refusal.errors[0]["type"] != NO_JSON:
+            return refusal
+        return body_invalid(
+            [("", "the line isn't valid JSON; CSV needs Content-Type: text/csv", NO_JSON)]
+        )
     raise AssertionError("a line that can't be decoded has a reason")
 
 

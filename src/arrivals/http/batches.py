@@ -197,11 +197,16 @@ async def send_batch(request: Request) -> Response:
     account_id = request.account.account_id
     opening = Opening(account_id=account_id, key=key, options=_encode(options).decode())
     reader = _reader(request)
+    chunks = request.chunks(STREAM_OCTETS_MAX)
+    # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
+    begun = await anext(chunks, b"")
+    first = reader.feed(begun) if begun else reader.end()
     stream = BatchStream(
         request.platform, template, await open_stream(request.platform, opening)
     )
     try:
-        async for octets in request.chunks(STREAM_OCTETS_MAX):
+        await stream.add(first)
+        async for octets in chunks:
             await stream.add(reader.feed(octets))
         await stream.add(reader.end())
         batch = await stream.finish()

@@ -26,6 +26,7 @@ RECIPIENTS_MAX: Final = 1_000
 _NAME_CHARS_MAX: Final = 64  # of an unknown field, as the refusal repeats it
 _WHOLE_MAX: Final = 2**53 - 1  # what every JSON reader holds exactly
 _PRICE_DIGITS_MAX: Final = 40
+NO_JSON: Final = "json_invalid"  # the kind of mistake
 
 ClientRef = Annotated[
     str,
@@ -101,9 +102,9 @@ def read_json(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         raise _not_valid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The decoder's own words could quote the body.
-        raise body_invalid([("", "the body isn't valid JSON", "json_invalid")]) from None
+        raise body_invalid([("", "the body isn't valid JSON", NO_JSON)]) from None
     except RecursionError:
-        raise body_invalid([("", "the body is nested too deeply", "json_invalid")]) from None
+        raise body_invalid([("", "the body is nested too deeply", NO_JSON)]) from None
 
 
 def read_send(request: Request, raw: bytes) -> tuple[SendRequest, SendBody]:
