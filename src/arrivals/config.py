@@ -11,13 +11,15 @@ import difflib
 import re
 import tomllib
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+from arrivals.core.catalogue import SENDER
 
 FILE_BYTES_MAX: Final = 4_000_000  # a thousand providers and routes take a tenth of it
 TABLES_MAX: Final = 10_000  # of one kind
@@ -53,7 +55,7 @@ Money = Annotated[str, Meta(max_length=24, description='an amount in quotes such
 Sender = Annotated[
     str,
     Meta(
-        pattern=r"^([A-Za-z0-9 ._&-]{3,11}|\+?[0-9]{3,15})$",
+        pattern=f"^({SENDER})$",
         description="3 to 11 letters and digits, or a number",
     ),
 ]
@@ -295,6 +297,13 @@ def read_settings(path: Path) -> Settings:
         routes=routes,
         accounts=accounts,
     )
+
+
+def problems_of_account(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return what is wrong with an account's settings that stand in no file."""
+    problems: list[Problem] = []
+    _table(dict(settings), "account", AccountTable, problems)
+    return tuple(problems)
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -121,7 +121,11 @@ def password_of(provider: Provider) -> str:
 def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
     listening.listen(BACKLOG)
     listening.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return listening

@@ -25,7 +25,8 @@ class Asked:
     body: bytes
 
 
-Answer = Callable[[Asked], tuple[int, Any] | None]
+# Status, body and if need be more headers, each as (name, value).
+Answer = Callable[[Asked], tuple[Any, ...] | None]
 
 
 @dataclass
@@ -75,10 +76,12 @@ def answering(answer: Answer) -> Iterator[Answering]:
             if found is None:
                 self.close_connection = True
                 return
-            status, value = found
+            status, value, *more = found
             octets = value if isinstance(value, bytes) else json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(octets)))
+            for name, its in more:
+                self.send_header(name, its)
             self.end_headers()
             self.wfile.write(octets)
 

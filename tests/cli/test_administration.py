@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -85,6 +88,33 @@ def test_an_account_is_opened_and_listed(data) -> None:
     assert "Bank" in type_in("accounts", "list", "--data", data).out
 
 
+def test_accounts_are_listed_by_number(data) -> None:
+    """The tenth stands behind the second."""
+    for number in range(2, 11):
+        type_in("accounts", "create", "B", "--username", f"b{number}", "--data", data)
+    listed = type_in("accounts", "list", "--data", data, "--json").json
+    assert [each["account_id"] for each in listed] == list(range(1, 11))
+
+
+def test_an_account_names_routes_that_are_there(data) -> None:
+    """Else it could never use them, and nobody would be told."""
+    create = ("accounts", "create", "B", "--username", "b", "--data", data, "--route")
+    refused = type_in(*create, 77)
+    assert (refused.code, "no route 77" in refused.err) == (1, True)
+    assert type_in(*create, 1).code == 0
+
+
+def test_a_terminal_without_our_letters_is_no_reason_to_stop(data) -> None:
+    """They become question marks."""
+    type_in("accounts", "create", "Zoë", "--username", "zoe", "--data", data)
+    found = subprocess.run(
+        [sys.executable, "-m", "arrivals", "accounts", "list", "--data", data],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert (found.returncode, "Zo?" in found.stdout) == (0, True), found
+
+
 def test_a_key_is_shown_once_and_kept_as_a_hash(data) -> None:
     """Its text is nowhere in the folder (invariant 44)."""
     made = type_in("keys", "create", "--account", 1, "--environment", "test", "--data", data)
@@ -125,6 +155,7 @@ def test_what_is_not_there_is_1_with_a_way_on(data, words) -> None:
     found = type_in(*words, "--data", data)
     assert found.code == 1
     assert "What to do: " in found.err
+    assert "no " in found.err
     assert type_in(*words, "--data", data, "--json").json["fix"]
 
 

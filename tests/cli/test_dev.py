@@ -156,7 +156,8 @@ def test_a_port_that_is_taken_is_69(tmp_path, option) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        ports = {"--port": "0", "--smpp-port": "0", option: str(taken.getsockname()[1])}
+        port = str(taken.getsockname()[1])
+        ports = {"--port": "0", "--smpp-port": "0", option: port}
         words = [word for pair in ports.items() for word in pair]
         found = subprocess.run(
             [sys.executable, "-m", "arrivals", "dev", *words],
@@ -164,6 +165,21 @@ def test_a_port_that_is_taken_is_69(tmp_path, option) -> None:
         )  # fmt: skip
     assert found.returncode == 69, found
     assert b"Traceback" not in found.stderr
+    assert found.stderr.splitlines()[0].endswith(b":%s: Address already in use" % port.encode())
+
+
+def test_a_damaged_database_is_not_taken_for_one_in_use(tmp_path) -> None:
+    """What to do is another thing."""
+    (tmp_path / "arrivals.db").write_bytes(b"not a database" * 1_000)
+    words = ("dev", "--port", "0", "--smpp-port", "0", "--json", "--data", ".")
+    found = subprocess.run(
+        [sys.executable, "-m", "arrivals", *words],
+        cwd=tmp_path, capture_output=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert found.returncode == 1
+    told = json.loads(found.stdout)
+    assert "damaged" in told["error"]
+    assert "arrivals restore" in told["fix"]
 
 
 def test_the_example_serves_beside_the_world(tmp_path) -> None:

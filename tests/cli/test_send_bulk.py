@@ -83,6 +83,31 @@ def test_the_same_file_and_options_are_the_same_stream(file) -> None:
     assert key_of() != first
 
 
+def test_what_was_sent_before_is_not_called_sent_again(file) -> None:
+    """The server says that it knows the whole stream; so does the command."""
+
+    def answer(asked: Asked):
+        return 200, committed(2), ("Idempotent-Replayed", "true")
+
+    with answering(answer) as here:
+        found = send_bulk(here.url, file, "--no-wait")
+        told = send_bulk(here.url, file, "--no-wait", "--json").json
+    assert "nothing is sent again" in found.out
+    assert told["repeated"] is True
+    with bulk_server() as here:
+        assert "again" not in send_bulk(here.url, file, "--no-wait").out
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_columns_stand_apart_as_spreadsheets_write_them(tmp_path, delimiter) -> None:
+    """As the API itself reads CSV."""
+    path = tmp_path / "people.csv"
+    path.write_text(f"to{delimiter}message\n31612345678{delimiter}Hi, you\n")
+    with bulk_server() as here:
+        assert send_bulk(here.url, path, "--no-wait").code == 0
+        assert json.loads(here.asked[0].body) == {"to": "31612345678", "message": "Hi, you"}
+
+
 def test_one_text_for_all(tmp_path) -> None:
     """--text fills in what lines don't have."""
     path = tmp_path / "numbers.csv"
@@ -107,7 +132,7 @@ def test_refused_lines_are_1_and_named(file) -> None:
         (b"", 64, "header"),
         (b"name\nx\n", 64, "column for the numbers"),
         (b"to\n31612345678\n", 64, "--text"),
-        (b"to,message\n", 1, "no recipients"),
+        (b"to,message\n", 64, "no recipients"),
         (b'to,message\n31612345678,"open\n', 64, "CSV"),
         (b"to,message\n31612345678,\xff\n", 64, "UTF-8"),
     ],
@@ -128,6 +153,7 @@ def test_a_stream_that_breaks_off_says_so(file) -> None:
     with answering(lambda asked: None) as here:
         found = send_bulk(here.url, file)
     assert found.code == 69
+    assert "goes on where it stopped" in found.err
     assert json.loads((file.parent / "people.csv.arrivals.json").read_bytes())[
         "idempotency_key"
     ]

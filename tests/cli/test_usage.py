@@ -75,6 +75,13 @@ def test_every_command_explains_itself_and_speaks_json(command) -> None:
         ("reload", "--config", "no-such-file.toml"),
         ("verify", "--config", "no-such-file.toml"),
         ("prices", "import", "1", "no-such-file.csv"),
+        ("accounts", "create", "", "--username", "a"),
+        ("accounts", "create", "A", "--username", "two words"),
+        ("accounts", "create", "A", "--username", "a", "--sender", "!!!"),
+        ("accounts", "credit", "1", "5", "--reason", "r", "--reference", ""),
+        ("send", "31612345678", "Hi", "--url", "http://", "--key", "k"),
+        ("send", "31612345678", "Hi", "--url", "http://[::1", "--key", "k"),
+        ("send", "31612345678", "\udcff", "--url", "http://127.0.0.1:1", "--key", "k"),
         ("send-bulk", "no-such-file.csv", "--url", "http://127.0.0.1:1", "--key", "k"),
     ],
     ids=" ".join,
@@ -84,6 +91,18 @@ def test_wrong_usage_is_64(words) -> None:
     found = type_in(*words)
     assert found.code == 64, found
     assert found.out + found.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_output_that_cannot_be_written_is_told_in_words() -> None:
+    """Neither a traceback nor a code that could be an outcome."""
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            [sys.executable, "-u", "-m", "arrivals", "keys", "generate"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30,
+        )  # fmt: skip
+    assert found.returncode == 74
+    assert found.stderr.startswith("Error: No space left on device")
 
 
 def test_a_settings_problem_is_told_as_json_too(tmp_path) -> None:

@@ -115,6 +115,7 @@ async def test_each_line_has_a_verdict_of_its_own(
         (8, "body_invalid"),
     ]
     assert answer["refusals"][1]["detail"] == "message: needed"
+    assert "Content-Type: text/csv" in answer["refusals"][2]["detail"]
     assert api.sql("SELECT text FROM messages ORDER BY id") == [("one",), ("four",)]
 
 
@@ -238,6 +239,8 @@ async def test_progress_counts_what_became_of_the_messages(
             "sender_not_allowed",
         ),
         (PATH + "&category=love", 422, "body_invalid"),
+        (PATH + "&valid_for=0", 422, "body_invalid"),
+        (PATH + "&message=%20", 422, "body_invalid"),
         (PATH + "&send_at=tomorrow", 422, "body_invalid"),
         (PATH + "&valid_for=0.5", 422, "body_invalid"),
         (PATH + "&name=" + "x" * 65, 422, "body_invalid"),
@@ -249,6 +252,8 @@ async def test_what_is_wrong_for_every_line_is_refused_at_once(
     """Before a line is read: no batch, no order (invariant 16)."""
     problem = await post(main, lines(2), status, path)
     assert problem["code"] == code
+    if status == 422:
+        assert [each["loc"][0] for each in problem["detail"]] == ["query"]
     assert api.sql("SELECT count(*) FROM batches") == [(0,)]
 
 
@@ -314,10 +319,11 @@ async def test_one_text_for_all(api: Installation, main: httpx.AsyncClient) -> N
 async def test_a_bad_header_is_refused(
     api: Installation, main: httpx.AsyncClient, body: bytes, code: str
 ) -> None:
-    """With no order made."""
+    """With no order made, and no batch begun."""
     problem = await post(main, body, 422, content_type="text/csv")
     assert problem["code"] == code
     assert api.sql("SELECT count(*) FROM orders") == [(0,)]
+    assert api.sql("SELECT count(*) FROM batches") == [(0,)]
 
 
 # --- lines ----------------------------------------------------------------------------

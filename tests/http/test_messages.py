@@ -192,9 +192,10 @@ async def test_a_queued_message_can_be_cancelled_once(
     before = (await get(main, "/api/v1/balance"))["balance"]
     first, second = await send(main, "31612345678", "34612345678")
     keyed = {"Idempotency-Key": "c1"}
-    for _ in range(2):
+    for replayed in (None, "true"):
         response = await main.post(f"/api/v1/messages/{first}/cancel", headers=keyed)
         assert response.status_code == 200, response.text
+        assert response.headers.get("idempotent-replayed") == replayed
         found = response.json()
         assert found["layers"]["outcome"]["verdict"] == "cancelled"
         assert found["layers"]["execution"]["state"] == "not_executed"
@@ -249,13 +250,14 @@ async def test_feedback_is_read_strictly(
 async def test_a_list_pages_by_cursor(main: httpx.AsyncClient) -> None:
     """Following `next` shows every message once, newest first."""
     sent = await send(main, *[f"3161234567{n}" for n in range(7)])
-    path: str | None = "/api/v1/messages?limit=3"
+    path: str | None = "/api/v1//messages/?limit=3"  # slashes too many
     seen: list[str] = []
     while path is not None:
         page = await get(main, path)
         assert len(page["messages"]) <= 3
         seen += [each["bx_message_id"] for each in page["messages"]]
         path = page["next"]
+        assert path is None or path.startswith("/api/v1/messages?")
     assert seen == sent[::-1]
 
 
@@ -310,6 +312,28 @@ async def test_a_list_comes_as_ndjson_and_as_csv(main: httpx.AsyncClient) -> Non
     [head, *rows] = csv.reader(io.StringIO(response.text))
     assert [row[head.index("bx_message_id")] for row in rows] == sent[::-1]
     assert "x-next-cursor" not in response.headers
+
+
+async def test_a_csv_list_has_the_same_columns_whatever_its_rows_say(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """Orders that stand differently, and no orders at all."""
+    [sent] = await send(main)
+    await send(main)
+    await api.move(api.platform.ids.decode(sent) or 0, Move.CLAIMED, Move.TAKEN)
+    text = (await main.get("/api/v1/orders", headers={"Accept": "text/csv"})).text
+    second, first = csv.DictReader(io.StringIO(text), strict=True)
+    assert (second["layers.execution.queued"], first["layers.execution.queued"]) == ("1", "0")
+    assert (second["layers.execution.handed_off"], first["layers.execution.handed_off"]) == (
+        "0",
+        "1",
+    )
+    assert second["layers.confirmed.none"] == first["layers.confirmed.none"] == "1"
+    for path in ("orders", "messages", "batches"):
+        here = (await main.get(f"/api/v1/{path}", headers={"Accept": "text/csv"})).text
+        async with api.client("other") as other:
+            none = await other.get(f"/api/v1/{path}", headers={"Accept": "text/csv"})
+        assert none.text.splitlines() == here.splitlines()[:1]
 
 
 async def test_a_spreadsheet_never_runs_a_cell(main: httpx.AsyncClient) -> None:

@@ -161,6 +161,22 @@ async def test_the_operations_port_serves_nothing_else(api: Installation) -> Non
 # --- the OpenAPI document -------------------------------------------------------------
 
 
+def test_what_a_parameter_may_say_is_described(described: dict[str, Any]) -> None:
+    """Needed ones, choices and bounds, so that a client made from it sends no nonsense."""
+    found = {
+        each["name"]: each
+        for path, method in (("/api/v1/batches", "post"), ("/api/v1/messages", "get"))
+        for each in described["paths"][path][method]["parameters"]
+    }
+    assert [name for name, each in found.items() if each.get("required")] == ["caller_id"]
+    assert found["category"]["schema"]["enum"] == ["otp", "alert", "bulk"]
+    assert "DELIVERED" in found["status"]["schema"]["enum"]
+    assert found["limit"]["schema"]["minimum"] == 1
+    schemas = described["components"]["schemas"]
+    assert schemas["FeedbackBody"]["properties"]["kind"]["enum"][0] == "otp"
+    assert re.fullmatch(schemas["SendBody"]["properties"]["caller_id"]["pattern"], "ACME Inc.")
+
+
 def test_the_document_is_the_golden_one(described: dict[str, Any]) -> None:
     """Nobody changes the published API by accident."""
     if os.environ.get("ARRIVALS_GOLDEN") == "write":

@@ -6,6 +6,7 @@ mistyped option are answered at once.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -74,8 +75,29 @@ def main() -> None:
     for kind in typer.BadParameter.__mro__:
         if "exit_code" in vars(kind) and kind.__name__ != "ClickException":
             type.__setattr__(kind, "exit_code", int(ExitCode.USAGE))
+    # A terminal without our letters gets question marks, and the command goes on.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
-    except Stop as stop:
+    except (Stop, UnicodeEncodeError, OSError) as error:
+        stop = error if isinstance(error, Stop) else _unforeseen(error)
         report(stop, as_json="--json" in sys.argv)
         sys.exit(stop.code)
+
+
+def _unforeseen(error: UnicodeEncodeError | OSError) -> Stop:
+    """Say in words what no command has words of its own for."""
+    if isinstance(error, UnicodeEncodeError):
+        return Stop(
+            f"the command line holds characters that can't be sent: {error.reason}",
+            "write texts in UTF-8, and keys in ASCII",
+            code=ExitCode.USAGE,
+        )
+    where = f"{error.filename}: " if error.filename else ""
+    return Stop(
+        f"{where}{error.strerror or error}",
+        "make room, or let this user read and write there",
+        code=ExitCode.IO_ERROR,
+    )

@@ -13,6 +13,7 @@ from arrivals.cli.output import money, put_json, put_table, say
 
 if TYPE_CHECKING:
     from arrivals.core.money import Micros
+    from arrivals.flows.administer import NewAccount
     from arrivals.store.rows import Balance
 
 app = typer.Typer(help="Open accounts, list them, and move their money.", no_args_is_help=True)
@@ -45,7 +46,7 @@ def list_accounts(data: Data = None, config: Config = None, as_json: AsJson = Fa
     installation = Installation(data_folder(data, config))
     catalogue = installation.catalogue()
     balances = installation.balances(tuple(catalogue.accounts))
-    rows = [(each, balances[each.account_id]) for each in catalogue.accounts.values()]
+    rows = [(catalogue.accounts[each], balances[each]) for each in sorted(catalogue.accounts)]
     if as_json:
         put_json(
             [
@@ -80,7 +81,7 @@ def list_accounts(data: Data = None, config: Config = None, as_json: AsJson = Fa
 
 @app.command("create")
 def create_account(
-    name: Annotated[str, typer.Argument(help="Whose it is.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is.")],
     username: Annotated[str, typer.Option(help="Short, for the API.")],
     currency: Annotated[str, typer.Option(help="Three letters.")] = "EUR",
     limit: Annotated[str, typer.Option(help="How far below zero it may go.")] = "0",
@@ -97,19 +98,16 @@ def create_account(
     """Open an account with an empty balance."""
     from arrivals.flows.administer import CREATE_ACCOUNT, NewAccount
 
-    if not (len(currency) == 3 and currency.isascii() and currency.isupper()):
-        raise typer.BadParameter("a currency is three capital letters", param_hint="--currency")
-    account = Installation(data_folder(data, config)).do(
-        CREATE_ACCOUNT,
-        NewAccount(
-            name=name,
-            username=username,
-            currency=currency,
-            credit_limit=micros(limit),
-            senders=frozenset(sender or ()),
-            routes=frozenset(route or ()),
-        ),
+    wanted = NewAccount(
+        name=name,
+        username=username,
+        currency=currency,
+        credit_limit=micros(limit),
+        senders=frozenset(sender or ()),
+        routes=frozenset(route or ()),
     )
+    _check(wanted)
+    account = Installation(data_folder(data, config)).do(CREATE_ACCOUNT, wanted)
     if as_json:
         put_json({"account_id": account.account_id, "username": account.username})
         return
@@ -117,6 +115,24 @@ def create_account(
     say(f"Account {number} ({account.username}) is open. Next:")
     say(f'  arrivals accounts credit {number} 25 --reason "first payment" --reference P-1')
     say(f"  arrivals keys create --account {number}")
+
+
+def _check(wanted: NewAccount) -> None:
+    """Hold an account to what the settings file holds it to; a usage error."""
+    from arrivals.config import problems_of_account
+
+    problems = problems_of_account(
+        {
+            "id": 1,
+            "name": wanted.name,
+            "username": wanted.username,
+            "currency": wanted.currency,
+            "senders": sorted(wanted.senders),
+            "routes": sorted(wanted.routes),
+        }
+    )
+    if problems:
+        raise typer.BadParameter("; ".join(str(each) for each in problems))
 
 
 @app.command("credit")
@@ -155,6 +171,8 @@ def _fund(
 ) -> None:
     from arrivals.flows.administer import FUND, Funding
 
+    if not reference.strip():
+        raise typer.BadParameter("it says what is booked once only", param_hint="--reference")
     funded = Installation(folder).do(
         FUND, Funding(account_id=account, amount=amount, reason=reason, reference=reference)
     )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -55,13 +56,21 @@ def find_server(url: str | None, key: str | None) -> tuple[str, str]:
             f"name one with --key, or export {KEY_VARIABLE}=…",
             code=ExitCode.USAGE,
         )
-    if not url.startswith(("http://", "https://")):
+    if not _is_web_address(url):
         raise Stop(
             f"{url} isn't a web address",
-            "write it with http:// or https:// in front",
+            "write it as http://host:port or https://host",
             code=ExitCode.USAGE,
         )
     return url.rstrip("/"), key.strip()
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+    except ValueError:
+        return False
+    return found.scheme in {"http", "https"} and bool(found.hostname)
 
 
 def _kept_by_dev() -> dict[str, Any]:
@@ -115,14 +124,21 @@ class Client:
             _decoded(answer)
         return answer.text
 
-    def post(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Any:
+    def post(self, path: str, body: Mapping[str, Any], idempotency_key: str) -> Any:
         """Return what the API answers to a POST; raises Stop.
 
-        With an idempotency key a request whose answer got lost is sent again.
+        A request whose answer got lost is sent again: its key makes that safe.
         """
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        sendings = SENDINGS_MAX if idempotency_key else 1
-        return _decoded(self._ask("POST", path, json=body, headers=headers, sendings=sendings))
+        answer = self._ask(
+            "POST",
+            path,
+            json=body,
+            headers={"Idempotency-Key": idempotency_key},
+            sendings=SENDINGS_MAX,
+            if_it_breaks="whether the request was carried out isn't known; repeat the command "
+            f"with --idempotency-key {idempotency_key} and it is carried out once",
+        )
+        return _decoded(answer)
 
     def stream(
         self,
@@ -132,18 +148,42 @@ class Client:
         query: Mapping[str, str],
         idempotency_key: str,
     ) -> Any:
-        """Send a long body piece by piece and return the answer; raises Stop."""
-        headers = {"Content-Type": content_type, "Idempotency-Key": idempotency_key}
-        return _decoded(
-            self._ask("POST", path, content=chunks, headers=headers, params=query, sendings=1)
-        )
+        """Send a long body piece by piece and return the answer; raises Stop.
 
-    def _ask(self, method: str, path: str, *, sendings: int, **request: Any) -> httpx.Response:
+        `repeated` in it tells that all of it had been sent before.
+        """
+        headers = {"Content-Type": content_type, "Idempotency-Key": idempotency_key}
+        answer = self._ask(
+            "POST",
+            path,
+            content=chunks,
+            headers=headers,
+            params=query,
+            sendings=1,
+            if_it_breaks="start the same command again: it goes on where it stopped",
+        )
+        return _decoded(answer) | {"repeated": "idempotent-replayed" in answer.headers}
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        sendings: int,
+        if_it_breaks: str = "only a look broke off: look again",
+        **request: Any,
+    ) -> httpx.Response:
         import httpx
 
         for sending in range(1, sendings + 1):
             try:
                 return self._http.request(method, path, **request)
+            except httpx.LocalProtocolError:
+                raise Stop(
+                    "the key or the idempotency key holds a character that no header can",
+                    "write them in printable ASCII",
+                    code=ExitCode.USAGE,
+                ) from None
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol):
                 raise Stop(
                     f"nothing answers at {self.url}",
@@ -155,8 +195,7 @@ class Client:
                     break
         raise Stop(
             f"the connection to {self.url} broke before the answer came",
-            "whether the request was carried out isn't known; the same command with the same "
-            "--idempotency-key is safe to repeat",
+            if_it_breaks,
             code=ExitCode.UNREACHABLE,
         )
 
@@ -183,7 +222,7 @@ def _words(body: Any, status: int) -> tuple[str, str]:
     """Return the detail and the fix of a problem+json body."""
     if not isinstance(body, dict):
         return f"the server answered {status}", ""
-    detail = body.get("detail")
+    detail, fix = body.get("detail"), str(body.get("fix") or "")
     if isinstance(detail, list):
         parts = [
             f"{'.'.join(str(part) for part in each.get('loc', ())[1:])}: {each.get('msg', '')}"
@@ -191,4 +230,6 @@ def _words(body: Any, status: int) -> tuple[str, str]:
             if isinstance(each, dict)
         ]
         detail = "; ".join(parts)
-    return str(detail or f"the server answered {status}"), str(body.get("fix") or "")
+        if body.get("code") == "body_invalid":
+            fix = ""  # it says where to look, which the line above shows
+    return str(detail or f"the server answered {status}"), fix

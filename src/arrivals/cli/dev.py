@@ -12,7 +12,7 @@ import typer
 from arrivals.cli.connection import DEFAULT_DATA, AsJson
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
 from arrivals.cli.serving import serve_until_stopped
-from arrivals.cli.world import Scenario, Seed, SmppPort, Speed, checked_speed, make_world
+from arrivals.cli.world import Scenario, Seed, SmppPort, Speed, checked_speed, make_world, said
 
 if TYPE_CHECKING:
     import asyncio
@@ -94,7 +94,7 @@ async def _run(wanted: _Wanted, world: CarrierWorld, stop: asyncio.Event) -> Non
         await world.start()
     except OSError as error:
         raise Stop(
-            f"the carrier world can't listen on {HOST}:{world.port}: {error.strerror}",
+            f"the carrier world can't listen on {HOST}:{world.port}: {said(error)}",
             "choose another port with --smpp-port, or 0 for any",
             code=ExitCode.UNREACHABLE,
         ) from None

@@ -90,7 +90,7 @@ def _settings(config: Path) -> tuple[Settings | None, Answer]:
         settings, wanted = read(config)
     except Stop as stop:
         return None, Answer(what="settings", state=BAD, found=stop.problem, fix=stop.fix)
-    found = f"{len(wanted.providers)} providers, {len(wanted.routes)} routes"
+    found = f"providers: {len(wanted.providers)}, routes: {len(wanted.routes)}"
     return settings, Answer(what="settings", state=GOOD, found=f"{config}: {found}")
 
 

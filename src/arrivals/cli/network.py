@@ -17,7 +17,7 @@ prices = typer.Typer(help="Import and list routes' prices.", no_args_is_help=Tru
 
 Kind = Annotated[
     Literal["provider", "route", "account"],
-    typer.Argument(help="What: provider, route or account."),
+    typer.Argument(metavar="KIND", help="What: provider, route or account."),
 ]
 Name = Annotated[str, typer.Argument(metavar="ID", help="Which: its id.")]
 RouteId = Annotated[int, typer.Argument(metavar="ROUTE", help="The route's number.")]
@@ -95,7 +95,9 @@ def list_providers(data: Data = None, config: Config = None, as_json: AsJson = F
 @prices.command("import")
 def import_prices(
     route: RouteId,
-    file: Annotated[Path, typer.Argument(help="CSV: country,country_prefix,price.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV: country,country_prefix,price.")
+    ],
     data: Data = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -144,7 +146,10 @@ def list_prices(
     """List a route's prices per segment."""
     from arrivals.core.money import json_number
 
-    found = Installation(data_folder(data, config)).catalogue().prices.get(route)
+    catalogue = Installation(data_folder(data, config)).catalogue()
+    if route not in catalogue.routes:
+        raise Stop(f"there is no route {route}", "see: arrivals routes list")
+    found = catalogue.prices.get(route)
     if found is None:
         raise Stop(f"route {route} has no prices", f"arrivals prices import {route} FILE")
     if as_json:

@@ -45,6 +45,7 @@ class ExitCode(IntEnum):
     STILL_OPEN = 7
     USAGE = 64
     UNREACHABLE = 69
+    IO_ERROR = 74
 
 
 EXIT_OF_OUTCOME = {

@@ -8,7 +8,7 @@ import typer
 
 from arrivals.cli.connection import AsJson, Client, Key, Url
 from arrivals.cli.following import Screen, exit_code_of, follow
-from arrivals.cli.output import ExitCode, on_stdout, put_json, say
+from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
 
 SENDER: Final = "ARRIVALS"
 WAIT_S: Final = 150.0  # longer than a message of `arrivals dev` can stay open
@@ -25,8 +25,10 @@ Timeout = Annotated[
 
 
 def send(
-    number: Annotated[str, typer.Argument(help="The recipient, with its country code.")],
-    text: Annotated[str, typer.Argument(help="The message.")],
+    number: Annotated[
+        str, typer.Argument(metavar="NUMBER", help="The recipient, with its country code.")
+    ],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The message.")],
     route: Route = None,
     sender: Sender = SENDER,
     wait: Annotated[
@@ -82,16 +84,28 @@ def send(
             else:
                 _tell_accepted(answer, message_id)
             return
-        if not as_json:
-            say(message_id)
-        with Screen(quiet=as_json) as screen:
-            message = follow(client, message_id, timeout_s=timeout, show=screen.show)
+        message = _follow(client, answer, message_id, timeout, quiet=as_json)
     code = exit_code_of(message)
     if as_json:
         put_json({"send": answer, "message": message, "exit_code": int(code)})
     elif code is ExitCode.STILL_OPEN:
         say(f"Still open after {timeout:g} s. Go on with: arrivals watch {message_id}")
     raise typer.Exit(int(code))
+
+
+def _follow(
+    client: Client, answer: dict[str, Any], message_id: str, timeout_s: float, *, quiet: bool
+) -> dict[str, Any]:
+    """Wait for the outcome; whatever happens meanwhile, what was accepted is told."""
+    if not quiet:
+        say(message_id)
+    try:
+        with Screen(quiet=quiet) as screen:
+            return follow(client, message_id, timeout_s=timeout_s, show=screen.show)
+    except Stop as stop:
+        fix = f"it was accepted all the same; see: arrivals watch {message_id}"
+        body = {"send": answer, "error": stop.problem, "fix": fix}
+        raise Stop(stop.problem, fix, code=stop.code, body=body) from None
 
 
 def _tell_accepted(answer: dict[str, Any], message_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -42,7 +43,10 @@ class _Stream:
 
 def send_bulk(
     file: Annotated[
-        Path, typer.Argument(help="CSV with the columns to, and message and client_ref.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="CSV with the columns to, and message and client_ref."
+        ),
     ],
     text: Annotated[
         str | None, typer.Option(help="The text of every line that has none of its own.")
@@ -80,6 +84,7 @@ def send_bulk(
         _keep(resume, {"idempotency_key": stream.key, "url": client.url, "file": file.name})
         committed = bars.add("committed", len(stream.lines))
         batch = _commit(client, stream, lambda count: bars.move(committed, count))
+        repeated = batch["repeated"]
         bars.move(committed, batch["received"])
         _keep(
             resume,
@@ -94,9 +99,9 @@ def send_bulk(
             outcome = bars.add("outcome", batch["accepted"])
             batch = _until_ended(client, batch, lambda count: bars.move(outcome, count))
     if as_json:
-        put_json(batch)
+        put_json(batch | {"repeated": repeated})
     else:
-        _tell(batch)
+        _tell(batch, repeated=repeated)
     raise typer.Exit(int(ExitCode.REFUSED if batch["refused"] else ExitCode.OK))
 
 
@@ -108,7 +113,11 @@ def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Strea
         msgspec.json.encode(record) for record in _records(file, "" if text is None else text)
     ]
     if not lines:
-        raise Stop(f"{file} has no recipients", "add at least one line under the header")
+        raise Stop(
+            f"{file} has no recipients",
+            "add at least one line under the header",
+            code=ExitCode.USAGE,
+        )
     digest = hashlib.sha256(msgspec.json.encode(sorted(options.items())))
     for line in lines:
         digest.update(b"\n")
@@ -118,12 +127,17 @@ def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Strea
 
 def _records(file: Path, text: str) -> Iterator[dict[str, str]]:
     """Yield a JSON line's fields for every record of a CSV file; raises Stop."""
+    from arrivals.http.batch_lines import delimiter_of
+
     try:
         if file.stat().st_size > FILE_OCTETS_MAX:
-            raise Stop(f"{file} is larger than 200 MiB", "split it")
+            raise Stop(f"{file} is larger than 200 MiB", "split it", code=ExitCode.USAGE)
         with file.open(encoding="utf-8-sig", newline="") as source:
             csv.field_size_limit(CELL_CHARS_MAX)
-            rows = csv.reader(source, strict=True)
+            first = source.readline()
+            rows = csv.reader(
+                itertools.chain([first], source), delimiter=delimiter_of(first), strict=True
+            )
             header = [cell.strip().casefold() for cell in next(rows, [])]
             to = _column(header, DESTINATIONS)
             own, ref = _column(header, TEXTS), _column(header, ("client_ref",))
@@ -268,7 +282,11 @@ def _bars(*, quiet: bool) -> Iterator[_Bars]:
         yield _Bars(progress)
 
 
-def _tell(batch: dict[str, Any]) -> None:
+def _tell(batch: dict[str, Any], *, repeated: bool) -> None:
+    if repeated:
+        say(
+            "This very file was sent before: nothing is sent again, unless with another --name."
+        )
     say(
         f"Batch {batch['batch_id']}: {batch['accepted']} accepted, {batch['refused']} refused, "
         f"{batch['cost']} {batch['currency']} held."

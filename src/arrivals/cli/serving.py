@@ -40,15 +40,23 @@ def serve_until_stopped(
     except Impossible as error:
         raise Stop(error.problem, error.fix) from None
     except StoreError as error:
-        raise Stop(
-            str(error), "stop the other process, or choose another folder with --data"
-        ) from None
+        raise Stop(str(error), _remedy(error)) from None
     except OSError as error:
         raise Stop(
             f"the server can't begin: {error.strerror or error}",
             "is the port taken? choose another one, or 0 for any",
             code=ExitCode.UNREACHABLE,
         ) from None
+
+
+def _remedy(error: Exception) -> str:
+    from arrivals.store.api import StoreDamaged, StoreFull
+
+    if isinstance(error, StoreDamaged):
+        return "restore a backup into an empty folder: arrivals restore FILE --data DIR"
+    if isinstance(error, StoreFull):
+        return "make room"
+    return "stop the other process, or choose another folder with --data"
 
 
 async def _until_signalled(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -45,6 +46,11 @@ def checked_speed(speed: float) -> float:
             f"the speed is above 0 and at most {SPEED_MAX:.0f}", param_hint="--speed"
         )
     return speed
+
+
+def said(error: OSError) -> str:
+    """Return what the system says; the event loop's own words repeat the address."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def make_world(
@@ -95,7 +101,7 @@ async def _run(world: CarrierWorld, stop: asyncio.Event, *, as_json: bool) -> No
         await world.start()
     except OSError as error:
         raise Stop(
-            f"the carrier world can't listen on {HOST}:{world.port}: {error.strerror}",
+            f"the carrier world can't listen on {HOST}:{world.port}: {said(error)}",
             "choose another port with --port, or 0 for any",
             code=ExitCode.UNREACHABLE,
         ) from None

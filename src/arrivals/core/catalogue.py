@@ -16,6 +16,8 @@ from arrivals.core.pricing import PriceList
 CATEGORIES: Final = ("otp", "alert", "bulk")
 LANE_OF_CATEGORY: Final = {"otp": 0, "alert": 1, "bulk": 2}
 AMBIGUITY_POLICIES: Final = ("wait", "query", "resend", "fail")
+# A sender id: 3 to 11 letters, digits and a few marks between them, or a number.
+SENDER: Final = r"[A-Za-z0-9][A-Za-z0-9 ._&-]{1,9}[A-Za-z0-9._&-]|\+?[0-9]{3,15}"
 REFUNDABLE_OUTCOMES: Final = ("failed", "filtered", "expired", "unknown")
 
 

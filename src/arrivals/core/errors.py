@@ -43,6 +43,7 @@ class Code(StrEnum):
     NO_PRICE = "no_price"
     ESTIMATE_FAILED = "estimate_failed"
     IDEMPOTENCY_KEY_INVALID = "idempotency_key_invalid"
+    HTTP_INVALID = "http_invalid"
     BODY_TOO_LARGE = "body_too_large"
     BODY_INVALID = "body_invalid"
     UNKNOWN_FIELD = "unknown_field"
@@ -221,6 +222,10 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
         BadRequest, 400, "Idempotency key unusable",
         "An Idempotency-Key is 1 to 255 printable ASCII characters",
         "Send a fresh UUID, for example.", field=_IDEMPOTENCY, place="header"),
+    Code.HTTP_INVALID: _row(
+        BadRequest, 400, "Not HTTP",
+        "This isn't valid HTTP/1.1, or its head is larger than 64 KiB",
+        "Check the address and the port, and what stands between you and them."),
     Code.BODY_TOO_LARGE: _row(
         BadRequest, 413, "Request too large", "The request is larger than {limit}",
         "Split it, or use POST /api/v1/batches."),

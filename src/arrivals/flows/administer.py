@@ -141,7 +141,10 @@ def hold_restored(tx: Transaction, hold: bool) -> Held:  # noqa: FBT001 - a step
 
 def create_account(tx: Transaction, wanted: NewAccount) -> Account:
     """Open an account with an empty balance."""
-    accounts = tx.catalogue().accounts
+    catalogue = tx.catalogue()
+    accounts = catalogue.accounts
+    if unknown := sorted(wanted.routes - catalogue.routes.keys()):
+        raise Impossible(f"there is no route {unknown[0]}", "see: arrivals routes list")
     if any(each.username == wanted.username for each in accounts.values()):
         raise Impossible(f"the username {wanted.username!r} is taken", "choose another one")
     account = Account(

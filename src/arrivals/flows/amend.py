@@ -10,7 +10,7 @@ import msgspec
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.message import Message, Move, allows
-from arrivals.flows.accept import Idempotency, replayed
+from arrivals.flows.accept import Idempotency, Replay, replayed
 from arrivals.flows.journal import Journal
 from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import StoredAnswer
@@ -32,10 +32,14 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     idempotency: Idempotency | None = None
 
 
-def amend_step(catalogue: Callable[[], Catalogue]) -> Step[Amendment, Message | Refusal]:
+# The message after it, or the word that the same request did it before.
+Amended = Message | Replay | Refusal
+
+
+def amend_step(catalogue: Callable[[], Catalogue]) -> Step[Amendment, Amended]:
     """Return the step that applies amendments; it answers with the message after them."""
 
-    def run(tx: Transaction, wanted: Sequence[Amendment]) -> list[Message | Refusal]:
+    def run(tx: Transaction, wanted: Sequence[Amendment]) -> list[Amended]:
         journal = Journal(tx, catalogue())
         journal.load(each.key for each in wanted)
         results = [_once(tx, journal, each) for each in wanted]
@@ -45,7 +49,7 @@ def amend_step(catalogue: Callable[[], Catalogue]) -> Step[Amendment, Message | 
     return Step("amend", AMEND_ORDER, run)
 
 
-def _once(tx: Transaction, journal: Journal, wanted: Amendment) -> Message | Refusal:
+def _once(tx: Transaction, journal: Journal, wanted: Amendment) -> Amended:
     """Apply an amendment, or find that its idempotency key did so before."""
     message = journal.get(wanted.key)
     if message is None or message.account_id != wanted.account_id:
@@ -56,8 +60,7 @@ def _once(tx: Transaction, journal: Journal, wanted: Amendment) -> Message | Ref
     key = (wanted.account_id, promise.scope, promise.key)
     before = tx.stored_answers([key]).get(key)
     if before is not None:
-        again = replayed(before, promise)
-        return again if isinstance(again, Refusal) else message
+        return replayed(before, promise)
     result = _apply(journal, message, wanted)
     if isinstance(result, Message):
         tx.store_answers([StoredAnswer(*key, promise.body_hash, 200, "", tx.now_us)])

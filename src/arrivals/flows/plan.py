@@ -17,6 +17,7 @@ from arrivals.core.catalogue import (
     AMBIGUITY_POLICIES,
     CATEGORIES,
     LANE_OF_CATEGORY,
+    SENDER,
     Account,
     Catalogue,
     Flow,
@@ -34,7 +35,7 @@ SEGMENTS_MAX: Final = 10  # what handsets put together reliably
 VALID_FOR_MAX_S: Final = 72 * 3600  # carriers keep a message no longer
 SEND_AT_MAX_S: Final = 30 * 86400
 CLIENT_REF_CHARS_MAX: Final = 64
-SENDER: Final = re.compile(r"[A-Za-z0-9 ._&-]{3,11}|\+?[0-9]{3,15}")
+_SENDER: Final = re.compile(SENDER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +169,7 @@ def plan(request: SendRequest, catalogue: Catalogue, defaults: Defaults, now_us:
     """Decide the request whole, or raise the Refusal that says what to mend."""
     account = catalogue.accounts[request.account_id]
     route = _route(request, account, catalogue)
-    if not SENDER.fullmatch(request.sender):
+    if not _SENDER.fullmatch(request.sender):
         raise body_invalid(
             [
                 (

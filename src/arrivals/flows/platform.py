@@ -8,12 +8,12 @@ from typing import Final
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Account, ApiKey, Catalogue
-from arrivals.core.errors import Code, Refusal, refuse
+from arrivals.core.errors import Code, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
 from arrivals.core.message import Message
 from arrivals.flows.accept import Accepted, Request, Result, accept_step
-from arrivals.flows.amend import Amendment, amend_step
+from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.store.api import Store, StoreFull, StoreUnavailable
@@ -96,7 +96,7 @@ class Platform:
             self.changes.queued(result.plan.decision.providers[0])
         return result
 
-    async def amend(self, amendment: Amendment) -> Message | Refusal:
+    async def amend(self, amendment: Amendment) -> Amended:
         """Apply a customer's word about a message; return the message as it stands after it."""
         try:
             result = await self.store.write(self._amend, amendment)

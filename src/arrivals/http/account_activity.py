@@ -150,11 +150,17 @@ async def summarise(request: Request) -> Response:
     tag="Activity",
     answers=LogAnswer,
     parameters=(
-        Parameter(name="page", about="From 1", type="integer", default=1),
-        Parameter(name="limit", about="At most 200; above it 200", type="integer", default=20),
+        Parameter(name="page", about="From 1", type="integer", default=1, least=1),
+        Parameter(
+            name="limit",
+            about="At most 200; above it 200",
+            type="integer",
+            default=20,
+            least=1,
+        ),
         Parameter(name="endpoint", about="A path's template, such as /api/v1/dlr"),
         Parameter(name="method", about="GET, POST, …"),
-        Parameter(name="status_code", about="An HTTP status", type="integer"),
+        Parameter(name="status_code", about="An HTTP status", type="integer", least=0),
         Parameter(name="route_id", about="A route"),
     ),
     errors=(Code.BODY_INVALID,),
@@ -177,7 +183,9 @@ async def list_log(request: Request) -> Response:
     summary="Count the account's requests by day",
     tag="Activity",
     answers=UsageAnswer,
-    parameters=(Parameter(name="days", about="At most 90", type="integer", default=7),),
+    parameters=(
+        Parameter(name="days", about="At most 90", type="integer", default=7, least=1),
+    ),
     errors=(Code.BODY_INVALID,),
 )
 async def count_days(request: Request) -> Response:

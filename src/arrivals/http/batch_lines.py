@@ -16,7 +16,7 @@ import msgspec
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.flows.batches import StreamLine
 from arrivals.flows.plan import Recipient
-from arrivals.http.send_body import BodyMessage, read_json
+from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
 
 LINE_OCTETS_MAX: Final = 64 * 1024
 COLUMNS_MAX: Final = 20
@@ -122,11 +122,20 @@ def _why_not(line: bytes) -> Refusal:
     try:
         read_json(_LINE, line)
     except Refusal as refusal:
-        return refusal
+        if refusal.errors[0]["type"] != NO_JSON:
+            return refusal
+        return body_invalid(
+            [("", "the line isn't valid JSON; CSV needs Content-Type: text/csv", NO_JSON)]
+        )
     raise AssertionError("a line that can't be decoded has a reason")
 
 
 # --- CSV ------------------------------------------------------------------------------
+
+
+def delimiter_of(header: str) -> str:
+    """Return what stands between a header's columns: spreadsheets write , or ; or tabs."""
+    return max(_DELIMITERS, key=header.count)
 
 
 class CsvLines:
@@ -174,7 +183,7 @@ class CsvLines:
         if not line.strip():
             return
         text = _text(line)
-        self._delimiter = max(_DELIMITERS, key=text.count)
+        self._delimiter = delimiter_of(text)
         names = [cell.strip().casefold() for cell in _cells(text, self._delimiter)]
         if len(names) > COLUMNS_MAX:
             raise _header(f"has more than {COLUMNS_MAX} columns")

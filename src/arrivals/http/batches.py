@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from arrivals.core.errors import Code, refuse
+from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES
+from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.ids import token_hex
 from arrivals.core.instants import rfc3339
 from arrivals.core.layers import RollUp
@@ -24,7 +25,7 @@ from arrivals.flows.batches import (
     open_stream,
     refusals_of,
 )
-from arrivals.flows.plan import SendRequest
+from arrivals.flows.plan import Plan, SendRequest
 from arrivals.http.answers import Money
 from arrivals.http.batch_lines import CsvLines, JsonLines, LineReader
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
@@ -36,7 +37,7 @@ from arrivals.http.exchange import (
     whole_number,
 )
 from arrivals.http.idempotency import REPLAYED, idempotency_of
-from arrivals.http.listing import PAGE, next_link, page_limit, page_response
+from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
 from arrivals.http.send_body import BodyMessage
@@ -50,6 +51,7 @@ TAG: Final = "Batches"
 STREAM_OCTETS_MAX: Final = 256 * 1024 * 1024
 NAME_CHARS_MAX: Final = 64
 KEY_OCTETS: Final = 16
+BATCH_ID_MAX: Final = 2**53
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -131,14 +133,20 @@ class BatchProgress(BatchCommitted, kw_only=True):
     body=BatchBody,
     answers=BatchCommitted,
     parameters=(
-        Parameter(name="caller_id", about="The sender"),
+        Parameter(name="caller_id", about="The sender", required=True),
         Parameter(
             name="route_id", about="Default: the account's default route", type="integer"
         ),
         Parameter(name="message", about="The text of every line that has none of its own"),
-        Parameter(name="category", about="otp, alert or bulk"),
-        Parameter(name="valid_for", about="Seconds until it's of no use", type="integer"),
-        Parameter(name="on_ambiguous", about="wait, query, resend or fail"),
+        Parameter(name="category", about="Which queue goes first", choices=CATEGORIES),
+        Parameter(
+            name="valid_for", about="Seconds until it's of no use", type="integer", least=1
+        ),
+        Parameter(
+            name="on_ambiguous",
+            about="What to do without an answer",
+            choices=AMBIGUITY_POLICIES,
+        ),
         Parameter(name="send_at", about="RFC 3339 with a zone"),
         Parameter(name="name", about="Yours, shown beside the batch"),
         Parameter(
@@ -179,7 +187,7 @@ async def send_batch(request: Request) -> Response:
     """
     options = _options(request)
     template = _template(request, options)
-    probe = request.platform.plan(template)  # what holds for all lines is refused at once
+    probe = _probed(request, template)
     full_s = request.site.queue_full(probe)
     if full_s is not None:
         raise refuse(Code.QUEUE_FULL, retry_after_s=full_s)
@@ -189,11 +197,16 @@ async def send_batch(request: Request) -> Response:
     account_id = request.account.account_id
     opening = Opening(account_id=account_id, key=key, options=_encode(options).decode())
     reader = _reader(request)
+    chunks = request.chunks(STREAM_OCTETS_MAX)
+    # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
+    begun = await anext(chunks, b"")
+    first = reader.feed(begun) if begun else reader.end()
     stream = BatchStream(
         request.platform, template, await open_stream(request.platform, opening)
     )
     try:
-        async for octets in request.chunks(STREAM_OCTETS_MAX):
+        await stream.add(first)
+        async for octets in chunks:
             await stream.add(reader.feed(octets))
         await stream.add(reader.end())
         batch = await stream.finish()
@@ -220,16 +233,18 @@ async def list_batches(request: Request) -> Response:
     """Return a page of batches, those still streaming in included."""
     account_id = request.account.account_id
     limit = page_limit(request)
-    before = whole(request, "cursor") or 2**53
+    before = whole(request, "cursor")
     found, next_id = await request.platform.store.read(
-        lambda reader: reader.batch_page(account_id, before, limit)
+        lambda reader: reader.batch_page(
+            account_id, BATCH_ID_MAX if before is None else before, limit
+        )
     )
     cursor = None if next_id is None else str(next_id)
     lines = [BatchLine(**_line(each, request.account.currency)) for each in found]
     page = BatchPage(
         batches=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
-    return page_response(request, page, lines, cursor)
+    return page_response(request, page, lines, cursor, columns_of(BatchLine))
 
 
 @endpoint(
@@ -306,6 +321,17 @@ def _template(request: Request, options: Options) -> SendRequest:
         send_at_us=options.send_at,
         partial=True,
     )
+
+
+def _probed(request: Request, template: SendRequest) -> Plan:
+    """Refuse at once what holds for all lines; it stands in the query, not in the body."""
+    try:
+        return request.platform.plan(template)
+    except Refusal as refusal:
+        refusal.errors = tuple(
+            {**each, "loc": ["query", *each["loc"][1:]]} for each in refusal.errors
+        )
+        raise
 
 
 def _reader(request: Request) -> LineReader:

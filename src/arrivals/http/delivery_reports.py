@@ -67,9 +67,15 @@ class DeliveryReports(msgspec.Struct, kw_only=True):
 
 _PAGE: Final = (
     Parameter(
-        name="limit", about="At most 500; above it 500", type="integer", default=PAGE_DEFAULT
+        name="limit",
+        about="At most 500; above it 500",
+        type="integer",
+        default=PAGE_DEFAULT,
+        least=1,
     ),
-    Parameter(name="skip", about="Reports to leave out first", type="integer", default=0),
+    Parameter(
+        name="skip", about="Reports to leave out first", type="integer", default=0, least=0
+    ),
 )
 
 
@@ -82,7 +88,7 @@ _PAGE: Final = (
     answers=DeliveryReports,
     parameters=(
         *_PAGE,
-        Parameter(name="status", about=f"One of {', '.join(_STATES_OF)}"),
+        Parameter(name="status", about="How it stands", choices=tuple(_STATES_OF)),
         Parameter(name="msisdn", about="The recipient's number"),
         Parameter(name="order_id", about="The order", type="integer"),
         Parameter(name="route_id", about="The route", type="integer"),
@@ -199,7 +205,7 @@ def _id(request: Request, name: str, most: int | None = None) -> int | None:
         return None
     number = whole_number(request.query[name])
     if number is None or (most is not None and number > most):
-        raise query_invalid(name, "must be an id: a whole number")
+        raise query_invalid(name, "must be a whole number")
     return number
 
 

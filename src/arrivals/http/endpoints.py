@@ -29,6 +29,9 @@ class Parameter:
     type: str = "string"  # of JSON schema: string | integer | boolean
     place: str = "query"  # query | header
     default: str | int | None = None
+    required: bool = False
+    choices: Sequence[str] = ()
+    least: int | None = None  # of an integer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ import msgspec
 
 from arrivals.http.endpoints import Parameter
 from arrivals.http.exchange import Header, Request, Response, json_response, query_int
+from arrivals.http.routing import normal
 
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 200
@@ -29,7 +30,11 @@ _BLANK: Final = " \u00a0"
 
 PAGE: Final = (
     Parameter(
-        name="limit", about="At most 200; above it 200", type="integer", default=PAGE_DEFAULT
+        name="limit",
+        about="At most 200; above it 200",
+        type="integer",
+        default=PAGE_DEFAULT,
+        least=1,
     ),
     Parameter(name="cursor", about="`next_cursor` of the page before"),
 )
@@ -53,15 +58,20 @@ def next_link(request: Request, cursor: str | None) -> str | None:
     """Return the address of the next page, or None on the last one."""
     if cursor is None:
         return None
-    return f"{request.scope['path']}?{urlencode({**request.query, 'cursor': cursor})}"
+    # With two slashes in front it would be another host's address.
+    return f"{normal(request.scope['path'])}?{urlencode({**request.query, 'cursor': cursor})}"
 
 
 def page_response(
-    request: Request, page: Any, rows: Sequence[msgspec.Struct], cursor: str | None
+    request: Request,
+    page: Any,
+    rows: Sequence[msgspec.Struct],
+    cursor: str | None,
+    columns: Mapping[str, str],
 ) -> Response:
     """Answer with a page in the form that was asked for; `page` is its JSON form."""
     if wants(request, ".csv", "text/csv"):
-        body = to_csv([flat(row) for row in rows]).encode()
+        body = to_csv(columns, [flat(row) for row in rows]).encode()
         return Response(200, body, CSV, _next_headers(request, cursor))
     if wants(request, ".ndjson", NDJSON.decode()):
         body = b"".join(_encode(row) + b"\n" for row in rows)
@@ -80,6 +90,25 @@ def _next_headers(request: Request, cursor: str | None) -> list[Header]:
     ]
 
 
+def columns_of(
+    kind: type[msgspec.Struct], counted: Mapping[str, Iterable[str]] | None = None
+) -> dict[str, str]:
+    """Return the columns of a kind of row, each with what an empty cell of it says.
+
+    They are the same on every page. `counted` names what may be counted, by the field that
+    holds the counts.
+    """
+    found: dict[str, str] = {}
+    for each in msgspec.structs.fields(kind):
+        inner: dict[str, str] = {"": ""}
+        if isinstance(each.type, type) and issubclass(each.type, msgspec.Struct):
+            inner = columns_of(each.type, counted)
+        elif counted is not None and each.name in counted:
+            inner = dict.fromkeys(counted[each.name], "0")
+        found |= {f"{each.name}.{name}".rstrip("."): empty for name, empty in inner.items()}
+    return found
+
+
 def flat(row: msgspec.Struct) -> dict[str, str]:
     """Flatten a row to cells: nested names are joined by a dot."""
     return dict(_cells("", msgspec.to_builtins(row, builtin_types=(msgspec.Raw,))))
@@ -96,14 +125,14 @@ def _cells(name: str, value: Any) -> list[tuple[str, str]]:
     return [(name, "" if value is None else str(value))]
 
 
-def to_csv(rows: Sequence[Mapping[str, str]]) -> str:
-    """Write rows of the same columns as CSV, safe for spreadsheets; no rows are no text."""
-    if not rows:
-        return ""
+def to_csv(columns: Mapping[str, str], rows: Iterable[Mapping[str, str]]) -> str:
+    """Write rows under a header as CSV, safe for spreadsheets."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(rows[0])
-    writer.writerows([safe_cell(cell) for cell in row.values()] for row in rows)
+    writer.writerow(columns)
+    writer.writerows(
+        [safe_cell(row.get(name, empty)) for name, empty in columns.items()] for row in rows
+    )
     return text.getvalue()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from arrivals.core.layers import outcome_layer
 from arrivals.core.message import TERMINAL, State, is_terminal, status_of
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
+from arrivals.flows.accept import Replay
 from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
@@ -25,11 +26,12 @@ from arrivals.http.exchange import (
     query_invalid,
     whole_number,
 )
-from arrivals.http.idempotency import idempotency_of
-from arrivals.http.listing import PAGE, next_link, page_limit, page_response
+from arrivals.http.idempotency import REPLAYED, idempotency_of
+from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.message_view import (
     ExplainAnswer,
     MessageAnswer,
+    MessageLine,
     MessagePage,
     OutcomeAnswer,
     TimelineAnswer,
@@ -69,8 +71,14 @@ TIMES: Final = (
 )
 _FILTERS: Final = (
     Parameter(name="state", about=f"One or more of {', '.join(State)}, with commas between"),
-    Parameter(name="status", about=f"One of {', '.join(_STATES_OF_STATUS)}"),
-    Parameter(name="verdict", about=f"One of {', '.join(_STATES_OF_VERDICT)}"),
+    Parameter(
+        name="status",
+        about="In the words of delivery reports",
+        choices=tuple(_STATES_OF_STATUS),
+    ),
+    Parameter(
+        name="verdict", about="How it ended, if it did", choices=tuple(_STATES_OF_VERDICT)
+    ),
     Parameter(name="route_id", about="The route", type="integer"),
     Parameter(name="country", about="ISO 3166 code of two letters; ZZ is the sandbox"),
     Parameter(name="client_ref", about="Your own reference, of the message or its order"),
@@ -84,7 +92,9 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What your own system knows: whether the person got it, and from what."""
 
     confirmed: bool
-    kind: str = "support"  # otp | reply | click | support
+    kind: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(FEEDBACK_KINDS)})] = (
+        "support"
+    )
 
 
 # --- reading one ----------------------------------------------------------------------
@@ -272,10 +282,15 @@ async def _amended(
     if isinstance(result, Refusal):
         raise result
     trace, events = await _trace(request, key)
-    return json_response(message_answer(request.platform.ids, trace, events))
+    return json_response(
+        message_answer(request.platform.ids, trace, events),
+        headers=[REPLAYED] if isinstance(result, Replay) else [],
+    )
 
 
 # --- all of them ----------------------------------------------------------------------
+
+_COLUMNS: Final = columns_of(MessageLine)
 
 
 @endpoint(
@@ -302,7 +317,7 @@ async def list_messages(request: Request) -> Response:
     page = MessagePage(
         messages=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
-    return page_response(request, page, lines, cursor)
+    return page_response(request, page, lines, cursor, _COLUMNS)
 
 
 for _suffix, _media_type in ((".csv", "text/csv"), (".ndjson", "application/x-ndjson")):
@@ -385,13 +400,13 @@ def client_ref(request: Request) -> str | None:
 
 
 def whole(request: Request, name: str, most: int = 2**53) -> int | None:
-    """Read an id from the query."""
+    """Read an id or another whole number from the query."""
     text = request.query.get(name)
     if text is None:
         return None
     number = whole_number(text)
     if number is None or number > most:
-        raise query_invalid(name, "must be an id: a whole number")
+        raise query_invalid(name, "must be a whole number")
     return number
 
 

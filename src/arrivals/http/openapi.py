@@ -24,8 +24,8 @@ TEXT: Final = "text/plain"
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
 
-# Whatever is asked, it may be too much, or we may fail.
-ALWAYS: Final = (Code.QUEUE_FULL, Code.INTERNAL, Code.UNAVAILABLE)
+# Whatever is asked, it may not be readable or be too much, or we may fail.
+ALWAYS: Final = (Code.HTTP_INVALID, Code.QUEUE_FULL, Code.INTERNAL, Code.UNAVAILABLE)
 
 _REF: Final = "#/components/schemas/{name}"
 _INTEGERS_IN_PATHS: Final = frozenset({"order_id", "route_id", "batch_id"})
@@ -164,12 +164,12 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": parameter.type}
     if parameter.default is not None:
         schema["default"] = parameter.default
-    return {
-        "name": parameter.name,
-        "in": parameter.place,
-        "description": parameter.about,
-        "schema": schema,
-    }
+    if parameter.choices:
+        schema["enum"] = list(parameter.choices)
+    if parameter.least is not None:
+        schema["minimum"] = parameter.least
+    shown = {"name": parameter.name, "in": parameter.place, "description": parameter.about}
+    return shown | ({"required": True} if parameter.required else {}) | {"schema": schema}
 
 
 def _request_content(endpoint: Endpoint, schema: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from arrivals.core.errors import Code, refuse
 from arrivals.core.ids import ORDER_ID_MAX
 from arrivals.core.instants import rfc3339
 from arrivals.core.layers import RollUp, roll_up
-from arrivals.core.message import TERMINAL, Reach, State
+from arrivals.core.message import TERMINAL, Reach, State, execution_of, outcome_of
 from arrivals.core.money import Micros, json_number
 from arrivals.http.answers import Money
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import Request, Response, json_response, whole_number
-from arrivals.http.listing import PAGE, next_link, page_limit, page_response
+from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.messages import TIMES, client_ref, time_span, whole
 from arrivals.http.send_answer import ChosenRoute, PriceLine
 from arrivals.store.rows import NewOrder
@@ -61,6 +61,22 @@ class OrderLine(msgspec.Struct, kw_only=True):
     expires_at: str
     ended: int  # messages whose outcome is final
     layers: RollUp
+
+
+_COLUMNS: Final = columns_of(
+    OrderLine,
+    {
+        "api": ("accepted",),
+        "execution": [
+            execution_of(state, reach, attempts)
+            for state in State
+            for reach in Reach
+            for attempts in (0, 1)
+        ],
+        "outcome": [outcome_of(state) for state in State],
+        "confirmed": ("none", "confirmed", "denied"),
+    },
+)
 
 
 class OrderPage(msgspec.Struct, kw_only=True):
@@ -133,7 +149,7 @@ async def list_orders(request: Request) -> Response:
     page = OrderPage(
         orders=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
-    return page_response(request, page, lines, cursor)
+    return page_response(request, page, lines, cursor, _COLUMNS)
 
 
 @endpoint(

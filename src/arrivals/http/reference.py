@@ -62,6 +62,7 @@ def reference_page(document: Document) -> str:
         f"{''.join(_operation(*each) for each in found)}</section>"
         for tag, found in by_tag.items()
     )
+    navigation += '<h2><a href="#schemas">Schemas</a></h2>'
     info = document["info"]
     about = "".join(f"<p>{_inline(each)}</p>" for each in info["description"].split("\n\n"))
     intro = (
@@ -111,7 +112,7 @@ def _parameters(parameters: Iterable[Mapping[str, Any]]) -> str:
         (
             f"<code>{escape(each['name'])}</code>",
             _where(each),
-            _inline(each.get("description", "")) + _default(each["schema"]),
+            _inline(each.get("description", "")) + _choices(each["schema"]),
         )
         for each in parameters
     ]
@@ -120,7 +121,12 @@ def _parameters(parameters: Iterable[Mapping[str, Any]]) -> str:
 
 def _where(parameter: Mapping[str, Any]) -> str:
     kind = "" if parameter["schema"]["type"] == "string" else f", {parameter['schema']['type']}"
-    return escape(f"{parameter['in']}{kind}")
+    needed = ", needed" if parameter.get("required") and parameter["in"] != "path" else ""
+    return escape(f"{parameter['in']}{kind}{needed}")
+
+
+def _choices(schema: Mapping[str, Any]) -> str:
+    return (f": {_type(schema)}" if "enum" in schema else "") + _default(schema)
 
 
 def _default(schema: Mapping[str, Any]) -> str:
@@ -224,9 +230,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
         return f"map of {_type(schema['additionalProperties'])}"
     if "enum" in schema:
-        return "one of " + ", ".join(
-            f"<code>{escape(str(each))}</code>" for each in schema["enum"]
-        )
+        words = [f"<code>{escape(str(each))}</code>" for each in schema["enum"]]
+        return ("one of " if len(words) > 1 else "") + ", ".join(words)
     return escape(" or ".join(kind) if isinstance(kind, list) else str(kind))
 
 

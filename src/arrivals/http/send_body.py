@@ -13,6 +13,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
+from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES, SENDER
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
 from arrivals.flows.plan import CLIENT_REF_CHARS_MAX, SEGMENTS_MAX, Recipient, SendRequest
@@ -25,6 +26,7 @@ RECIPIENTS_MAX: Final = 1_000
 _NAME_CHARS_MAX: Final = 64  # of an unknown field, as the refusal repeats it
 _WHOLE_MAX: Final = 2**53 - 1  # what every JSON reader holds exactly
 _PRICE_DIGITS_MAX: Final = 40
+NO_JSON: Final = "json_invalid"  # the kind of mistake
 
 ClientRef = Annotated[
     str,
@@ -46,7 +48,7 @@ class BodyMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class SendBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A send: one text to `numbers`, or `messages` with a text each."""
 
-    caller_id: str
+    caller_id: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^({SENDER})$"})]
     route_id: Annotated[
         Whole | None, msgspec.Meta(description="Default: the account's default route")
     ] = None
@@ -56,7 +58,10 @@ class SendBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         list[BodyMessage] | None, msgspec.Meta(description="In place of numbers and message")
     ] = None
     client_ref: ClientRef | None = None
-    category: Annotated[str | None, msgspec.Meta(description="otp, alert or bulk")] = None
+    category: Annotated[
+        Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(CATEGORIES)})] | None,
+        msgspec.Meta(description="Which queue goes first; default: the route's"),
+    ] = None
     send_at: Annotated[
         str | None, msgspec.Meta(description="RFC 3339 with a zone; at most 30 days ahead")
     ] = None
@@ -65,7 +70,9 @@ class SendBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         msgspec.Meta(description="Seconds until it's of no use"),
     ] = None
     on_ambiguous: Annotated[
-        str | None, msgspec.Meta(description="wait, query, resend or fail")
+        Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(AMBIGUITY_POLICIES)})]
+        | None,
+        msgspec.Meta(description="What to do if a hand-off is never answered"),
     ] = None
     partial: Annotated[bool, msgspec.Meta(description="Send to those who can be sent to")] = (
         False
@@ -95,9 +102,9 @@ def read_json(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         raise _not_valid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The decoder's own words could quote the body.
-        raise body_invalid([("", "the body isn't valid JSON", "json_invalid")]) from None
+        raise body_invalid([("", "the body isn't valid JSON", NO_JSON)]) from None
     except RecursionError:
-        raise body_invalid([("", "the body is nested too deeply", "json_invalid")]) from None
+        raise body_invalid([("", "the body is nested too deeply", NO_JSON)]) from None
 
 
 def read_send(request: Request, raw: bytes) -> tuple[SendRequest, SendBody]:

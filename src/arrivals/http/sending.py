@@ -87,9 +87,15 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     body=SendBody,
     answers=SendAnswer,
     parameters=(
-        Parameter(name="wait", about="`outcome`: answer when every message has ended"),
         Parameter(
-            name="timeout", about="Seconds to wait, at most 60", type="integer", default=25
+            name="wait", about="Answer when every message has ended", choices=["outcome"]
+        ),
+        Parameter(
+            name="timeout",
+            about="Seconds to wait, at most 60",
+            type="integer",
+            default=25,
+            least=0,
         ),
         Parameter(name="Idempotency-Key", about="1 to 255 printable ASCII", place="header"),
         Parameter(name="Prefer", about="`respond-async`: answer with 202", place="header"),

@@ -1,0 +1,140 @@
+"""What comes over a socket: heads and bodies as odd clients write them, and what isn't HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from arrivals.http.connection import HEAD_OCTETS_MAX, CoalescingProtocol
+from tests.http.installation import Installation
+
+BODY = msgspec.json.encode(
+    {"route_id": 1, "caller_id": "ARRIVALS", "numbers": ["31612345678"], "message": "Hi"}
+)
+# As curl --http2 and Java's client begin on a connection without TLS.
+WISH = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+SILENCE_S = 0.3  # then nothing more comes
+WHOLE = b"GET /healthz HTTP/1.1\r\n\r\n"
+
+Exchange = Callable[..., Awaitable[bytes]]
+
+
+@pytest.fixture
+async def exchange(api: Installation) -> AsyncIterator[Exchange]:
+    """Send octets over a connection of their own; return all that comes back."""
+    config = uvicorn.Config(
+        api.app,
+        http=CoalescingProtocol, ws="none", lifespan="off", log_config=None,
+    )  # fmt: skip
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: CoalescingProtocol(config, state, {}), "127.0.0.1", 0
+    )
+
+    async def send(*pieces: bytes) -> bytes:
+        host, port = server.sockets[0].getsockname()
+        reader, writer = await asyncio.open_connection(host, port)
+        answer = b""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.01)  # so that each comes in by a read of its own
+            async with asyncio.timeout(SILENCE_S):
+                while octets := await reader.read(65_536):
+                    answer += octets
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        return answer
+
+    yield send
+    server.close()
+    async with asyncio.timeout(5):
+        while state.connections:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+
+
+def post(api: Installation, *, headers: bytes = b"", body: bytes = BODY) -> bytes:
+    """Write a send, with a length unless a header says how its body comes."""
+    length = b"" if b"Transfer" in headers else b"Content-Length: %d\r\n" % len(body)
+    key = b"X-API-KEY: " + api.keys["main"].encode() + b"\r\n"
+    return b"POST /api/v1/send_sms HTTP/1.1\r\n" + key + headers + length + b"\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"nonsense\r\n\r\n",
+        b"FOO / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX-API-KEY: a\x01b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /api/v1/send_sms HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"CONNECT example.org:443 HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids=lambda octets: octets[:40],
+)
+async def test_what_is_not_http_is_refused_in_json(exchange: Exchange, octets: bytes) -> None:
+    """Never as text, never with nothing, and the connection ends."""
+    head, _, body = (await exchange(octets)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    found = msgspec.json.decode(body)
+    assert found["code"] == "http_invalid"
+    assert isinstance(found["detail"], str)
+    assert found["fix"]
+
+
+async def test_a_head_has_a_bound(exchange: Exchange) -> None:
+    """Nobody can fill the memory with one endless header."""
+    piece = b"a" * (HEAD_OCTETS_MAX // 2)
+    answer = await exchange(b"GET /healthz HTTP/1.1\r\nX-Long: ", piece, piece, piece)
+    assert b"http_invalid" in answer
+    many = b"".join(b"X-%d: a\r\n" % number for number in range(1_000))
+    answer = await exchange(b"GET /healthz HTTP/1.1\r\n", many, b"\r\n" + WHOLE * 2)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+
+
+async def test_a_whole_request_is_answered_before_what_follows_is_refused(
+    api: Installation, exchange: Exchange
+) -> None:
+    """Else its client would take the refusal for its answer, and the order is committed."""
+    answer = await exchange(post(api) + b"and now for something else\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in answer
+    assert b'"status":"success"' in answer
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one read", "two reads"])
+async def test_a_wish_for_another_protocol_costs_no_body(
+    api: Installation, exchange: Exchange, apart: bool
+) -> None:
+    """The request is answered as HTTP/1.1, and so is the next on the same connection."""
+    first, second = post(api, headers=WISH), post(api)
+    cut = len(first) - (len(BODY) if apart else 0)
+    answer = await exchange(first[:cut], first[cut:] + second + WHOLE)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert answer.count(b'"status":"success"') == 2
+
+
+async def test_a_wish_may_come_with_chunks_or_without_a_body(
+    api: Installation, exchange: Exchange
+) -> None:
+    """As the same clients do."""
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    chunked = post(api, headers=WISH + b"Transfer-Encoding: chunked\r\n", body=chunks)
+    bare = b"GET /healthz HTTP/1.1\r\n" + WISH + b"\r\n"
+    answer = await exchange(chunked + bare * 2 + post(api))
+    assert answer.count(b"HTTP/1.1 200 OK") == 4
