@@ -36,6 +36,17 @@ STORIES: list[StoryRow] = [
         claim
         state    sending
         """, {}),
+    ("no early expiry when the clock goes back an hour: invariant 40", """
+        accept   31612345670
+        pass     -3600
+        accept   31612345678 valid_for_s=60
+        tick     1
+        state    accepted
+        claim    north 2
+        answer   2 taken A1
+        receipt  A1 DELIVRD
+        state    delivered
+        """, {}),
     ("validity ends in the queue", """
         accept   31612345678 valid_for_s=60
         tick     61
