@@ -113,7 +113,7 @@ def _intend(
         attempts=attempt,
         epoch=epoch,
         rank=None,
-        wake_at_us=tx.now_us + SENDING_MAX_US,
+        wake_at_us=min(tx.now_us + SENDING_MAX_US, message.outcome_deadline_us),
     )
     return Submission(
         key=message.key,

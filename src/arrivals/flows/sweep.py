@@ -118,12 +118,17 @@ class _Sweep:
             self._journal.move(message, Move.DEADLINE_PASSED, "clock", body, reason=reason)
         elif in_doubt and message.on_ambiguous == "fail":
             self._journal.move(message, Move.FAIL_WANTED, "clock", {"policy": "fail"})
-        elif in_doubt and message.on_ambiguous == "resend" and not message.resends:
+        elif in_doubt and self._may_resend(message):
             self._resend(message)
         else:
             cause = {"cause": "there is nothing to do but wait for a receipt"}
             wake_at_us = message.outcome_deadline_us
             self._journal.note(message, "due", "clock", cause, wake_at_us=wake_at_us)
+
+    def _may_resend(self, message: Message) -> bool:
+        """Tell whether it may go out a second time: by its policy, once, and still of use."""
+        wanted = message.on_ambiguous == "resend" and not message.resends
+        return wanted and message.expires_at_us > self._tx.now_us
 
     def _resend(self, message: Message) -> None:
         body = {
