@@ -21,6 +21,7 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.ledger import Posting
 from arrivals.core.message import Message
 from arrivals.store.rows import (
+    Attempt,
     Balance,
     Batch,
     Event,
@@ -153,6 +154,9 @@ class Transaction(Protocol):
     def providers_of(self, order_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
         """Return the provider order that was fixed at accept, by order."""
 
+    def possible_handoffs(self, key: int) -> list[Attempt]:
+        """Return a message's attempts without those that were proved not taken, in order."""
+
     def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
         """Write messages back and append their events.
 
@@ -168,7 +172,10 @@ class Transaction(Protocol):
         """Return every hand-off that has one of these forms of an id, by (provider, forms)."""
 
     def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
-        """Return a provider's SENDING and AMBIGUOUS messages to these destinations."""
+        """Return a provider's messages to these destinations of which bytes may be out.
+
+        Those are SENDING, AMBIGUOUS, and WAITING for a resend.
+        """
 
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
         """Write back which receipts each hand-off has seen, and how often."""

@@ -160,8 +160,9 @@ CREATE INDEX messages_by_account ON messages (account_id, id);
 CREATE INDEX messages_ready ON messages (provider_id, lane, rank) WHERE rank IS NOT NULL;
 CREATE INDEX messages_wake ON messages (wake_at) WHERE wake_at IS NOT NULL;
 -- Bytes may have left and no answer is there: what a receipt without a known id may belong to.
+-- A resend waits with its first hand-off in doubt.
 CREATE INDEX messages_in_doubt ON messages (provider_id, msisdn)
-  WHERE state IN ('sending', 'ambiguous');
+  WHERE state IN ('sending', 'ambiguous', 'waiting');
 CREATE INDEX messages_client_ref ON messages (account_id, client_ref) WHERE client_ref IS NOT NULL;
 
 CREATE TRIGGER messages_move_along_the_table BEFORE UPDATE OF state ON messages
