@@ -151,6 +151,9 @@ class Transaction(Protocol):
     def due(self, limit: int) -> list[Message]:
         """Return messages whose wake time has come, the longest overdue first."""
 
+    def put_off(self, until_us: int) -> int | None:
+        """Wake the message that is due longest only then, unread; return its key, if any."""
+
     def providers_of(self, order_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
         """Return the provider order that was fixed at accept, by order."""
 

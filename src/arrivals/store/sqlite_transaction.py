@@ -250,6 +250,10 @@ class SqliteTransaction:
         found.sort(key=lambda each: each.wake_at_us or 0)
         return found
 
+    def put_off(self, until_us: int) -> int | None:
+        found = self._value("put_off", until_us, self.now_us)
+        return None if found is None else int(found)
+
     def providers_of(self, order_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
         return dict(self._rows(_PROVIDERS, "providers_of", _text(sorted(set(order_ids)))))
 

@@ -116,6 +116,11 @@ SELECT json_group_array(json_array({message_columns}))
 FROM (SELECT * FROM messages WHERE wake_at <= ? ORDER BY wake_at LIMIT ?) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 
+-- name: put_off
+UPDATE messages SET wake_at = ?
+WHERE id = (SELECT id FROM messages WHERE wake_at <= ? ORDER BY wake_at LIMIT 1)
+RETURNING id
+
 -- name: sending
 SELECT json_group_array(json_array({message_columns}))
 FROM (SELECT * FROM messages
