@@ -55,6 +55,7 @@ STORIES: list[StoryRow] = [
         answer   1 unanswered
         tick     70
         state    ambiguous
+        events   accepted claimed unanswered
         """, {}),
     ("a resend that its validity overtakes was no expiry", """
         accept   31612345678 on_ambiguous=resend valid_for_s=65
@@ -84,6 +85,15 @@ STORIES: list[StoryRow] = [
         tick     3600
         state    ambiguous
         """, {}),
+    ("and paid for: a part of it was handed off", """
+        accept   31612345678 valid_for_s=60 LONG
+        claim
+        answer   1 partly A1
+        tick     121
+        state    unknown
+        is       execution handoff_unknown
+        balance  99.85
+        """, {"grace": 60}),
     ("nor when a part turns up late", """
         accept   31612345678 on_ambiguous=resend LONG
         claim

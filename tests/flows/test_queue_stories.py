@@ -56,6 +56,22 @@ STORIES: list[StoryRow] = [
         balance  100
         claim    north 0
         """, {}),
+    ("a route's own validity", """
+        accept   31612345678
+        tick     59
+        state    accepted
+        tick     2
+        state    expired
+        """, {"route": {"valid_for_s": 60}}),
+    ("and its own wait for news: invariant 32", """
+        accept   31612345678 valid_for_s=60
+        claim
+        answer   1 taken A1
+        tick     69
+        state    submitted
+        tick     2
+        state    unknown
+        """, {"route": {"outcome_grace_s": 10}}),
     ("validity ends in the queue after a try", """
         accept   31612345678 valid_for_s=60
         claim
