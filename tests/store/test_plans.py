@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_what_is_being_sent_is_found_without_reading_all(tmp_path: Path, room: s
     connection = connect(tmp_path / "plans.db")
     migrate(connection)
     text = statements(room)[name]
-    values: object = {"now": 0} if ":now" in text else [0] * text.count("?")
+    values: Any = {"now": 0} if ":now" in text else [0] * text.count("?")
     rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
     connection.close()
     messages = [str(row[3]) for row in rows if "messages" in str(row[3]) or " m" in str(row[3])]
