@@ -221,8 +221,8 @@ async def test_illegal_moves_are_refused(ground: Ground, source: State):
             key, source, *_shape(source),
         )  # fmt: skip
         change = (
-            "UPDATE messages SET state = ?, wake_at = ?, resolution = ?, resolution_posting = ?,"
-            " seq = seq + 1, changed_at = changed_at + 1"
+            "UPDATE messages SET state = ?, wake_at = ?, resolution = ?, resolution_posting = ?"
+            ", seq = seq + 1, changed_at = changed_at + 1"
         )
         if source is target or (source, target) in _LEGAL:
             await ground.sql(f"{change} WHERE id = ?", target, *_shape(target), key)
@@ -236,7 +236,7 @@ async def test_a_move_without_its_event_is_refused(funded: Ground, seq: str):
     """Invariant 21: every move is one event further, where a statement goes past `save`."""
     await funded.accept()
     change = f"UPDATE messages SET state = 'sending', rank = NULL, seq = {seq}"
-    with pytest.raises(RuleBroken, match="without its event|follows the one before"):
+    with pytest.raises(RuleBroken, match=r"without its event|follows the one before"):
         await funded.sql(f"{change}, changed_at = changed_at + 1")
 
 

@@ -72,7 +72,11 @@ def accept_step(ranks: FairRanks) -> Step[Request, Result]:
     def run(tx: Transaction, requests: Sequence[Request]) -> list[Result]:
         return _Acceptance(tx, ranks).run(requests)
 
-    return Step("accept", ACCEPT_ORDER, run)
+    return Step("accept", ACCEPT_ORDER, run, rows=_messages)
+
+
+def _messages(request: Request) -> int:
+    return len(request.plan.messages)
 
 
 class _Acceptance:

@@ -255,6 +255,9 @@ class Step(Generic[Item, Result]):
     name: str
     order: int  # within a shared transaction: low runs first
     run: Callable[[Transaction, Sequence[Item]], Sequence[Result]]
+    rows: Callable[[Item], int] | None = (
+        None  # about how many an item writes, where that varies
+    )
 
 
 class Store(Protocol):
