@@ -230,8 +230,9 @@ class Recording:
         if not _decides(message, answer, move):
             self._late_fact(message, answer, move, facts)
             return
-        tries = message.tries + (cause in _USES_BUDGET)
-        turn = tries if cause in _USES_BUDGET else max(1, message.attempts - message.tries)
+        attempts_max = RULES[cause].attempts_max
+        tries = message.tries + (attempts_max is not None)
+        turn = message.attempts - message.tries if attempts_max is None else tries
         at_us = next_at(
             cause,
             max(1, turn),
@@ -239,12 +240,10 @@ class Recording:
             spread(message.key, message.attempts),
             deadline_us=message.expires_at_us,
         )
-        if at_us is None and cause in _USES_BUDGET:
-            attempts_max = RULES[cause].attempts_max
-            used_up = attempts_max is not None and tries >= attempts_max
-            why = (
-                "the retries are used up" if used_up else "its validity leaves no time to retry"
-            )
+        if at_us is None and attempts_max is not None:
+            why = "its validity leaves no time to retry"
+            if tries >= attempts_max:
+                why = "the retries are used up"
             self._end(message, answer, facts | {"cause": why}, **changes)
             return
         body = {"attempt": answer.attempt, "provider": answer.provider_id, **facts}
@@ -423,9 +422,6 @@ class Recording:
             wake_at_us=wake_at_us,
         )
         self._listen(message.provider_id, message.msisdn)
-
-
-_USES_BUDGET: Final = frozenset({Cause.REFUSED_RETRYABLE, Cause.PROVIDER_DOWN})
 
 
 def spread(key: int, attempt: int) -> float:

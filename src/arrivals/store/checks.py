@@ -40,7 +40,6 @@ class Finding:
     count: int  # how often it doesn't
     samples: tuple[str, ...]
     milliseconds: float
-    stretches: int = 1  # how many reads it took
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,6 @@ class _Checking:
         self._connection = connection
         self._clock = clock
         self._sql = statements("checks")
-        self._stretches = 0
         secret = self._value("installation_secret")
         self._ids = MessageIds(bytes.fromhex(secret)) if secret else None
 
@@ -168,10 +166,9 @@ class _Checking:
         ]
         for _, make in sorted(made, key=lambda pair: pair[0]):
             began = self._clock.monotonic()
-            self._stretches = 0
             finding: Finding = make()
             took_ms = (self._clock.monotonic() - began) * 1_000
-            yield replace(finding, milliseconds=took_ms, stretches=max(1, self._stretches))
+            yield replace(finding, milliseconds=took_ms)
 
     # --- one statement ---------------------------------------------------------------
 
@@ -295,7 +292,6 @@ class _Checking:
         return rows[0][0] if rows else None
 
     def _run(self, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        self._stretches += 1
         nothing = dict.fromkeys(_NAMES)
         always = {"now": self._clock.now_us(), "legal": _legal_moves()}
         return self._connection.execute(text, {**nothing, **always, **values}).fetchall()
