@@ -136,6 +136,19 @@ STORIES: list[StoryRow] = [
         receipt  X1 DELIVRD
         parked   1
         """, {}),
+    ("a no that comes after that is refunded, once: invariant 13", """
+        accept   31612345678 on_ambiguous=fail
+        claim
+        answer   1 unanswered
+        tick     0
+        state    failed
+        balance  99.95
+        late     1 refused invalid_number
+        balance  100
+        late     1 refused invalid_number
+        state    failed
+        balance  100
+        """, {}),
     ("fail hears first what has waited", """
         accept   31612345678 on_ambiguous=fail
         claim

@@ -137,7 +137,11 @@ class Recording:
             if answer.attempt not in possible:
                 return None
             others = possible - {answer.attempt}
-        if is_terminal(message.state) or message.reach is Reach.HANDED_OFF:
+        if message.reach is Reach.HANDED_OFF:
+            return message
+        if is_terminal(message.state):
+            if message.reach is not Reach.NONE and not others:
+                self.journal.settlement.give_back(message)
             return message
         if message.state is State.SENDING:
             others.discard(message.attempts)  # it is under way, and has its answer to come
