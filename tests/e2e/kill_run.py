@@ -4,9 +4,9 @@
 
 The carrier world runs in its own process and writes down what it really received. The
 sender repeats what wasn't answered, with the same idempotency key. At the end every
-acknowledged message must have an outcome, none may have been handed off twice, what is said to
-be delivered must have reached the world, those that ended UNKNOWN must have been ambiguous, and the ledger must add up (invariants 1 to 3, 6, 15,
-17, 20, 24, 25, 32).
+acknowledged message must have an outcome, none may have been handed off twice, what is
+delivered must have reached the world, those that ended UNKNOWN must have been ambiguous,
+and the ledger must add up (invariants 1 to 3, 6, 15, 17, 20, 24, 25, 32).
 """
 
 from __future__ import annotations
