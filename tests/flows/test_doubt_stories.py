@@ -277,6 +277,7 @@ STORIES: list[StoryRow] = [
         answer   2 unanswered
         late     1 refused invalid_number
         late     1 refused invalid_number
+        events   accepted claimed unanswered resend_allowed claimed unanswered refused
         state    ambiguous
         """, {}),
     ("nor does an older one's, that was in no doubt: invariant 25", """

@@ -143,8 +143,6 @@ class Recording:
             if message.reach is not Reach.NONE and not others:
                 self.journal.settlement.give_back(message)
             return message
-        if message.state is State.SENDING:
-            others.discard(message.attempts)  # it is under way, and has its answer to come
         reach = message.reach if others else Reach.NONE
         return msgspec.structs.replace(message, reach=reach)
 

@@ -61,6 +61,15 @@ def receive_step(catalogue: Callable[[], Catalogue]) -> Step[Sequence[Receipt], 
     return Step("receive", RECEIVE_ORDER, run)
 
 
+def _keep_raw(tx: Transaction, receipts: Sequence[Receipt]) -> list[None]:
+    tx.keep_raw([(each.provider_id, None, each.raw) for each in receipts])
+    return [None for _ in receipts]
+
+
+# What a receipt that can't be recorded leaves behind, for whoever has to look.
+KEEP_RAW: Final[Step[Receipt, None]] = Step("keep raw", RECEIVE_ORDER, _keep_raw)
+
+
 def match_parked(
     tx: Transaction, catalogue: Catalogue, forms: dict[str, set[str]], touched: set[int]
 ) -> None:
