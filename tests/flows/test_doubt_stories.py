@@ -280,6 +280,22 @@ STORIES: list[StoryRow] = [
         events   accepted claimed unanswered resend_allowed claimed unanswered refused
         state    ambiguous
         """, {}),
+    ("once it's unknown, only the last no is refunded: invariant 13", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=100
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        answer   2 unanswered
+        tick     121
+        state    unknown
+        balance  99.95
+        late     1 refused invalid_number
+        balance  99.95
+        late     2 refused invalid_number
+        state    unknown
+        balance  100
+        """, {"grace": 60}),
     ("nor does an older one's, that was in no doubt: invariant 25", """
         accept   31612345678 on_ambiguous=resend valid_for_s=100
         claim
