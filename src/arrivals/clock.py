@@ -19,11 +19,24 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks, and a wall time that never goes back.
+
+    Where the machine's is set back, this one goes on at half its speed until the other has
+    caught up. So what waits for a time is delayed and never stuck until then, and deadlines
+    of before and after stay in order.
+    """
+
+    def __init__(self) -> None:
+        self._last_us = time.time_ns() // 1_000
+        self._last_at_us = time.monotonic_ns() // 1_000
 
     def now_us(self) -> int:
         """Return the wall time in microseconds since 1970, UTC."""
-        return time.time_ns() // 1_000
+        at_us = time.monotonic_ns() // 1_000
+        least_us = self._last_us + (at_us - self._last_at_us) // 2
+        now_us = max(time.time_ns() // 1_000, least_us)
+        self._last_us, self._last_at_us = now_us, at_us
+        return now_us
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import socket
@@ -14,7 +15,7 @@ from typing import Final
 
 import uvicorn
 
-from arrivals.clock import SystemChance, SystemClock
+from arrivals.clock import Clock, SystemChance, SystemClock
 from arrivals.core.catalogue import Provider
 from arrivals.flows.fleet import Fleet
 from arrivals.flows.opening import open_platform
@@ -61,14 +62,16 @@ async def run(
     """Serve until `stop` is set; then finish what is under way and close."""
     api_socket = _listen(settings.host, settings.port)
     metrics_socket = _listen(settings.host, settings.metrics_port)
-    store = open_store(settings.data, SystemClock())
+    clock = SystemClock()  # one for all: its wall time is its own where the machine's goes back
+    store = open_store(settings.data, clock)
     await store.open()
     activity = ActivityLog(settings.data)
     await activity.open()
     try:
         platform, secret = await open_platform(
-            store, SystemClock(), SystemChance(), settings.defaults, settings.prepare
+            store, clock, SystemChance(), settings.defaults, settings.prepare
         )
+        connect = functools.partial(connection_to, clock=clock)
         fleet = Fleet(platform, connect, f"{socket.gethostname()}:{os.getpid()}")
         telemetry = Telemetry()
         api = _server(application(platform, activity, secret, answered=telemetry.answered))
@@ -101,9 +104,9 @@ async def run(
         await store.close()
 
 
-def connect(provider: Provider) -> Connection:
+def connection_to(provider: Provider, clock: Clock) -> Connection:
     """Return a connection to a provider, not yet dialled."""
-    return SmppConnection(provider, password_of(provider), SystemClock(), SystemChance())
+    return SmppConnection(provider, password_of(provider), clock, SystemChance())
 
 
 def password_of(provider: Provider) -> str:

@@ -4,9 +4,9 @@
 
 The carrier world runs in its own process and writes down what it really received. The
 sender repeats what wasn't answered, with the same idempotency key. At the end every
-acknowledged message must have an outcome, none may have been handed off twice, those that
-ended UNKNOWN must have been ambiguous, and the ledger must add up (invariants 1 to 3, 6, 15,
-17, 20, 24, 25, 32).
+acknowledged message must have an outcome, none may have been handed off twice, what is
+delivered must have reached the world, those that ended UNKNOWN must have been ambiguous,
+and the ledger must add up (invariants 1 to 3, 6, 15, 17, 20, 24, 25, 32).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Verdict:
     outcomes: Counter[str] = field(default_factory=Counter)
     open: int = 0
     handed_off_twice: list[str] = field(default_factory=list)
+    never_taken: list[str] = field(default_factory=list)  # delivered, and the world had none
     unknown_not_ambiguous: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     verify_exit: int = -1
@@ -56,7 +57,8 @@ class Verdict:
         return (
             len(self.acknowledged) == self.messages
             and not (self.open or self.handed_off_twice or self.lost)
-            and not self.unknown_not_ambiguous
+            and not (self.unknown_not_ambiguous or self.never_taken)
+            and self.outcomes["delivered"] > 0
             and self.outcomes["unknown"] <= self.kills * WINDOW
             and self.verify_exit == 0
         )
@@ -69,6 +71,7 @@ class Verdict:
             f"still open             {self.open:>7,}",
             f"lost                   {len(self.lost):>7,}",
             f"handed off twice       {len(self.handed_off_twice):>7,}",
+            f"delivered, not taken   {len(self.never_taken):>7,}",
             f"unknown, not ambiguous {len(self.unknown_not_ambiguous):>7,}",
             f"arrivals verify        {'clean' if self.verify_exit == 0 else self.verify_said}",
             f"seconds                {self.seconds:>7.0f}",
@@ -177,7 +180,14 @@ class KillRun:
         verdict.outcomes = Counter(stored.values())
         verdict.lost = sorted(set(verdict.acknowledged.values()) - set(stored))
         twice = self._rows("SELECT msisdn FROM messages GROUP BY msisdn HAVING count(*) > 1")
-        verdict.handed_off_twice = sorted(self._taken_twice() | {row[0] for row in twice})
+        taken = self._taken()
+        more = {msisdn for msisdn, count in taken.items() if count > 1}
+        verdict.handed_off_twice = sorted(more | {row[0] for row in twice})
+        verdict.never_taken = [
+            msisdn
+            for msisdn, state in stored.items()
+            if state == "delivered" and not taken[msisdn]
+        ]
         verdict.unknown_not_ambiguous = [
             msisdn
             for (msisdn,) in self._rows(
@@ -194,14 +204,14 @@ class KillRun:
         )
         verdict.verify_exit, verdict.verify_said = done.returncode, done.stdout + done.stderr
 
-    def _taken_twice(self) -> set[str]:
-        """Return the destinations whose message the world took more than once."""
+    def _taken(self) -> Counter[str]:
+        """Return how often the world took a message to each destination."""
         taken: Counter[str] = Counter()
         for line in self.site.truth.read_text().splitlines():
             record = json.loads(line)
             if record["event"] == "handoff" and record["status"] == 0:
                 taken[record["destination"]] += 1
-        return {msisdn for msisdn, count in taken.items() if count > 1}
+        return taken
 
     def _progress(self, text: str) -> None:
         now = time.monotonic()

@@ -7,6 +7,7 @@ One row is one thing that happens, or one thing that must hold then:
     answer   1 taken A1         # and the other results of script.result_of; `late` before it
     receipt  A1 DELIVRD         # from north about the last number; `-` is no id
     tick     30                 # seconds pass, and what is due is swept; `pass` only passes
+    says     taken              # its newest event; `events` names them all
     state    delivered          # of the last order's first message; `state 2 failed` its second
     balance  99.95 0            # available and held
 
@@ -180,6 +181,9 @@ class Story:
     async def _events(self, *wanted: str) -> None:
         kinds = await self.here.kinds(self.key())
         assert kinds == list(wanted), kinds
+
+    async def _says(self, wanted: str) -> None:
+        assert (await self.here.kinds(self.key()))[-1] == wanted
 
     async def _balance(self, available: str, held: str = "0") -> None:
         found = await self.here.balance()

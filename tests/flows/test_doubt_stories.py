@@ -55,6 +55,7 @@ STORIES: list[StoryRow] = [
         answer   1 unanswered
         tick     70
         state    ambiguous
+        events   accepted claimed unanswered
         """, {}),
     ("a resend that its validity overtakes was no expiry", """
         accept   31612345678 on_ambiguous=resend valid_for_s=65
@@ -84,6 +85,15 @@ STORIES: list[StoryRow] = [
         tick     3600
         state    ambiguous
         """, {}),
+    ("and paid for: a part of it was handed off", """
+        accept   31612345678 valid_for_s=60 LONG
+        claim
+        answer   1 partly A1
+        tick     121
+        state    unknown
+        is       execution handoff_unknown
+        balance  99.85
+        """, {"grace": 60}),
     ("nor when a part turns up late", """
         accept   31612345678 on_ambiguous=resend LONG
         claim
@@ -125,6 +135,19 @@ STORIES: list[StoryRow] = [
         balance  99.95
         receipt  X1 DELIVRD
         parked   1
+        """, {}),
+    ("a no that comes after that is refunded, once: invariant 13", """
+        accept   31612345678 on_ambiguous=fail
+        claim
+        answer   1 unanswered
+        tick     0
+        state    failed
+        balance  99.95
+        late     1 refused invalid_number
+        balance  100
+        late     1 refused invalid_number
+        state    failed
+        balance  100
         """, {}),
     ("fail hears first what has waited", """
         accept   31612345678 on_ambiguous=fail
@@ -203,7 +226,170 @@ STORIES: list[StoryRow] = [
         answer   1 taken A1
         events   accepted claimed taken
         """, {}),
+    # --- two attempts in doubt ---
+    ("both turn out not taken, the older first: invariant 13", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=200
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        answer   2 unanswered
+        late     1 throttled
+        state    ambiguous
+        late     2 throttled
+        state    waiting
+        tick     200
+        state    expired
+        balance  100
+        """, {}),
+    ("both turn out refused, the older first: invariant 13", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        answer   2 unanswered
+        late     1 refused invalid_number
+        state    ambiguous
+        late     2 refused invalid_number
+        state    failed
+        is       execution not_executed
+        balance  100
+        """, {}),
+    ("both turn out refused, the newer first: invariant 13", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        answer   2 refused invalid_number
+        state    ambiguous
+        late     1 refused invalid_number
+        state    failed
+        balance  100
+        """, {}),
+    ("the same no twice proves nothing about the other", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        answer   2 unanswered
+        late     1 refused invalid_number
+        late     1 refused invalid_number
+        events   accepted claimed unanswered resend_allowed claimed unanswered refused
+        state    ambiguous
+        """, {}),
+    ("once it's unknown, only the last no is refunded: invariant 13", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=100
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        answer   2 unanswered
+        tick     121
+        state    unknown
+        balance  99.95
+        late     1 refused invalid_number
+        balance  99.95
+        late     2 refused invalid_number
+        state    unknown
+        balance  100
+        """, {"grace": 60}),
+    ("nor does an older one's, that was in no doubt: invariant 25", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=100
+        claim
+        answer   1 throttled
+        tick     10
+        claim
+        answer   2 unanswered
+        tick     61
+        state    waiting
+        late     1 throttled
+        tick     100
+        state    ambiguous
+        """, {}),
+    ("a late no once its resend is under way makes that the first hand-off", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        late     1 throttled
+        state    sending
+        answer   2 refused invalid_number
+        state    failed
+        balance  100
+        """, {}),
+    ("after a late no the resend is still the only one", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        late     1 throttled
+        answer   2 unanswered
+        tick     3600
+        state    ambiguous
+        claim    north 0
+        """, {}),
+    ("a silence is recorded, too, when the outcome is known: invariant 26", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        late     1 taken A1
+        receipt  A1 DELIVRD
+        answer   2 unanswered
+        state    delivered
+        says     unanswered
+        balance  99.95
+        """, {}),
+    ("both taken, and only the second fails: paid once, delivered: invariant 9", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        late     1 taken A1
+        receipt  A1 DELIVRD
+        answer   2 taken A2
+        receipt  A2 UNDELIV
+        state    delivered
+        balance  99.95
+        """, {}),
+    ("a resend that wasn't looked at in time is of no use any more", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=100
+        claim
+        answer   1 unanswered
+        tick     200
+        events   accepted claimed unanswered due
+        state    ambiguous
+        """, {}),
     # --- the lease ---
+    ("every attempt's lease is lost, and it is sent no third time", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        take     north
+        answer   1 unanswered
+        tick     61
+        claim
+        take     north
+        state    ambiguous
+        tick     3600
+        answer   1 not_sent
+        answer   2 not_sent
+        state    ambiguous
+        claim    north 0
+        """, {}),
+    ("one under way doesn't outlast its outcome deadline: invariant 32", """
+        accept   31612345678 valid_for_s=60
+        claim
+        tick     121
+        state    unknown
+        balance  99.95
+        """, {"grace": 60}),
     ("a lost lease is a doubt, never a retry: invariants 23 to 26", """
         accept   31612345678
         claim

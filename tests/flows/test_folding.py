@@ -6,15 +6,12 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from arrivals.core.ids import message_key
-from arrivals.core.message import Message, Move, State
+from arrivals.core.message import Move
 from arrivals.core.money import Micros
-from arrivals.flows.receive import read, receive_step, roll_up
+from arrivals.flows.receive import read, receive_step
 from arrivals.providers.api import Receipt
 from arrivals.providers.submissions import read_receipt
 from arrivals.smpp import constants as c
@@ -29,21 +26,6 @@ GOOD = [("A1", "DELIVRD"), ("A1", "UNDELIV"), ("A1", "UNRECOGNISED"), ("A1", "EX
 PARTS = [("A1", "DELIVRD"), ("A2", "UNDELIV"), ("A2", "DELIVRD"), ("A3", "EXPIRED")]
 MENDED = [("A1", "DELIVRD"), ("A2", "UNDELIV"), ("A2", "DELIVRD"), ("A3", "DELIVRD")]
 SILENT = [("A1", "EXPIRED"), ("A1", "DELIVRD"), ("A2", "DELIVRD")]
-
-PART_MOVES = [
-    Move.RECEIPT_DELIVERED,
-    Move.RECEIPT_EXPIRED,
-    Move.RECEIPT_FAILED,
-    Move.RECEIPT_FILTERED,
-]
-
-
-def begun() -> Message:
-    return Message(
-        key=1, account_id=1, route_id=1, msisdn="31612345678", segments=1, price=Micros(1),
-        expires_at_us=1, outcome_deadline_us=1, on_ambiguous="wait", lane=1,
-        provider_id="north", state=State.SUBMITTED,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -114,25 +96,6 @@ async def test_receipts_in_any_order_fold_to_one_outcome(
 
 
 ERRORS = {"REJECTD": "010", "UNDELIV": "001"}  # in the carrier world's namespace
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 3), st.sampled_from(PART_MOVES)), max_size=8).flatmap(
-        lambda said: st.tuples(st.just(said), st.permutations(said))
-    )
-)
-def test_what_is_known_of_parts_only_grows(
-    both: tuple[list[tuple[int, Move]], list[tuple[int, Move]]],
-):
-    """Invariant 36, part by part: letters and the move they add up to, in any order."""
-    ends = []
-    for said in both:
-        message, move = msgspec.structs.replace(begun(), segments=3), None
-        for part, each in said:
-            parts, move = roll_up(message, part, each)
-            message = msgspec.structs.replace(message, parts=parts)
-        ends.append((message.parts, move))
-    assert ends[0] == ends[1]
 
 
 async def test_the_state_is_the_fold_of_its_events_in_growing_time(tmp_path: Path):

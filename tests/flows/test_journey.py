@@ -76,7 +76,7 @@ async def test_one_lost_part_leaves_a_long_message_unknown(tmp_path: Path):
         kinds = await here.kinds(key)
         assert kinds.count("receipt_delivered") == 2
         parts = await here.rows("SELECT parts FROM messages WHERE id = ?", key)
-        assert parts == [("dd.",)]
+        assert parts == [("1:dd.",)]
         assert await here.balance() == (FUNDS - 3 * PRICE, 0)
 
 

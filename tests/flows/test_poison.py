@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from arrivals.core.catalogue import Flow
 from arrivals.core.message import Move, Reach
-from arrivals.flows.dispatch import TAKE, ClaimRequest, Takeover, claim_step
+from arrivals.flows.dispatch import TAKE, ClaimRequest, Dispatcher, Takeover, claim_step
 from arrivals.flows.journal import Journal
 from arrivals.flows.poison import CAUSE, Claimant
 from arrivals.providers.api import Submission
 from arrivals.store.api import Step, StoreUnavailable, Transaction
 from tests.flows.installation import Installation, installed, provider, route
-from tests.flows.script import SetClock
+from tests.flows.script import ScriptedConnection, SetClock, receipt
 
 NUMBERS = tuple(f"3161234560{n}" for n in range(7))
 PRICE = 50_000
@@ -225,3 +227,15 @@ def _cancel(tx: Transaction, here: Installation, key: int) -> None:
     journal = Journal(tx, here.platform.catalogue)
     journal.move(tx.load([key])[key], Move.CANCEL_ASKED, "customer", {})
     journal.flush()
+
+
+async def test_a_receipt_that_cannot_be_recorded_leaves_its_bytes(here: Installation):
+    """Invariant 37: never dropped; it is acknowledged once they are durable."""
+    connection = ScriptedConnection("north")
+    dispatcher = Dispatcher(here.platform, connection, "test")
+    said = receipt("north", "A1", "DELIVRD", "31612345678")
+    poison = msgspec.structs.replace(said, fingerprint=object(), raw="c0ffee")
+    dispatcher.received([poison], ["token"])
+    await asyncio.wait(dispatcher._facts)
+    assert await here.rows("SELECT provider_id, raw FROM raw_receipts") == [("north", "c0ffee")]
+    assert connection.acknowledged == ["token"]

@@ -36,6 +36,17 @@ STORIES: list[StoryRow] = [
         claim
         state    sending
         """, {}),
+    ("no early expiry when the clock goes back an hour: invariant 40", """
+        accept   31612345670
+        pass     -3600
+        accept   31612345678 valid_for_s=60
+        tick     1
+        state    accepted
+        claim    north 2
+        answer   2 taken A1
+        receipt  A1 DELIVRD
+        state    delivered
+        """, {}),
     ("validity ends in the queue", """
         accept   31612345678 valid_for_s=60
         tick     61
@@ -45,6 +56,22 @@ STORIES: list[StoryRow] = [
         balance  100
         claim    north 0
         """, {}),
+    ("a route's own validity", """
+        accept   31612345678
+        tick     59
+        state    accepted
+        tick     2
+        state    expired
+        """, {"route": {"valid_for_s": 60}}),
+    ("and its own wait for news: invariant 32", """
+        accept   31612345678 valid_for_s=60
+        claim
+        answer   1 taken A1
+        tick     69
+        state    submitted
+        tick     2
+        state    unknown
+        """, {"route": {"outcome_grace_s": 10}}),
     ("validity ends in the queue after a try", """
         accept   31612345678 valid_for_s=60
         claim

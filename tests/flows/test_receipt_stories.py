@@ -109,6 +109,90 @@ STORIES: list[StoryRow] = [
         state    delivered
         parked   0
         """, {}),
+    ("one that came before it was handed off can't be its own: invariant 37", """
+        accept   31612345670
+        receipt  X1 DELIVRD to=31612345678
+        parked   1
+        pass     3600
+        accept   31612345678
+        claim    north 2
+        answer   2 unanswered
+        state    ambiguous
+        parked   1
+        receipt  X2 DELIVRD
+        state    delivered
+        """, {}),
+    ("nor where the provider gave no id", """
+        accept   31612345670
+        receipt  X1 DELIVRD to=31612345678
+        parked   1
+        pass     3600
+        accept   31612345678
+        claim    north 2
+        answer   2 taken ''
+        state    submitted
+        parked   1
+        """, {}),
+    ("a resend that waits is dropped by the first one's receipt", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        state    waiting
+        receipt  X1 DELIVRD
+        state    delivered
+        claim    north 0
+        """, {}),
+    ("by any receipt: somebody has it", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        state    waiting
+        receipt  X1 UNRECOGNISED
+        state    submitted
+        claim    north 0
+        """, {}),
+    ("and a long one stays in doubt for its other parts' receipts", """
+        accept   31612345678 on_ambiguous=resend LONG
+        claim
+        answer   1 unanswered
+        tick     61
+        state    waiting
+        receipt  X3 DELIVRD
+        state    ambiguous
+        claim    north 0
+        receipt  X2 DELIVRD
+        receipt  X1 DELIVRD
+        state    delivered
+        """, {}),
+    ("the first one's receipt while the resend is under way, by our reference", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        receipt  X1 DELIVRD sent=1
+        state    delivered
+        answer   2 taken A2
+        receipt  A2 UNDELIV
+        state    delivered
+        balance  99.95
+        """, {}),
+    ("and when the resend is in doubt as well", """
+        accept   31612345678 31612345678 on_ambiguous=resend
+        claim    north 2
+        answer   1 unanswered
+        answer   2 unanswered
+        tick     61
+        claim    north 2
+        answer   3 unanswered
+        answer   4 unanswered
+        receipt  X1 UNDELIV sent=1
+        state    failed
+        receipt  X4 DELIVRD sent=4
+        state    2 delivered
+        """, {}),
     ("taken without an id, by destination", """
         accept   31612345678
         claim
@@ -259,6 +343,24 @@ STORIES: list[StoryRow] = [
         state    failed
         receipt  A3 DELIVRD
         state    failed
+        """, {}),
+    ("parts of two hand-offs don't make one message", """
+        accept   31612345678 on_ambiguous=resend LONG
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        late     1 taken A1 A2 A3
+        answer   2 taken B1 B2 B3
+        receipt  B2 DELIVRD
+        receipt  A1 DELIVRD
+        receipt  A1 DELIVRD
+        receipt  B3 DELIVRD
+        state    submitted
+        receipt  A2 UNDELIV
+        state    failed
+        receipt  B1 DELIVRD
+        state    delivered
         """, {}),
     ("one receipt for all parts, where the profile says so", """
         accept   31612345678 LONG

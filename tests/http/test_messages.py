@@ -12,8 +12,6 @@ import httpx
 import pytest
 
 from arrivals.core.message import Move
-from arrivals.flows import receive
-from arrivals.http import message_view
 from arrivals.http.listing import safe_cell
 from tests.http.installation import Installation
 
@@ -41,14 +39,6 @@ async def get(client: httpx.AsyncClient, path: str, status: int = 200) -> Any:
 
 
 # --- one message ----------------------------------------------------------------------
-
-
-def test_every_letter_of_a_part_has_its_outcome() -> None:
-    """As receipts write them: a part that arrived did so, whatever else was said of it."""
-    letters = receive._NOT_DELIVERED + receive._DELIVERED
-    assert [message_view._PART_OUTCOMES.get(each) for each in letters] == [
-        None, "expired", "failed", "filtered", *["delivered"] * 4,
-    ]  # fmt: skip
 
 
 async def test_a_message_is_shown_whole(api: Installation, main: httpx.AsyncClient) -> None:

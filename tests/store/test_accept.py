@@ -145,7 +145,18 @@ async def test_an_id_is_used_once(funded: Ground):
 
 @pytest.mark.parametrize(
     "change",
-    ["cost = 0", "currency = 'USD'", "hold_posting = 9", "count = 2", "decision = '{}'"],
+    [
+        "cost = 0",
+        "currency = 'USD'",
+        "hold_posting = 9",
+        "count = 2",
+        "decision = '{}'",
+        "expires_at = 1",
+        "outcome_deadline = outcome_deadline + 1",
+        "on_ambiguous = 'resend'",
+        "providers = '[]'",
+        "key_id = 'another'",
+    ],
 )
 async def test_what_was_committed_to_is_never_edited(funded: Ground, change: str):
     """Invariant 10: the order's half of the snapshot."""

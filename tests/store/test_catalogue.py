@@ -117,3 +117,11 @@ async def test_settings_are_texts(ground: Ground, value: str):
     await ground.run(lambda tx: tx.set_setting("x", "before"))
     await ground.run(lambda tx: tx.set_setting("x", value))
     assert await ground.run(lambda tx: tx.setting("x")) == value
+
+
+@pytest.mark.parametrize("statement", ["UPDATE rates SET price = 0", "DELETE FROM rates"])
+async def test_a_rate_stays_as_messages_met_it(ground: Ground, statement: str):
+    """Invariant 10: a message's price can always be explained."""
+    await ground.run(lambda tx: tx.add_price_list(7, "EUR", [("31", "NL", 5)]))
+    with pytest.raises(RuleBroken, match="a rate is never"):
+        await ground.sql(statement)

@@ -18,6 +18,7 @@ from arrivals.store.checks import (
     CHECKS,
     SENTENCE_OF_BALANCES,
     SENTENCE_OF_COSTS,
+    SENTENCE_OF_SHAPES,
     SENTENCE_OF_TRIGGERS,
     SUMS,
     Finding,
@@ -32,6 +33,7 @@ SENTENCES |= {each.parts: each.sentence for each in SUMS}
 SENTENCES |= {
     "balances": SENTENCE_OF_BALANCES,
     "costs": SENTENCE_OF_COSTS,
+    "shapes": SENTENCE_OF_SHAPES,
     "triggers": SENTENCE_OF_TRIGGERS,
 }
 
@@ -56,6 +58,8 @@ PLANTS = {
     f"WHERE id = {QUEUED}",
     "adjustments_in_turn": "UPDATE adjustments SET kind = 'refund'",
     "price_snapshot": f"UPDATE messages SET segments = 2 WHERE id = {DELIVERED}",
+    "shapes": f"UPDATE messages SET encoding = 'ucs2' WHERE id = {DELIVERED}",
+    "uncharged_parts": f"UPDATE handoffs SET part = 2 WHERE message_id = {DELIVERED}",
     "unresolved_ends": "UPDATE messages SET resolution = NULL, resolution_posting = NULL, "
     f"changed_at = changed_at - {DAY_US} WHERE id = {DELIVERED}",
     "charged_unsent": f"UPDATE messages SET resolution = 'captured' WHERE id = {FAILED}",
@@ -75,6 +79,9 @@ PLANTS = {
     "epochs_ahead": f"UPDATE messages SET epoch = 99 WHERE id = {SENDING}",
     "unintended_handoffs": f"UPDATE messages SET attempts = 9 WHERE id = {DELIVERED}",
     "resends_without_policy": f"UPDATE messages SET resends = 1 WHERE id = {DELIVERED}",
+    "second_handoffs": f"UPDATE messages SET attempts = 2 WHERE id = {DELIVERED}; "
+    f"INSERT INTO events SELECT {DELIVERED}, 99, 1, 'claimed', 'submitted', 'submitted', "
+    """'worker', '{"attempt":2}'""",
     "overdue": f"UPDATE orders SET outcome_deadline = accepted_at - {DAY_US}, "
     f"expires_at = accepted_at - {DAY_US} WHERE id = {QUEUED} >> 17",
     "delivered_without_evidence": "UPDATE events SET kind = 'receipt' "

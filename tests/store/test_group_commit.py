@@ -22,7 +22,12 @@ from arrivals.store.api import (
     StoreUnavailable,
     Transaction,
 )
-from arrivals.store.group_commit import ITEMS_MAX, GroupCommit
+from arrivals.store.group_commit import (
+    HEAVY_ROWS_MAX,
+    ITEMS_MAX,
+    LIGHT_ROWS_MAX,
+    GroupCommit,
+)
 from tests.store.ground import Backend, Ground, StillClock
 
 PATIENCE_S = 10
@@ -366,3 +371,34 @@ async def test_a_database_that_opens_for_nobody_is_closed():
         await starting
     opened.set()
     assert await asyncio.to_thread(closed.wait, PATIENCE_S)
+
+
+async def test_what_is_light_does_not_wait_behind_what_is_heavy(ground: Ground):
+    """A code's request shares the next transaction, however much bulk came before it."""
+    batches: list[list[int]] = []
+
+    def run(tx: Transaction, items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        return items
+
+    step = Step("sized", 10, run, rows=lambda item: item)
+    heavy = HEAVY_ROWS_MAX * 3 // 4
+    async with gathering(ground):
+        bulk = [asyncio.ensure_future(ground.store.write(step, heavy)) for _ in range(5)]
+        code = asyncio.ensure_future(ground.store.write(step, 1))
+    await asyncio.gather(code, *bulk)
+    assert batches == [[1, heavy, heavy], [heavy, heavy], [heavy]]
+
+
+async def test_what_is_heavy_does_not_wait_for_what_is_light(ground: Ground):
+    """Bulk goes on, one item a transaction at least, though codes never stop coming."""
+    step = Step("sized", 10, lambda _, items: items, rows=lambda item: item)
+    async with gathering(ground):
+        bulk = asyncio.ensure_future(ground.store.write(step, HEAVY_ROWS_MAX * 9))
+        codes = [
+            asyncio.ensure_future(ground.store.write(step, LIGHT_ROWS_MAX))
+            for _ in range(ITEMS_MAX + 10)
+        ]
+    await bulk
+    assert not codes[-1].done()
+    await asyncio.gather(*codes)

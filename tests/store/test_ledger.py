@@ -348,6 +348,8 @@ async def test_nothing_is_refunded_that_wasnt_paid(funded: Ground):
         await funded.run(lambda tx: tx.adjust(paid, "refund", PRICE, 1))
     with pytest.raises(RuleBroken, match="never updated"):
         await funded.sql("UPDATE adjustments SET amount = 0")
+    with pytest.raises(RuleBroken, match="never deleted"):
+        await funded.sql("DELETE FROM adjustments")
 
 
 async def test_a_message_that_ends_and_is_revised_in_one_transaction_is_adjusted(

@@ -222,12 +222,22 @@ async def test_illegal_moves_are_refused(ground: Ground, source: State):
         )  # fmt: skip
         change = (
             "UPDATE messages SET state = ?, wake_at = ?, resolution = ?, resolution_posting = ?"
+            ", seq = seq + 1, changed_at = changed_at + 1"
         )
         if source is target or (source, target) in _LEGAL:
             await ground.sql(f"{change} WHERE id = ?", target, *_shape(target), key)
             continue
         with pytest.raises(RuleBroken, match=r"no such move|a hold is resolved once"):
             await ground.sql(f"{change} WHERE id = ?", target, *_shape(target), key)
+
+
+@pytest.mark.parametrize("seq", ["seq", "seq + 2", "seq - 1"])
+async def test_a_move_without_its_event_is_refused(funded: Ground, seq: str):
+    """Invariant 21: every move is one event further, where a statement goes past `save`."""
+    await funded.accept()
+    change = f"UPDATE messages SET state = 'sending', rank = NULL, seq = {seq}"
+    with pytest.raises(RuleBroken, match=r"without its event|follows the one before"):
+        await funded.sql(f"{change}, changed_at = changed_at + 1")
 
 
 async def test_a_gap_in_the_timeline_is_refused(funded: Ground):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,9 @@ def test_no_statement_walks_a_growing_table(tmp_path: Path, name: str):
     ("name", "index"),
     [
         ("claim", "messages_ready (provider_id=? AND lane=? AND rank>?)"),
+        ("sending", "messages_in_doubt (provider_id=?)"),
+        ("put_off", "messages_wake (wake_at<?)"),
+        ("possible_handoffs", "PRIMARY KEY (message_id=?)"),
         ("due", "messages_wake (wake_at<?)"),
         ("in_doubt", "messages_in_doubt (provider_id=? AND msisdn=?)"),
         ("match", "PRIMARY KEY (provider_id=? AND external_id=?)"),
@@ -60,3 +64,20 @@ def test_a_look_up_goes_straight_to_its_rows(tmp_path: Path, name: str, index: s
     assert any(index in row for row in plan), plan
     order = [row for row in plan if "TEMP B-TREE" in row]
     assert not order, "what is limited comes in the index's order, and isn't sorted first"
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [("checks", "epochs_ahead"), ("checks", "abandoned_sending"), ("traces", "sending_count")],
+)
+def test_what_is_being_sent_is_found_without_reading_all(tmp_path: Path, room: str, name: str):
+    """Beside a live process: only what is in doubt is read, whatever else there is."""
+    connection = connect(tmp_path / "plans.db")
+    migrate(connection)
+    text = statements(room)[name]
+    values: Any = {"now": 0} if ":now" in text else [0] * text.count("?")
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
+    connection.close()
+    messages = [str(row[3]) for row in rows if "messages" in str(row[3]) or " m" in str(row[3])]
+    assert messages
+    assert all("messages_in_doubt" in each for each in messages), messages

@@ -98,9 +98,10 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
             reader.batch_progress(OTHER, 1),
             reader.batch_page(OTHER, 99, 10)[0] or None,
             reader.batch_orders(OTHER, 1) or None,
+            reader.open_messages(OTHER, order_id, 10) or None,
         ]
 
-    assert await asked(api, query) == [None] * 9
+    assert await asked(api, query) == [None] * 10
     text = statements("traces")
     operators = {
         "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",

@@ -37,7 +37,7 @@ class Account:
     currency: str
     credit_limit: Micros = Micros(0)  # how far below zero `available` may go
     refund_on: frozenset[str] = frozenset()  # outcomes that release or refund
-    recharge: bool = False  # a revision to delivered after a refund charges again
+    recharge: bool = False  # a revision after a refund may charge again
     default_route: int | None = None
     routes: frozenset[int] = frozenset()  # restricted routes it may use besides the public ones
     denied_routes: frozenset[int] = frozenset()

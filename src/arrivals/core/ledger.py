@@ -8,7 +8,7 @@ so it can't fail to sum to zero:
     capture   held → revenue                       at the end, when it was used
     release   held → funds                         at the end, when it wasn't
     refund    revenue → funds                      a revision, after a capture
-    recharge  funds → revenue                      a revision to delivered, after a refund
+    recharge  funds → revenue                      a revision after a refund, where agreed
     cost      cost:PROVIDER → payable:PROVIDER     what the provider charges us
 """
 

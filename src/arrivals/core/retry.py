@@ -21,9 +21,10 @@ class Cause(StrEnum):
 
     THROTTLED = "throttled"  # the provider said: not so fast
     NOT_SENT = "not_sent"  # proved: the PDU never reached the socket
-    PROVIDER_DOWN = "provider_down"  # a brownout: errors instead of answers
     REFUSED_RETRYABLE = "refused_retryable"  # a refusal that may pass
-    AMBIGUOUS_RESEND = "ambiguous_resend"  # no answer, and the policy says resend
+
+
+SPREAD: Final = 0.5  # the share of a wait that the jitter decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,6 @@ class RetryRule:
     factor: int
     ceiling_us: int
     attempts_max: int | None  # attempts in all that use the budget; None: only time ends it
-    spread: float = 0.5  # the share of the wait that the jitter decides
 
 
 RULES: Final[dict[Cause, RetryRule]] = {
@@ -46,16 +46,8 @@ RULES: Final[dict[Cause, RetryRule]] = {
     Cause.NOT_SENT: RetryRule(
         first_us=_SECOND_US // 2, factor=2, ceiling_us=30 * _SECOND_US, attempts_max=None
     ),
-    # A brownout lasts minutes: twelve tries reach across about three quarters of an hour.
-    Cause.PROVIDER_DOWN: RetryRule(
-        first_us=5 * _SECOND_US, factor=2, ceiling_us=10 * _MINUTE_US, attempts_max=12
-    ),
     Cause.REFUSED_RETRYABLE: RetryRule(
         first_us=10 * _SECOND_US, factor=3, ceiling_us=60 * _MINUTE_US, attempts_max=5
-    ),
-    # Once, and never before a minute: a late answer or a receipt usually comes by then.
-    Cause.AMBIGUOUS_RESEND: RetryRule(
-        first_us=_MINUTE_US, factor=1, ceiling_us=_MINUTE_US, attempts_max=2, spread=0.0
     ),
 }
 
@@ -67,13 +59,11 @@ def next_at(
     jitter: float,
     *,
     deadline_us: int,
-    retry_after_us: int | None = None,
 ) -> int | None:
     """Return when to try again, or None when no try is left before the deadline.
 
     `attempt` counts from 1 what has been tried: attempts that use the budget, or, for a
     cause that doesn't, how often it has come in a row. `jitter` is in [0, 1).
-    `retry_after_us` is a wait the provider asked for: never undercut.
     """
     rule = RULES[cause]
     if attempt < 1:
@@ -81,9 +71,7 @@ def next_at(
     if rule.attempts_max is not None and attempt >= rule.attempts_max:
         return None
     wait_us = _backoff(rule, attempt)
-    wait_us -= int(wait_us * rule.spread * (1 - jitter))
-    if retry_after_us is not None:
-        wait_us = max(wait_us, retry_after_us + int(rule.first_us * rule.spread * jitter))
+    wait_us -= int(wait_us * SPREAD * (1 - jitter))
     at_us = now_us + wait_us
     return at_us if at_us < deadline_us else None
 
@@ -91,7 +79,7 @@ def next_at(
 def _backoff(rule: RetryRule, attempt: int) -> int:
     wait_us = rule.first_us
     for _ in range(attempt - 1):
-        if wait_us >= rule.ceiling_us or rule.factor == 1:
+        if wait_us >= rule.ceiling_us:
             break
         wait_us *= rule.factor
     return min(wait_us, rule.ceiling_us)

@@ -72,7 +72,11 @@ def accept_step(ranks: FairRanks) -> Step[Request, Result]:
     def run(tx: Transaction, requests: Sequence[Request]) -> list[Result]:
         return _Acceptance(tx, ranks).run(requests)
 
-    return Step("accept", ACCEPT_ORDER, run)
+    return Step("accept", ACCEPT_ORDER, run, rows=_messages)
+
+
+def _messages(request: Request) -> int:
+    return len(request.plan.messages)
 
 
 class _Acceptance:
@@ -174,6 +178,8 @@ class _Acceptance:
         request = plan.request
         order_id, self._next_order_id = self._next_order_id, self._next_order_id + 1
         balance = self._tx.balance(plan.account.account_id)
+        # By the transaction's clock, which doesn't go back when the machine's does.
+        expires_at_us = (plan.send_at_us or self._tx.now_us) + plan.valid_for_us
         return NewOrder(
             order_id=order_id,
             account_id=plan.account.account_id,
@@ -186,8 +192,8 @@ class _Acceptance:
             client_ref=request.client_ref,
             request_id=request.request_id,
             send_at_us=plan.send_at_us,
-            expires_at_us=max(plan.expires_at_us, self._tx.now_us),
-            outcome_deadline_us=max(plan.outcome_deadline_us, self._tx.now_us),
+            expires_at_us=expires_at_us,
+            outcome_deadline_us=expires_at_us + plan.outcome_grace_us,
             on_ambiguous=plan.on_ambiguous,
             providers=_encode(plan.decision.providers).decode(),
             count=count,

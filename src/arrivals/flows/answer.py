@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import order_of
-from arrivals.core.message import Message, Move, Reach, State, allows
+from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
 from arrivals.core.retry import RULES, Cause, next_at
 from arrivals.core.routing import next_usable
 from arrivals.flows.journal import Journal
@@ -91,6 +93,11 @@ class Recording:
     def _one(self, message: Message, answer: Answer) -> None:
         if isinstance(answer.result, NotSent) and self._is_fenced(message, answer):
             return
+        if isinstance(answer.result, Throttled | NotSent | Refused):
+            without = self._without(message, answer)
+            if without is None:
+                return
+            message = without
         match answer.result:
             case Taken() as taken:
                 self._taken(message, answer, taken)
@@ -116,6 +123,28 @@ class Recording:
 
     def _listen(self, provider_id: str, msisdn: str) -> None:
         self._heard_of.setdefault(provider_id, set()).add(unnamed(msisdn))
+
+    def _without(self, message: Message, answer: Answer) -> Message | None:
+        """Return the message with the reach that is left if this attempt was not taken.
+
+        None if that was recorded before: facts may come twice.
+        """
+        others: set[int] = set()
+        waits = message.state in {State.SENDING, State.AMBIGUOUS}
+        if message.resends or answer.attempt != message.attempts or not waits:
+            self.journal.flush()
+            possible = {each.number for each in self._tx.possible_handoffs(message.key)}
+            if answer.attempt not in possible:
+                return None
+            others = possible - {answer.attempt}
+        if message.reach is Reach.HANDED_OFF:
+            return message
+        if is_terminal(message.state):
+            if message.reach is not Reach.NONE and not others:
+                self.journal.settlement.give_back(message)
+            return message
+        reach = message.reach if others else Reach.NONE
+        return msgspec.structs.replace(message, reach=reach)
 
     # --- taken -----------------------------------------------------------------------
 
@@ -200,11 +229,12 @@ class Recording:
         **changes: object,
     ) -> None:
         """Put a message that was proved not taken back into the queue, for later."""
-        if answer.attempt != message.attempts or not allows(message.state, move):
+        if not _decides(message, answer, move):
             self._late_fact(message, answer, move, facts)
             return
-        tries = message.tries + (cause in _USES_BUDGET)
-        turn = tries if cause in _USES_BUDGET else max(1, message.attempts - message.tries)
+        attempts_max = RULES[cause].attempts_max
+        tries = message.tries + (attempts_max is not None)
+        turn = message.attempts - message.tries if attempts_max is None else tries
         at_us = next_at(
             cause,
             max(1, turn),
@@ -212,12 +242,10 @@ class Recording:
             spread(message.key, message.attempts),
             deadline_us=message.expires_at_us,
         )
-        if at_us is None and cause in _USES_BUDGET:
-            attempts_max = RULES[cause].attempts_max
-            used_up = attempts_max is not None and tries >= attempts_max
-            why = (
-                "the retries are used up" if used_up else "its validity leaves no time to retry"
-            )
+        if at_us is None and attempts_max is not None:
+            why = "its validity leaves no time to retry"
+            if tries >= attempts_max:
+                why = "the retries are used up"
             self._end(message, answer, facts | {"cause": why}, **changes)
             return
         body = {"attempt": answer.attempt, "provider": answer.provider_id, **facts}
@@ -231,13 +259,12 @@ class Recording:
             tries=tries,
             rank=None,
             wake_at_us=at_us or message.expires_at_us,
-            reach=_disproved(message),
             **{"reason": move.value, **changes},
         )
 
     def _refused(self, message: Message, answer: Answer, refused: Refused) -> None:
         facts = {"status": refused.status, "reason": refused.reason}
-        current = answer.attempt == message.attempts and allows(message.state, Move.REFUSED)
+        current = _decides(message, answer, Move.REFUSED)
         if current and self._fail_over(message, answer, refused, facts):
             return
         if refused.retryable:
@@ -284,22 +311,19 @@ class Recording:
             reason=refused.reason,
             rank=self._ranks.front(target, message.lane, message.account_id),
             wake_at_us=message.expires_at_us,
-            reach=_disproved(message),
         )
         return True
 
     def _end(
         self, message: Message, answer: Answer, facts: dict[str, Any], **changes: object
     ) -> None:
-        reach, tries = _disproved(message), message.tries + 1
+        tries = message.tries + 1
         actor = f"provider:{answer.provider_id}"
         body = {"attempt": answer.attempt, "provider": answer.provider_id, **facts}
-        if reach is Reach.NONE:
-            self.journal.move(
-                message, Move.REFUSED, actor, body, reach=reach, tries=tries, **changes
-            )
+        if message.reach is Reach.NONE:
+            self.journal.move(message, Move.REFUSED, actor, body, tries=tries, **changes)
             return
-        # It was a resend. No to the second hand-off says nothing about the first.
+        # Another attempt may have been taken. No to the one says nothing about the other.
         after = self.journal.note(message, Move.REFUSED.value, actor, body, tries=tries)
         if allows(after.state, Move.RESEND_DROPPED):
             self.journal.move(
@@ -321,14 +345,7 @@ class Recording:
             "late": True,
             **facts,
         }
-        changes: dict[str, object] = {}
-        resending = message.state in {State.WAITING, State.SENDING} and message.resends
-        if resending and message.reach is Reach.HANDOFF_UNKNOWN:
-            # The attempt in doubt was not taken: what goes out now is its first hand-off.
-            changes = {"reach": Reach.NONE, "resends": message.resends - 1}
-        self.journal.note(
-            message, move.value, f"provider:{answer.provider_id}", body, **changes
-        )
+        self.journal.note(message, move.value, f"provider:{answer.provider_id}", body)
 
     # --- no answer -------------------------------------------------------------------
 
@@ -346,6 +363,9 @@ class Recording:
             self._doubt(message, Move.UNANSWERED, body, "worker", partly=bool(parts))
         elif parts and message.state in {State.AMBIGUOUS, State.WAITING}:
             self._partly_taken(message, body)
+        else:
+            body["late"] = True
+            self.journal.note(message, Move.UNANSWERED.value, "worker", body)
         self._identify(message, answer, parts)
 
     def _partly_taken(self, message: Message, body: dict[str, Any]) -> None:
@@ -406,9 +426,6 @@ class Recording:
         self._listen(message.provider_id, message.msisdn)
 
 
-_USES_BUDGET: Final = frozenset({Cause.REFUSED_RETRYABLE, Cause.PROVIDER_DOWN})
-
-
 def spread(key: int, attempt: int) -> float:
     """Return a message's own share of a jitter, in [0, 1): the same at every run."""
     return (
@@ -416,6 +433,7 @@ def spread(key: int, attempt: int) -> float:
     ) / 0x1000000
 
 
-def _disproved(message: Message) -> Reach:
-    """Return the reach after an answer proved that this attempt was not taken."""
-    return message.reach if message.resends or message.reach is Reach.HANDED_OFF else Reach.NONE
+def _decides(message: Message, answer: Answer, move: Move) -> bool:
+    """Tell whether an answer is about the newest attempt, or the last one still in doubt."""
+    last = message.state is State.AMBIGUOUS and message.reach is Reach.NONE
+    return (last or answer.attempt == message.attempts) and allows(message.state, move)

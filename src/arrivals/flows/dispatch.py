@@ -28,7 +28,7 @@ from arrivals.flows.journal import Journal
 from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Platform
 from arrivals.flows.poison import Claimant
-from arrivals.flows.receive import receive_step
+from arrivals.flows.receive import KEEP_RAW, receive_step
 from arrivals.providers.api import Answer, Connection, NotSent, Receipt, Submission
 from arrivals.store.api import Step, StoreError, StoreFull, StoreUnavailable, Transaction
 from arrivals.store.rows import Outgoing
@@ -113,7 +113,7 @@ def _intend(
         attempts=attempt,
         epoch=epoch,
         rank=None,
-        wake_at_us=tx.now_us + SENDING_MAX_US,
+        wake_at_us=min(tx.now_us + SENDING_MAX_US, message.outcome_deadline_us),
     )
     return Submission(
         key=message.key,
@@ -337,6 +337,10 @@ class Dispatcher:
             except Exception:  # noqa: BLE001 - poison: one bad fact must not hold up others
                 if len(facts) == 1:
                     _log.exception("%s: a fact could not be recorded", step.name)
+                    if step is self._receive:
+                        # It will be acknowledged: its bytes must be there. If they can't be
+                        # kept either, it isn't, and its provider sends it again.
+                        await self._platform.store.write(KEEP_RAW, facts[0])
                     return set()
                 break
         touched: set[int] = set()

@@ -1,7 +1,8 @@
 """Move the queue of a provider that stays away to the next one, where routes allow it.
 
-Nothing here was handed off, so nothing can arrive twice; each hop is an event that names the
-route's policy. A route's messages go only to providers of the same route, further down.
+What waits here is under way nowhere, so moving it makes no duplicate; each hop is an event that
+names the route's policy. A route's messages go only to providers of the same route, further
+down.
 """
 
 from __future__ import annotations

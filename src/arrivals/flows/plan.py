@@ -113,8 +113,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     lane: int
     on_ambiguous: str
     send_at_us: int | None
-    expires_at_us: int
-    outcome_deadline_us: int
+    valid_for_us: int  # from send_at, or from the commit
+    outcome_grace_us: int  # from then on we wait for news
 
     @property
     def cost(self) -> Micros:
@@ -190,7 +190,7 @@ def plan(request: SendRequest, catalogue: Catalogue, defaults: Defaults, now_us:
     category = _one_of(request.category or route.category, CATEGORIES, "category")
     on_ambiguous = request.on_ambiguous or route.on_ambiguous
     _one_of(on_ambiguous, AMBIGUITY_POLICIES, "on_ambiguous")
-    send_at_us, expires_at_us, deadline_us = _times(request, route, defaults, now_us)
+    send_at_us, valid_for_us, outcome_grace_us = _times(request, route, defaults, now_us)
     messages, refused = _recipients(request, catalogue, route.route_id)
     planned = Plan(
         request=request,
@@ -205,8 +205,8 @@ def plan(request: SendRequest, catalogue: Catalogue, defaults: Defaults, now_us:
         lane=LANE_OF_CATEGORY[category],
         on_ambiguous=on_ambiguous,
         send_at_us=send_at_us,
-        expires_at_us=expires_at_us,
-        outcome_deadline_us=deadline_us,
+        valid_for_us=valid_for_us,
+        outcome_grace_us=outcome_grace_us,
     )
     if request.max_price is not None and planned.cost > request.max_price:
         price = format_amount(planned.cost)
@@ -255,7 +255,7 @@ def _one_of(value: str, allowed: Sequence[str], field: str) -> str:
 def _times(
     request: SendRequest, route: Route, defaults: Defaults, now_us: int
 ) -> tuple[int | None, int, int]:
-    """Return when it is wanted, until when it is of use, and when we stop waiting for news."""
+    """Return when it is wanted, how long it is of use, and how long we wait for news then."""
     valid_for_s = request.valid_for_s
     if valid_for_s is None:
         valid_for_s = route.valid_for_s or defaults.valid_for_s
@@ -269,8 +269,7 @@ def _times(
     grace_s = (
         defaults.outcome_grace_s if route.outcome_grace_s is None else route.outcome_grace_s
     )
-    expires_at_us = (send_at_us or now_us) + valid_for_s * SECOND_US
-    return send_at_us, expires_at_us, expires_at_us + grace_s * SECOND_US
+    return send_at_us, valid_for_s * SECOND_US, grace_s * SECOND_US
 
 
 def _recipients(

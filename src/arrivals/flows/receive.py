@@ -17,11 +17,12 @@ import msgspec
 from arrivals.core.catalogue import Catalogue, Provider
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
+from arrivals.core.parts import FINAL_MOVES, part_in_doubt, roll_up
 from arrivals.core.reasons import reason_for_receipt
 from arrivals.flows.journal import Journal
 from arrivals.providers.api import Receipt, forms_of
 from arrivals.store.api import Step, Transaction
-from arrivals.store.rows import Handoff, Match
+from arrivals.store.rows import Attempt, Handoff, Match
 
 RECEIVE_ORDER: Final = 30
 
@@ -34,18 +35,6 @@ _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 
 _PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
 _NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
-
-# What is known of a part, as one letter: how bad the worst that was said of it is, and in the
-# second row the same where it was said to be delivered as well.
-_NOT_DELIVERED: Final = ".efx"
-_DELIVERED: Final = "dEFX"
-_BADNESS: Final = {
-    Move.RECEIPT_DELIVERED: 0,
-    Move.RECEIPT_EXPIRED: 1,
-    Move.RECEIPT_FAILED: 2,
-    Move.RECEIPT_FILTERED: 3,
-}
-_MOVE_OF_BADNESS: Final = {badness: move for move, badness in _BADNESS.items()}
 
 # A destination as a national number: these many last digits must agree.
 NATIONAL_DIGITS_MIN: Final = 7
@@ -70,6 +59,15 @@ def receive_step(catalogue: Callable[[], Catalogue]) -> Step[Sequence[Receipt], 
         return [receiving.journal.touched for _ in batches]
 
     return Step("receive", RECEIVE_ORDER, run)
+
+
+def _keep_raw(tx: Transaction, receipts: Sequence[Receipt]) -> list[None]:
+    tx.keep_raw([(each.provider_id, None, each.raw) for each in receipts])
+    return [None for _ in receipts]
+
+
+# What a receipt that can't be recorded leaves behind, for whoever has to look.
+KEEP_RAW: Final[Step[Receipt, None]] = Step("keep raw", RECEIVE_ORDER, _keep_raw)
 
 
 def match_parked(
@@ -111,9 +109,10 @@ class Receiving:
         )
         kept: list[tuple[str, int | None, str]] = []
         for number, receipt in enumerate(receipts):
-            found = self._whose(receipt, matches.get(number, ()))
+            since_us = parked_since_us[number] if parked_since_us else None
+            found = self._whose(receipt, matches.get(number, ()), since_us)
             if found is None:
-                self._park(receipt, parked_since_us[number] if parked_since_us else None)
+                self._park(receipt, since_us)
             else:
                 self._one(receipt, found)
             kept.append(
@@ -154,13 +153,16 @@ class Receiving:
 
     # --- whose is it -----------------------------------------------------------------
 
-    def _whose(self, receipt: Receipt, matches: Sequence[Match]) -> Found | None:
+    def _whose(
+        self, receipt: Receipt, matches: Sequence[Match], since_us: int | None
+    ) -> Found | None:
+        """Find the message; `since_us` is when a receipt came that has been parked."""
         named = [each for each in matches if each.handoff.external_id != unnamed(each.msisdn)]
         nameless = [each for each in matches if each not in named]
         return (
             self._by_id(receipt, named)
-            or self._by_doubt(receipt)
-            or self._by_destination(nameless)
+            or self._by_doubt(receipt, since_us)
+            or self._by_destination(nameless, since_us)
         )
 
     def _by_id(self, receipt: Receipt, matches: Sequence[Match]) -> Found | None:
@@ -174,9 +176,11 @@ class Receiving:
         message, best = max(candidates, key=lambda each: (each[1].handoff.at_us, each[0].key))
         return Found(message, best.handoff, self._counter(best.handoff, best.seen), "id", 1.0)
 
-    def _by_destination(self, matches: Sequence[Match]) -> Found | None:
+    def _by_destination(self, matches: Sequence[Match], since_us: int | None) -> Found | None:
         """Find the only message to a destination that its provider took without an id."""
-        candidates = self._open_first(matches)
+        candidates = [
+            each for each in self._open_first(matches) if self._attempts(each[0], since_us)
+        ]
         if not candidates or not _are_one(candidates):
             return None
         message, best = candidates[0]
@@ -192,7 +196,7 @@ class Receiving:
         ]
         return [each for each in found if not is_terminal(each[0].state)] or found
 
-    def _by_doubt(self, receipt: Receipt) -> Found | None:
+    def _by_doubt(self, receipt: Receipt, since_us: int | None) -> Found | None:
         """Find the hand-off in doubt that it may be about: a lost answer leaves no id."""
         named = (receipt.provider_id, receipt.external_id or "")
         if receipt.external_id and named in self._inferred:
@@ -202,20 +206,40 @@ class Receiving:
         doubtful = self._tx.in_doubt(receipt.provider_id, [receipt.msisdn])
         self.journal.add(doubtful)
         current = [self.journal.get(each.key) or each for each in doubtful]
-        current = [each for each in current if each.state in {State.SENDING, State.AMBIGUOUS}]
-        if receipt.reference is not None:
-            current = [each for each in current if _sent_with(each, receipt.reference)]
-        if len(current) != 1 or current[0].state is not State.AMBIGUOUS:
+        fitting = [
+            (each, attempts[0])
+            for each in current
+            if _may_be_out(each)
+            and (attempts := self._attempts(each, since_us, receipt.reference))
+        ]
+        # What is under way for the first time may have its answer yet, and another's receipt.
+        if len(fitting) != 1 or not fitting[0][0].reach:
             return None
-        return self._infer(receipt, current[0])
+        return self._infer(receipt, *fitting[0])
 
-    def _infer(self, receipt: Receipt, message: Message) -> Found:
+    def _attempts(
+        self, message: Message, since_us: int | None, reference: int | None = None
+    ) -> list[int]:
+        """Return the attempts that a receipt may be about: none that began after it came."""
+        if since_us is None and not message.resends:
+            begun = [Attempt(message.attempts, 0)]
+        else:
+            self.journal.flush()
+            begun = self._tx.possible_handoffs(message.key)
+        return [
+            each.number
+            for each in begun
+            if (since_us is None or each.begun_at_us <= since_us)
+            and reference in {None, handoff_reference(message.key, each.number)}
+        ]
+
+    def _infer(self, receipt: Receipt, message: Message, attempt: int) -> Found:
         handoff = Handoff(
             receipt.provider_id,
             receipt.external_id or f"inferred:{message.key}",
             message.key,
-            message.attempts,
-            _part_in_doubt(message),
+            attempt,
+            part_in_doubt(message.parts, message.segments, attempt),
             self._tx.now_us,
         )
         by_reference = receipt.reference is not None
@@ -260,19 +284,23 @@ class Receiving:
         body = _body(receipt, found, reason)
         message = self.journal.get(found.message.key) or found.message
         move, parts = said, message.parts
-        if said in _BADNESS and message.segments > 1 and provider.receipts_per == "segment":
-            parts, move = roll_up(message, found.handoff.part, said)
-            body["part"] = found.handoff.part
+        # Of a long message in doubt, the other parts' receipts must still find it in doubt.
+        inferred_part = message.segments > 1 and found.confidence < 1
+        per_part = message.segments > 1 and provider.receipts_per == "segment"
+        if per_part and said in FINAL_MOVES:
+            attempt, part = found.handoff.attempt, found.handoff.part
+            parts, move = roll_up(parts, message.segments, attempt, part, said)
+            body["part"] = part
             body["parts"] = parts
-            if move is None and message.state is State.WAITING:
-                # Somebody has a part of it, so a resend not yet begun is dropped.
-                move = Move.RECEIPT_PROGRESS
-        elif said is Move.RECEIPT_PROGRESS and message.segments > 1 and found.confidence < 1:
-            move = None  # its other parts' receipts must still find it in doubt
+        elif said is Move.RECEIPT_PROGRESS and inferred_part:
+            move = None
+        if move is None and message.state is State.WAITING:
+            # Somebody has it, or a part of it, so a resend not yet begun is dropped.
+            move = Move.RESEND_DROPPED if inferred_part else Move.RECEIPT_PROGRESS
         if move is None or not allows(message.state, move):
             self._note(message, said, receipt, body, parts)
             return
-        ends = move is not Move.RECEIPT_PROGRESS
+        ends = move in FINAL_MOVES
         self.journal.move(
             message,
             move,
@@ -294,7 +322,7 @@ class Receiving:
         parts: str | None,
     ) -> None:
         """Keep evidence that moves nothing: progress, a part, a repeat, a contradiction."""
-        if said in _BADNESS and is_terminal(message.state) and "part" not in body:
+        if said in FINAL_MOVES and is_terminal(message.state) and "part" not in body:
             word = said.value.removeprefix("receipt_")
             if word != message.state.value:
                 body["conflict"] = True
@@ -331,38 +359,6 @@ def _is_progress(receipt: Receipt) -> bool:
     return receipt.word in _PROGRESS or receipt.intermediate
 
 
-def roll_up(message: Message, part: int, said: Move) -> tuple[str, Move | None]:
-    """Fold one part's receipt into its message: (letters by part, the message's move if any).
-
-    All parts must arrive for the message to be delivered; one part that didn't decides it
-    otherwise; and a part that says nothing leaves it open. What is known of a part only ever
-    grows, so the order of its receipts doesn't matter (invariant 36).
-    """
-    letters = list(message.parts or "." * message.segments)
-    at = min(max(part, 1), len(letters)) - 1
-    delivered = said is Move.RECEIPT_DELIVERED or letters[at] in _DELIVERED
-    row = _DELIVERED if delivered else _NOT_DELIVERED
-    letters[at] = row[max(_badness(letters[at]), _BADNESS[said])]
-    parts = "".join(letters)
-    if all(letter in _DELIVERED for letter in letters):
-        return parts, Move.RECEIPT_DELIVERED
-    worst = max(_badness(letter) for letter in letters)
-    return parts, _MOVE_OF_BADNESS[worst] if worst else None
-
-
-def _badness(letter: str) -> int:
-    return (_DELIVERED if letter in _DELIVERED else _NOT_DELIVERED).index(letter)
-
-
-def _part_in_doubt(message: Message) -> int:
-    """Return the part that a receipt without a known id is about: the last one still open.
-
-    A provider that loses answers took the first parts of a message rather than the last.
-    """
-    letters = message.parts or "." * message.segments
-    return letters.rfind(".") + 1 or len(letters)
-
-
 def _body(receipt: Receipt, found: Found, reason: str | None) -> dict[str, Any]:
     body: dict[str, Any] = {
         "provider": receipt.provider_id,
@@ -392,8 +388,11 @@ def _are_one(candidates: Sequence[tuple[Message, Match]]) -> bool:
     return len({message.key for message, _ in candidates}) == 1
 
 
-def _sent_with(message: Message, reference: int) -> bool:
-    return handoff_reference(message.key, message.attempts) == reference
+def _may_be_out(message: Message) -> bool:
+    """Tell whether bytes may have left and no answer came: a resend that waits included."""
+    if message.state is State.WAITING:
+        return message.reach is not Reach.NONE
+    return message.state in {State.SENDING, State.AMBIGUOUS}
 
 
 def _same_handset(ours: str, theirs: str) -> bool:

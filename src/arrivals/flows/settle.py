@@ -59,8 +59,14 @@ class Settlement:
             return after
         if before.resolution is None:
             return self._resolve(after)
-        self._revise(after)
+        account = self._account(after)
+        charged = is_charged(after.state, after.reach, account.refund_on)
+        self._adjust(after, account, charged=charged)
         return after
+
+    def give_back(self, message: Message) -> None:
+        """Refund an ended message that turns out never to have been handed off."""
+        self._adjust(message, self._account(message), charged=False)
 
     def charge_cost(self, provider_id: str, amount: int, currency: str) -> None:
         """Book what a provider charges for hand-offs it acknowledged."""
@@ -90,11 +96,10 @@ class Settlement:
                 amount, gathered.amount = Micros(gathered.amount), 0
                 self._tx.post(posting(kind, account_id, amount, gathered.currency))
 
-    def _revise(self, message: Message) -> None:
-        account = self._account(message)
+    def _adjust(self, message: Message, account: Account, *, charged: bool) -> None:
+        """Append a refund or a recharge, where what was paid isn't what is charged now."""
         newest = self._tx.adjustments([message.key]).get(message.key)
         paid = newest == "recharge" if newest else message.resolution == "captured"
-        charged = is_charged(message.state, message.reach, account.refund_on)
         kind = adjustment(paid=paid, charged=charged, recharge=account.recharge)
         if kind is None:
             return

@@ -2,6 +2,9 @@
 
 Every open message has one time at which somebody must look at it again. The sweep takes
 those whose time has come, so nothing is forgotten and nothing is searched for.
+
+A sweep that fails for no fault of the store is tried again with fewer messages, down to the one
+that it fails on. That one is put off, so that the others' time comes (invariant 31).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ _log = logging.getLogger("arrivals.sweep")
 
 SWEEP_ORDER: Final = 45
 SWEEP_MAX: Final = 500
+SHRINK_BY: Final = 8  # a sweep after one that failed: 500, 62, 7, 1 messages, then none
 SWEEP_EVERY_S: Final = 0.25
 FORGET_EVERY_S: Final = 60.0
 FORGET_MAX: Final = 1_000  # of a kind in one transaction
@@ -33,6 +37,8 @@ FORGET_MAX: Final = 1_000  # of a kind in one transaction
 # than receipts can come in, and no turn keeps what is due waiting for longer than a moment.
 FORGET_ROUNDS_MAX: Final = 5
 ALARM_EVERY_S: Final = 10.0
+
+PUT_OFF_US: Final = 600 * 1_000_000  # long enough to disturb nobody, and to mend what it was
 
 DAY_US: Final = 86_400 * 1_000_000
 PARKED_FOR_US: Final = 3 * DAY_US  # the longest that carriers take for a receipt
@@ -118,12 +124,17 @@ class _Sweep:
             self._journal.move(message, Move.DEADLINE_PASSED, "clock", body, reason=reason)
         elif in_doubt and message.on_ambiguous == "fail":
             self._journal.move(message, Move.FAIL_WANTED, "clock", {"policy": "fail"})
-        elif in_doubt and message.on_ambiguous == "resend" and not message.resends:
+        elif in_doubt and self._may_resend(message):
             self._resend(message)
         else:
             cause = {"cause": "there is nothing to do but wait for a receipt"}
             wake_at_us = message.outcome_deadline_us
             self._journal.note(message, "due", "clock", cause, wake_at_us=wake_at_us)
+
+    def _may_resend(self, message: Message) -> bool:
+        """Tell whether it may go out a second time: by its policy, once, and still of use."""
+        wanted = message.on_ambiguous == "resend" and not message.resends
+        return wanted and message.expires_at_us > self._tx.now_us
 
     def _resend(self, message: Message) -> None:
         body = {
@@ -144,6 +155,13 @@ class _Sweep:
         self.queues.add(message.provider_id)
 
 
+def _put_off(tx: Transaction, items: Sequence[None]) -> list[int | None]:
+    return [tx.put_off(tx.now_us + PUT_OFF_US) for _ in items]
+
+
+PUT_OFF: Final[Step[None, int | None]] = Step("put off", SWEEP_ORDER, _put_off)
+
+
 class Sweeper:
     """Sweep again and again, forget what has outlived its keeping, and raise age alarms."""
 
@@ -152,6 +170,7 @@ class Sweeper:
         self._sweep = sweep_step(lambda: platform.catalogue, platform.ranks, platform.defaults)
         self._forget = Step("forget", 90, self._run_forget)
         self._alarms = Alarms(platform)
+        self._limit = SWEEP_MAX  # of the next sweep; 0: not even one message could be swept
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -169,7 +188,7 @@ class Sweeper:
                     await self._alarms.look()
             except StoreError as error:
                 _log.warning("the sweep waits for the store: %s", error)
-                more = False
+                self._limit, more = SWEEP_MAX, False
             except Exception:  # noqa: BLE001 - it must outlive anything one batch does to it
                 _log.exception("a sweep failed; it goes on with the next")
                 more = False
@@ -177,11 +196,20 @@ class Sweeper:
                 await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _once(self) -> bool:
-        touched, queues, count = await self._platform.store.write(self._sweep, SWEEP_MAX)
+        """Sweep once, fewer after each failure; return whether more may be due."""
+        limit = self._limit
+        if not limit:
+            _log.error("a message that can't be swept is put off")
+            await self._platform.store.write(PUT_OFF, None)
+            self._limit = SWEEP_MAX
+            return True
+        self._limit = max(limit // SHRINK_BY, int(limit > 1))  # for the next, if this one fails
+        touched, queues, count = await self._platform.store.write(self._sweep, limit)
+        self._limit = SWEEP_MAX
         self._platform.changes.publish(touched)
         for provider_id in queues:
             self._platform.changes.queued(provider_id)
-        return count == SWEEP_MAX
+        return count == limit
 
     async def _forget_some(self) -> bool:
         """Forget for a few rounds; return whether some may be left."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
@@ -19,6 +18,7 @@ from arrivals.core.layers import (
 )
 from arrivals.core.message import error_of, execution_of, outcome_of, status_of
 from arrivals.core.money import Micros, json_number
+from arrivals.core.parts import outcomes
 from arrivals.core.text import segment
 from arrivals.core.timeline import Attempt, Stage, TimelineEvent, Trace, attempts
 from arrivals.http.answers import Money
@@ -151,13 +151,6 @@ class OutcomeAnswer(msgspec.Struct, kw_only=True):
     waited_ms: int
 
 
-# A capital letter is a part of which something bad was said as well: delivered is stronger.
-_PART_OUTCOMES: Final = {
-    "d": "delivered", "E": "delivered", "F": "delivered", "X": "delivered",
-    "f": "failed", "x": "filtered", "e": "expired",
-}  # fmt: skip
-
-
 def message_answer(
     ids: MessageIds, trace: Trace, events: Sequence[TimelineEvent]
 ) -> MessageAnswer:
@@ -201,15 +194,15 @@ def _segments(trace: Trace) -> list[SegmentView]:
     if trace.text is None:
         return []
     parts = segment(trace.text)
-    letters = trace.message.parts or ""
+    found = outcomes(trace.message.parts, len(parts))
     return [
         SegmentView(
             part=number,
             text=text,
             encoding=trace.encoding,
-            outcome=_PART_OUTCOMES.get(letters[number - 1 : number]),
+            outcome=outcome,
         )
-        for number, text in enumerate(parts, 1)
+        for number, (text, outcome) in enumerate(zip(parts, found, strict=False), 1)
     ]
 
 

@@ -21,6 +21,7 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.ledger import Posting
 from arrivals.core.message import Message
 from arrivals.store.rows import (
+    Attempt,
     Balance,
     Batch,
     Event,
@@ -150,8 +151,14 @@ class Transaction(Protocol):
     def due(self, limit: int) -> list[Message]:
         """Return messages whose wake time has come, the longest overdue first."""
 
+    def put_off(self, until_us: int) -> int | None:
+        """Wake the message that is due longest only then, unread; return its key, if any."""
+
     def providers_of(self, order_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
         """Return the provider order that was fixed at accept, by order."""
+
+    def possible_handoffs(self, key: int) -> list[Attempt]:
+        """Return a message's attempts without those that were proved not taken, in order."""
 
     def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
         """Write messages back and append their events.
@@ -168,7 +175,10 @@ class Transaction(Protocol):
         """Return every hand-off that has one of these forms of an id, by (provider, forms)."""
 
     def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
-        """Return a provider's SENDING and AMBIGUOUS messages to these destinations."""
+        """Return a provider's messages to these destinations of which bytes may be out.
+
+        Those are SENDING, AMBIGUOUS, and WAITING for a resend.
+        """
 
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
         """Write back which receipts each hand-off has seen, and how often."""
@@ -245,6 +255,9 @@ class Step(Generic[Item, Result]):
     name: str
     order: int  # within a shared transaction: low runs first
     run: Callable[[Transaction, Sequence[Item]], Sequence[Result]]
+    rows: Callable[[Item], int] | None = (
+        None  # about how many an item writes, where that varies
+    )
 
 
 class Store(Protocol):

@@ -22,6 +22,7 @@ import msgspec
 from arrivals.clock import Clock
 from arrivals.core.ids import MessageIds
 from arrivals.core.message import TRANSITIONS
+from arrivals.core.text import analyse
 from arrivals.store.beside import reading
 from arrivals.store.statements import migrations, statements
 
@@ -39,7 +40,6 @@ class Finding:
     count: int  # how often it doesn't
     samples: tuple[str, ...]
     milliseconds: float
-    stretches: int = 1  # how many reads it took
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Check:
     invariant: int
     statement: str
     sentence: str
-    walk: str = "messages"  # messages | orders | postings | handoffs | once
+    walk: str = "messages"  # messages | orders | postings | batches | handoffs | once
     of: str = "message"  # what an id in the answer is
 
 
@@ -80,6 +80,7 @@ CHECKS: Final = (
     Check(8, "adjustments_in_turn", "Refunds and recharges take turns, each the message's "
           "price, and follow what settlement left."),
     Check(10, "price_snapshot", "A price is its rate times its segments, as it was at accept."),
+    Check(11, "uncharged_parts", "What was handed off was charged, part by part.", "handoffs"),
     Check(12, "unresolved_ends", "An ended message's hold was resolved within 60 s."),
     Check(13, "charged_unsent", "What was never handed off is never charged."),
     Check(14, "unexplained_cost", "A provider's cost has the provider's acknowledgement."),
@@ -87,7 +88,7 @@ CHECKS: Final = (
     Check(15, "messages_of_orders", "A message belongs to an order of its account and route."),
     Check(19, "order_totals", "An order's count and cost are those of its messages.", "orders",
           "order"),
-    Check(19, "batch_totals", "A stream's counts and cost are those of its orders.", "once",
+    Check(19, "batch_totals", "A stream's counts and cost are those of its orders.", "batches",
           "batch"),
     Check(20, "orphans", "An open message is in a provider's lane, being sent, or wakes at a "
           "known time."),
@@ -102,6 +103,8 @@ CHECKS: Final = (
           "attempt."),
     Check(25, "resends_without_policy", "A second hand-off was allowed by its policy, and its "
           "event says so."),
+    Check(25, "second_handoffs", "No message may have been taken twice unless its policy "
+          "allowed it."),
     Check(32, "overdue", "Every message reached its end by its outcome deadline."),
     Check(33, "delivered_without_evidence", "A delivered message has a receipt that says so."),
     Check(37, "parked_too_long", "No receipt is parked for more than 72 h.", "once",
@@ -128,6 +131,7 @@ SUMS: Final = (
 
 SENTENCE_OF_TRIGGERS: Final = "The database itself refuses to edit postings, prices and events."
 SENTENCE_OF_BALANCES: Final = "Every balance is the sum of its account's postings."
+SENTENCE_OF_SHAPES: Final = "A message's alphabet and segments are those of its text."
 SENTENCE_OF_COSTS: Final = "What providers cost us is the sum of their messages' costs."
 
 
@@ -147,7 +151,6 @@ class _Checking:
         self._connection = connection
         self._clock = clock
         self._sql = statements("checks")
-        self._stretches = 0
         secret = self._value("installation_secret")
         self._ids = MessageIds(bytes.fromhex(secret)) if secret else None
 
@@ -158,14 +161,14 @@ class _Checking:
             *((each.invariant, lambda each=each: self._sum(each)) for each in SUMS),
             (3, self._triggers),
             (6, self._balances),
+            (11, self._shapes),
             (14, self._costs),
         ]
         for _, make in sorted(made, key=lambda pair: pair[0]):
             began = self._clock.monotonic()
-            self._stretches = 0
             finding: Finding = make()
             took_ms = (self._clock.monotonic() - began) * 1_000
-            yield replace(finding, milliseconds=took_ms, stretches=max(1, self._stretches))
+            yield replace(finding, milliseconds=took_ms)
 
     # --- one statement ---------------------------------------------------------------
 
@@ -218,6 +221,15 @@ class _Checking:
         wrong += [account_id for account_id, sums in moved.items() if any(sums)]
         names = [f"account {each}" for each in wrong]
         return _finding(6, SENTENCE_OF_BALANCES, len(wrong), names)
+
+    def _shapes(self) -> Finding:
+        wrong: list[str] = []
+        for stretch in self._walk("messages"):
+            for key, text, encoding, segments in self._named("shapes", stretch):
+                shape = analyse(text)
+                if (shape.encoding, shape.segments) != (encoding, segments):
+                    wrong.append(self._name("message", str(key)))
+        return _finding(11, SENTENCE_OF_SHAPES, len(wrong), wrong)
 
     def _costs(self) -> Finding:
         """Compare costs, which grow while they are added, with the ledger before and after."""
@@ -280,7 +292,6 @@ class _Checking:
         return rows[0][0] if rows else None
 
     def _run(self, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        self._stretches += 1
         nothing = dict.fromkeys(_NAMES)
         always = {"now": self._clock.now_us(), "legal": _legal_moves()}
         return self._connection.execute(text, {**nothing, **always, **values}).fetchall()

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -32,6 +33,12 @@ from arrivals.store.api import (
 # A transaction of this many items takes some tens of milliseconds; more would only make
 # codes wait behind bulk.
 ITEMS_MAX: Final = 2_000
+
+# An item of more rows than this is heavy: a transaction takes all that is light before it, and
+# of the heavy ones as many as hold about so many rows together, but one at least. So a code
+# waits for a few tens of milliseconds of somebody's bulk, and bulk is never stopped by codes.
+LIGHT_ROWS_MAX: Final = 50
+HEAVY_ROWS_MAX: Final = 2_000
 
 # Loop turns to let requests of the same moment join: measured, three turns triple the batch.
 LINGER_TURNS: Final = 3
@@ -94,6 +101,7 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._open_backend = open_backend
         self._pending: list[_Waiting] = []
+        self._heavy: deque[tuple[int, _Waiting]] = deque()  # with their numbers of rows
         self._busy = False
         self._closing = False
         self._idle = asyncio.Event()
@@ -118,7 +126,11 @@ class GroupCommit:
         if self._closing:
             raise StoreUnavailable("the store is closing")
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._pending.append(_Waiting(step, item, future))
+        waiting = _Waiting(step, item, future)
+        if step.rows is not None and (rows := step.rows(item)) > LIGHT_ROWS_MAX:
+            self._heavy.append((rows, waiting))
+        else:
+            self._pending.append(waiting)
         if not self._busy:
             self._busy = True
             self._idle.clear()
@@ -137,13 +149,18 @@ class GroupCommit:
             self._loop.call_soon(self._linger, turns - 1)
             return
         batch, self._pending = self._pending[:ITEMS_MAX], self._pending[ITEMS_MAX:]
+        room = HEAVY_ROWS_MAX
+        while self._heavy and room > 0:
+            rows, waiting = self._heavy.popleft()
+            room -= rows
+            batch.append(waiting)
         self._batches.put(batch)
 
     def _ended(self, batch: list[_Waiting]) -> None:
         """Tell each waiter, and start the next transaction; runs on the loop."""
         for each in batch:
             each.tell()
-        if self._pending:
+        if self._pending or self._heavy:
             self._linger(0)
         else:
             self._busy = False

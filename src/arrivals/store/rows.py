@@ -85,6 +85,13 @@ class Outgoing(msgspec.Struct, frozen=True, array_like=True):
     providers: tuple[str, ...]
 
 
+class Attempt(msgspec.Struct, frozen=True, array_like=True):
+    """One intent to hand a message off, as its timeline has it."""
+
+    number: int
+    begun_at_us: int
+
+
 class Handoff(msgspec.Struct, frozen=True, array_like=True):
     """A provider's id for one part of one attempt, in normal form."""
 

@@ -19,6 +19,7 @@ from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceList, Rate
 from arrivals.store.api import Refused, RuleBroken, StaleWrite
 from arrivals.store.rows import (
+    Attempt,
     Balance,
     Batch,
     Event,
@@ -46,6 +47,7 @@ _CLAIM_NOT_PAUSED: Final = _SQL["claim"].replace("{not_paused}", _SQL["not_pause
 
 _MESSAGES: Final = msgspec.json.Decoder(list[Message])
 _OUTGOING: Final = msgspec.json.Decoder(list[Outgoing])
+_ATTEMPTS: Final = msgspec.json.Decoder(list[Attempt])
 _MATCHES: Final = msgspec.json.Decoder(list[Match])
 _BALANCES: Final = msgspec.json.Decoder(list[Balance])
 _PROVIDERS: Final = msgspec.json.Decoder(list[tuple[int, tuple[str, ...]]])
@@ -248,8 +250,16 @@ class SqliteTransaction:
         found.sort(key=lambda each: each.wake_at_us or 0)
         return found
 
+    def put_off(self, until_us: int) -> int | None:
+        found = self._value("put_off", until_us, self.now_us)
+        return None if found is None else int(found)
+
     def providers_of(self, order_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
         return dict(self._rows(_PROVIDERS, "providers_of", _text(sorted(set(order_ids)))))
+
+    def possible_handoffs(self, key: int) -> list[Attempt]:
+        found = self._rows(_ATTEMPTS, "possible_handoffs", key)
+        return sorted(found, key=lambda each: each.number)
 
     def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
         if [(each.key, each.seq) for each in messages] != [

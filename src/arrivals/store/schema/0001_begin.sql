@@ -35,6 +35,8 @@ CREATE TABLE rates (
 );
 CREATE TRIGGER rates_are_never_updated BEFORE UPDATE ON rates
 BEGIN SELECT RAISE(ABORT, 'a rate is never updated'); END;
+CREATE TRIGGER rates_are_never_deleted BEFORE DELETE ON rates
+BEGIN SELECT RAISE(ABORT, 'a rate is never deleted'); END;
 
 -- Money. A posting moves one amount from debit to credit, so its two entries sum to zero.
 CREATE TABLE postings (
@@ -104,7 +106,8 @@ CREATE INDEX orders_client_ref ON orders (account_id, client_ref)
 CREATE INDEX orders_by_batch ON orders (batch_id, id) WHERE batch_id IS NOT NULL;
 
 CREATE TRIGGER orders_keep_their_commitment
-BEFORE UPDATE OF id, account_id, route_id, accepted_at, count, cost, currency, hold_posting,
+BEFORE UPDATE OF id, account_id, key_id, route_id, accepted_at, send_at, expires_at,
+                 outcome_deadline, on_ambiguous, providers, count, cost, currency, hold_posting,
                  decision ON orders
 BEGIN SELECT RAISE(ABORT, 'what was committed to is fixed at accept'); END;
 
@@ -160,14 +163,16 @@ CREATE INDEX messages_by_account ON messages (account_id, id);
 CREATE INDEX messages_ready ON messages (provider_id, lane, rank) WHERE rank IS NOT NULL;
 CREATE INDEX messages_wake ON messages (wake_at) WHERE wake_at IS NOT NULL;
 -- Bytes may have left and no answer is there: what a receipt without a known id may belong to.
+-- A resend waits with its first hand-off in doubt.
 CREATE INDEX messages_in_doubt ON messages (provider_id, msisdn)
-  WHERE state IN ('sending', 'ambiguous');
+  WHERE state IN ('sending', 'ambiguous', 'waiting');
 CREATE INDEX messages_client_ref ON messages (account_id, client_ref) WHERE client_ref IS NOT NULL;
 
 CREATE TRIGGER messages_move_along_the_table BEFORE UPDATE OF state ON messages
 WHEN NEW.state <> OLD.state
-  AND NOT EXISTS (SELECT 1 FROM moves WHERE from_state = OLD.state AND to_state = NEW.state)
-BEGIN SELECT RAISE(ABORT, 'no such move'); END;
+  AND (NEW.seq <> OLD.seq + 1
+       OR NOT EXISTS (SELECT 1 FROM moves WHERE from_state = OLD.state AND to_state = NEW.state))
+BEGIN SELECT RAISE(ABORT, 'no such move, or one without its event'); END;
 
 CREATE TRIGGER messages_keep_their_price
 BEFORE UPDATE OF id, account_id, route_id, price, rate_id, segments, encoding ON messages
@@ -193,6 +198,8 @@ CREATE TABLE adjustments (
 ) WITHOUT ROWID;
 CREATE TRIGGER adjustments_are_never_updated BEFORE UPDATE ON adjustments
 BEGIN SELECT RAISE(ABORT, 'an adjustment is never updated'); END;
+CREATE TRIGGER adjustments_are_never_deleted BEFORE DELETE ON adjustments
+BEGIN SELECT RAISE(ABORT, 'an adjustment is never deleted'); END;
 -- Back goes only what was paid, and again only what was given back: whole, and in turns.
 CREATE TRIGGER adjustments_take_turns BEFORE INSERT ON adjustments
 WHEN NEW.amount IS NOT (SELECT price FROM messages WHERE id = NEW.message_id)

@@ -16,6 +16,10 @@ FROM (SELECT id FROM messages WHERE id >= (:low + 1) << 17 ORDER BY id LIMIT :ro
 -- name: end_of_messages
 SELECT max(id) FROM (SELECT id FROM messages WHERE id > :low ORDER BY id LIMIT :rows)
 
+-- name: end_of_batches
+-- A stream has many orders, so a stretch has fewer streams.
+SELECT max(id) FROM (SELECT id FROM batches WHERE id > :low ORDER BY id LIMIT 1 + :rows / 1000)
+
 -- name: last_posting
 SELECT coalesce(max(id), 0) FROM postings
 
@@ -144,6 +148,17 @@ SELECT m.id FROM messages AS m LEFT JOIN rates AS r ON r.id = m.rate_id
 WHERE m.id > :low AND m.id <= :high
   AND (r.id IS NULL OR r.route_id <> m.route_id OR m.price <> r.price * m.segments)
 
+-- name: shapes
+SELECT m.id, coalesce(m.text, o.text), m.encoding, m.segments
+FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
+WHERE m.id > :low AND m.id <= :high AND coalesce(m.text, o.text) IS NOT NULL
+
+-- name: uncharged_parts
+SELECT DISTINCT h.message_id AS id FROM handoffs AS h JOIN messages AS m ON m.id = h.message_id
+WHERE (h.provider_id, h.external_id) >= (:low_provider, :low_id)
+  AND (:high_provider IS NULL OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
+  AND (h.part < 1 OR h.part > m.segments)
+
 -- name: unresolved_ends
 SELECT id FROM messages
 WHERE id > :low AND id <= :high AND resolution IS NULL AND changed_at < :now - 60000000
@@ -184,6 +199,7 @@ WHERE m.id > :low AND m.id <= :high
 
 -- name: batch_totals
 SELECT b.id FROM batches AS b LEFT JOIN orders AS o ON o.batch_id = b.id
+WHERE b.id > :low AND b.id <= :high
 GROUP BY b.id
 HAVING coalesce(sum(o.count), 0) <> b.accepted OR coalesce(sum(o.cost), 0) <> b.cost
     OR b.lines <> b.accepted + b.refused
@@ -241,13 +257,26 @@ WHERE m.id > :low AND m.id <= :high
   AND ((o.on_ambiguous <> 'resend' AND (m.resends > 0 OR e.seq IS NOT NULL))
        OR (m.resends > 0 AND e.seq IS NULL))
 
+-- name: second_handoffs
+-- Attempts that nobody proved not taken, against what the policy allowed.
+SELECT m.id FROM messages AS m JOIN events AS c ON c.message_id = m.id AND c.kind = 'claimed'
+WHERE m.id > :low AND m.id <= :high AND m.attempts > 1
+  AND NOT EXISTS (SELECT 1 FROM events AS n
+                  WHERE n.message_id = m.id AND n.body->>'attempt' = c.body->>'attempt'
+                    AND n.kind IN ('throttled', 'not_sent', 'refused', 'refused_retryable',
+                                   'failed_over'))
+GROUP BY m.id
+HAVING count(*) > 1 + (SELECT count(*) FROM events AS r
+                       WHERE r.message_id = m.id AND r.kind = 'resend_allowed')
+
 -- name: epochs_ahead
 SELECT m.id FROM messages AS m LEFT JOIN binds AS b ON b.provider_id = m.provider_id
-WHERE m.state = 'sending' AND m.epoch > coalesce(b.epoch, 0)
+WHERE m.state IN ('sending', 'ambiguous', 'waiting') AND m.state = 'sending' AND m.epoch > coalesce(b.epoch, 0)
 
 -- name: abandoned_sending
 SELECT m.id FROM messages AS m JOIN binds AS b ON b.provider_id = m.provider_id
-WHERE m.state = 'sending' AND m.epoch < b.epoch AND m.changed_at < :now - 60000000
+WHERE m.state IN ('sending', 'ambiguous', 'waiting') AND m.state = 'sending'
+  AND m.epoch < b.epoch AND m.changed_at < :now - 60000000
 
 -- name: overdue
 SELECT m.id FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17

@@ -97,7 +97,7 @@ SELECT json_group_array(json_array(state, count)) FROM (
 
 -- name: sending_count
 SELECT count(*) FROM (SELECT 1 FROM messages
-                      WHERE state IN ('sending', 'ambiguous') AND state = 'sending' LIMIT ?)
+                      WHERE state IN ('sending', 'ambiguous', 'waiting') AND state = 'sending' LIMIT ?)
 
 -- name: overdue_count
 SELECT count(*) FROM (

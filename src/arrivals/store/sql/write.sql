@@ -116,10 +116,15 @@ SELECT json_group_array(json_array({message_columns}))
 FROM (SELECT * FROM messages WHERE wake_at <= ? ORDER BY wake_at LIMIT ?) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 
+-- name: put_off
+UPDATE messages SET wake_at = ?
+WHERE id = (SELECT id FROM messages WHERE wake_at <= ? ORDER BY wake_at LIMIT 1)
+RETURNING id
+
 -- name: sending
 SELECT json_group_array(json_array({message_columns}))
 FROM (SELECT * FROM messages
-      WHERE provider_id = ? AND state IN ('sending', 'ambiguous')
+      WHERE provider_id = ? AND state IN ('sending', 'ambiguous', 'waiting')
         AND state = 'sending' AND epoch < ? LIMIT ?) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 
@@ -127,11 +132,20 @@ JOIN orders AS o ON o.id = m.id >> 17
 SELECT json_group_array(json_array({message_columns}))
 FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
 WHERE m.provider_id = ? AND m.msisdn IN (SELECT value FROM json_each(?))
-  AND m.state IN ('sending', 'ambiguous')
+  AND m.state IN ('sending', 'ambiguous', 'waiting') AND (m.state <> 'waiting' OR m.reach > 0)
 
 -- name: providers_of
 SELECT json_group_array(json_array(o.id, json(o.providers)))
 FROM json_each(?) AS k JOIN orders AS o ON o.id = k.value
+
+-- name: possible_handoffs
+SELECT json_group_array(json_array(e.body->>'attempt', e.at))
+FROM events AS e
+WHERE e.message_id = ? AND e.kind = 'claimed'
+  AND NOT EXISTS (SELECT 1 FROM events AS n
+                  WHERE n.message_id = e.message_id AND n.body->>'attempt' = e.body->>'attempt'
+                    AND n.kind IN ('throttled', 'not_sent', 'refused', 'refused_retryable',
+                                   'failed_over'))
 
 -- name: save
 UPDATE messages SET

@@ -1,0 +1,85 @@
+"""Fold the receipts of a long message's parts to one outcome.
+
+What is known of each part is one letter, and each hand-off has a row of them: a handset puts
+together the parts of one hand-off only, so the parts of two don't add up. The rows are kept
+as text, `1:dd. 3:d..`: of the first attempt two of three parts arrived, of the third one.
+
+What is known only ever grows, so the order of receipts doesn't matter (invariant 36).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arrivals.core.message import Move
+
+# How bad the worst that was said of a part is; in the second row the same where it was said to
+# be delivered as well.
+_NOT_DELIVERED: Final = ".efx"
+_DELIVERED: Final = "dEFX"
+_BADNESS: Final = {
+    Move.RECEIPT_DELIVERED: 0,
+    Move.RECEIPT_EXPIRED: 1,
+    Move.RECEIPT_FAILED: 2,
+    Move.RECEIPT_FILTERED: 3,
+}
+_WORDS: Final = {
+    "e": "expired",
+    "f": "failed",
+    "x": "filtered",
+    # A part that arrived did so, whatever else was said of it.
+    **dict.fromkeys(_DELIVERED, "delivered"),
+}
+_MOVE_OF_BADNESS: Final = {badness: move for move, badness in _BADNESS.items()}
+
+FINAL_MOVES: Final = frozenset(_BADNESS)  # what a receipt can say of a part
+
+
+def roll_up(
+    parts: str | None, segments: int, attempt: int, part: int, said: Move
+) -> tuple[str, Move | None]:
+    """Add one part's receipt to what is known: (what is known then, the message's move if any).
+
+    A hand-off whose every part arrived makes the message delivered; else one part that didn't
+    decides it, and parts of which nothing was said leave it open.
+    """
+    rows = _rows(parts)
+    letters = list(rows.get(attempt, "." * segments))
+    at = min(max(part, 1), segments) - 1
+    delivered = said is Move.RECEIPT_DELIVERED or letters[at] in _DELIVERED
+    letters[at] = (_DELIVERED if delivered else _NOT_DELIVERED)[
+        max(_badness(letters[at]), _BADNESS[said])
+    ]
+    rows[attempt] = "".join(letters)
+    known = " ".join(f"{number}:{row}" for number, row in sorted(rows.items()))
+    if any(_arrived(row) == segments for row in rows.values()):
+        return known, Move.RECEIPT_DELIVERED
+    worst = max(_badness(letter) for row in rows.values() for letter in row)
+    return known, _MOVE_OF_BADNESS[worst] if worst else None
+
+
+def part_in_doubt(parts: str | None, segments: int, attempt: int) -> int:
+    """Return the part that a receipt without a known id is about: the last one still open.
+
+    A provider that loses answers took the first parts of a message rather than the last.
+    """
+    return _rows(parts).get(attempt, "." * segments).rfind(".") + 1 or segments
+
+
+def outcomes(parts: str | None, segments: int) -> list[str | None]:
+    """Return what is known of each part, of the hand-off of which most arrived."""
+    best = max(reversed(_rows(parts).values()), key=_arrived, default="." * segments)
+    return [_WORDS.get(letter) for letter in best]
+
+
+def _rows(parts: str | None) -> dict[int, str]:
+    found = (row.split(":") for row in (parts or "").split())
+    return {int(attempt): letters for attempt, letters in found}
+
+
+def _arrived(row: str) -> int:
+    return sum(letter in _DELIVERED for letter in row)
+
+
+def _badness(letter: str) -> int:
+    return (_DELIVERED if letter in _DELIVERED else _NOT_DELIVERED).index(letter)

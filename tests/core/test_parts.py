@@ -1,0 +1,74 @@
+"""The parts of a long message: one outcome in any order, and no sum over two hand-offs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrivals.core.message import Move
+from arrivals.core.parts import FINAL_MOVES, outcomes, part_in_doubt, roll_up
+
+D, E, F, X = (
+    Move.RECEIPT_DELIVERED,
+    Move.RECEIPT_EXPIRED,
+    Move.RECEIPT_FAILED,
+    Move.RECEIPT_FILTERED,
+)
+Said = tuple[int, int, Move]  # attempt, part, what its receipt says
+
+
+def fold(said: list[Said], segments: int = 2) -> tuple[str | None, Move | None]:
+    parts: str | None = None
+    move = None
+    for attempt, part, each in said:
+        parts, move = roll_up(parts, segments, attempt, part, each)
+    return parts, move
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "move"),
+    [
+        ([(1, 1, D)], "1:d.", None),
+        ([(1, 1, D), (1, 2, D)], "1:dd", D),
+        ([(1, 1, D), (1, 2, F)], "1:df", F),
+        ([(1, 2, F), (1, 2, X)], "1:.x", X),
+        ([(1, 1, E)], "1:e.", E),
+        ([(1, 1, F), (1, 1, D), (1, 2, D)], "1:Fd", D),
+        # A part that says it is another than it can be counts for the nearest.
+        ([(1, 0, D), (1, 9, D)], "1:dd", D),
+        # Half of one hand-off and half of another are no message on any handset.
+        ([(1, 1, D), (2, 2, D)], "1:d. 2:.d", None),
+        ([(2, 1, D), (1, 1, F), (2, 2, D)], "1:f. 2:dd", D),
+        ([(1, 1, F), (2, 1, D)], "1:f. 2:d.", F),
+    ],
+)
+def test_parts_add_up_by_hand_off(said: list[Said], known: str, move: Move | None):
+    assert fold(said) == (known, move)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 2), st.integers(1, 3), st.sampled_from(sorted(FINAL_MOVES))),
+        max_size=8,
+    ).flatmap(lambda said: st.tuples(st.just(said), st.permutations(said)))
+)
+def test_what_is_known_of_parts_only_grows(both: tuple[list[Said], list[Said]]):
+    """Invariant 36, part by part: letters and the move they add up to, in any order."""
+    assert fold(both[0], 3) == fold(both[1], 3)
+
+
+def test_a_receipt_without_an_id_is_about_the_last_part_still_open():
+    assert part_in_doubt(None, 3, 1) == 3
+    assert part_in_doubt("1:..d", 3, 1) == 2
+    assert part_in_doubt("1:..d", 3, 2) == 3
+    assert part_in_doubt("1:dfd", 3, 1) == 3
+
+
+def test_the_hand_off_of_which_most_arrived_is_shown():
+    arrived, unheard = "delivered", None
+    assert outcomes(None, 2) == [unheard, unheard]
+    assert outcomes("1:dd. 3:d..", 3) == [arrived, arrived, unheard]
+    assert outcomes("1:f.. 3:...", 3) == [unheard] * 3  # of equals the newest
+    assert outcomes("1:efx", 3) == ["expired", "failed", "filtered"]
+    assert outcomes("1:dEFX", 4) == [arrived] * 4
