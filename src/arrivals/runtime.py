@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,10 @@ from arrivals.store.backend import open_store
 from arrivals.telemetry import Telemetry
 
 BACKLOG: Final = 2_048  # connections that wait to be accepted
+GC_THRESHOLDS: Final = (20_000, 20, 20)  # objects; by default 700: 6 % of the loop's time
+# The writer asks for Python's lock after every statement and would get it only when the loop
+# has nothing to do: a tenth more throughput than with the default of 5 ms, measured.
+SWITCH_INTERVAL_S: Final = 0.0002
 STOP_REQUESTS_S: Final = 2  # for requests that are being answered
 STOP_S: Final = 4.0  # for everything: a clean stop takes no more than five seconds
 
@@ -173,9 +178,12 @@ async def _started(api: _Server, metrics: _Server, work: list[asyncio.Task[None]
             if task.done():
                 await task
         await asyncio.sleep(0.005)
-    # What is there now stays: the collector need not look at it again and again.
+    # What is there now stays: the collector need not look at it again and again. Requests leave
+    # few cycles behind, so it may look seldom.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def _trouble(task: asyncio.Task[None]) -> str | None:

@@ -1,41 +1,88 @@
-"""`make bench`: throughput and latency from the request to the settled outcome."""
+"""`make bench`: throughput and latency from the request to the settled outcome.
+
+Where Debian's Kannel is installed (`apt install kannel`), it runs in turn with us under the
+same load and against the same carrier world, and the medians are compared: on a small
+machine only what one run measured side by side can be.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import uvloop
 
+from tests.bench import kannel
 from tests.bench.batches import batch
 from tests.bench.end_to_end import Figure, single_sends
 
 # Messages, connections, recipients a request.
-PARTS = [(20_000, 64, 1), (20_000, 256, 1), (100_000, 16, 100)]
+PARTS = [(20_000, 256, 1), (100_000, 16, 100)]
 BATCH = 100_000
+SIDE_BY_SIDE = (20_000, 64)  # messages, connections
 
 
-async def main(scale: float, *, as_json: bool) -> None:
+async def main(scale: float, rounds: int, *, as_json: bool) -> None:
     """Run the parts one after another and print a table."""
-    figures: list[Figure] = []
+    figures = await side_by_side(_scaled(SIDE_BY_SIDE[0], scale), SIDE_BY_SIDE[1], rounds)
     for messages, connections, recipients in PARTS:
-        count = max(1_000, int(messages * scale))
+        count = _scaled(messages, scale)
         _say(f"{count:,} messages, {recipients} a request")
         figures.append(await single_sends(count, connections, recipients))
-    count = max(1_000, int(BATCH * scale))
+    count = _scaled(BATCH, scale)
     _say(f"one batch of {count:,}")
     figures.append(await batch(count))
     if as_json:
         print(json.dumps([asdict(each) for each in figures]))
-        return
+    else:
+        _print(figures)
+
+
+async def side_by_side(messages: int, connections: int, rounds: int) -> list[Figure]:
+    """Run single sends, and Kannel with and without callbacks, in turn; return medians."""
+    found: dict[str, list[Figure]] = {}
+    for number in range(1, rounds + 1):
+        _say(f"{messages:,} messages, 1 a request, round {number} of {rounds}")
+        figures = [await single_sends(messages, connections)]
+        if kannel.is_installed():
+            for callbacks in (True, False):
+                _say(f"Kannel {'with' if callbacks else 'without'} callbacks, the same")
+                sent = await kannel.kannel_sends(messages, connections, callbacks=callbacks)
+                figures.append(sent)
+        for each in figures:
+            found.setdefault(each.name, []).append(each)
+    if not kannel.is_installed():
+        _say("Kannel isn't installed, so there is nothing to compare with")
+    return [_median(each) for each in found.values()]
+
+
+def _median(figures: list[Figure]) -> Figure:
+    """Return the median of each measure; a whole run's is no more than its parts'."""
+    names = ("accepted_per_s", "settled_per_s", "p50_ms", "p99_ms", "cpu_us_per_message")
+    middle = {
+        name: statistics.median(getattr(each, name) for each in figures) for name in names
+    }
+    return replace(figures[0], **middle)
+
+
+def _print(figures: list[Figure]) -> None:
     print(f"{'':34}{'accepted/s':>12}{'settled/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}")
     for each in figures:
         print(
             f"{each.name:34}{each.accepted_per_s:>12,.0f}{each.settled_per_s:>12,.0f}"
             f"{each.p50_ms:>9.1f}{each.p99_ms:>9.1f}{each.cpu_us_per_message:>9.0f}"
         )
+    ours = figures[0]
+    for each in figures:
+        if each.name.startswith("Kannel"):
+            print(f"Ours to {each.name}: {ours.settled_per_s / each.settled_per_s:.2f} settled")
+
+
+def _scaled(count: int, scale: float) -> int:
+    return max(1_000, int(count * scale))
 
 
 def _say(text: str) -> None:
@@ -44,6 +91,7 @@ def _say(text: str) -> None:
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--scale", type=float, default=1.0, help="more or fewer messages")
+parser.add_argument("--rounds", type=int, default=5, help="of what runs in turn with Kannel")
 parser.add_argument("--json", action="store_true")
 chosen = parser.parse_args()
-uvloop.run(main(chosen.scale, as_json=chosen.json))
+uvloop.run(main(chosen.scale, chosen.rounds, as_json=chosen.json))

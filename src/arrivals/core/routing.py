@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+
+import msgspec
 
 from arrivals.core.catalogue import Account, Catalogue, Flow, Provider, Route
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Considered:
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
     """One provider that routing looked at; `why_not` is None when it may be used."""
 
     provider_id: str
     why_not: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RouteDecision:
+class RouteDecision(msgspec.Struct, frozen=True, kw_only=True):
     route_id: int
     providers: tuple[str, ...]  # eligible, in the order they will be tried
     considered: tuple[Considered, ...]

@@ -12,7 +12,7 @@ from arrivals.core.errors import Code, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
 from arrivals.core.message import Message
-from arrivals.flows.accept import Accepted, Request, Result, accept_step
+from arrivals.flows.accept import Request, Result, accept_step
 from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
@@ -86,15 +86,14 @@ class Platform:
 
     async def accept(self, request: Request) -> Result:
         """Commit to a planned send; what comes back is durable, or a Refusal to answer with."""
+        # Told before the commit, so that the claim shares it: one sync for both.
+        self.changes.queued(request.plan.decision.providers[0])
         try:
-            result = await self.store.write(self._accept, request)
+            return await self.store.write(self._accept, request)
         except StoreFull:
             return refuse(Code.DISK_FULL)
         except StoreUnavailable:
             return refuse(Code.UNAVAILABLE)
-        if isinstance(result, Accepted):
-            self.changes.queued(result.plan.decision.providers[0])
-        return result
 
     async def amend(self, amendment: Amendment) -> Amended:
         """Apply a customer's word about a message; return the message as it stands after it."""

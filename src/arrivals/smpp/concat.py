@@ -98,8 +98,10 @@ def _part_of_header(header: bytes) -> Part | None:
 
 def _part_of_tlvs(pdu: Pdu) -> Part | None:
     reference = pdu.tlv_int(c.TLV_SAR_MSG_REF_NUM)
+    if reference is None:  # nearly always
+        return None
     total = pdu.tlv_int(c.TLV_SAR_TOTAL_SEGMENTS)
     number = pdu.tlv_int(c.TLV_SAR_SEGMENT_SEQNUM)
-    if reference is None or total is None or number is None:
+    if total is None or number is None:
         return None
     return _part(reference, total, number)

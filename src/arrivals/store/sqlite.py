@@ -56,6 +56,8 @@ def connect(path: Path) -> apsw.Connection:
         path.touch(mode=0o600, exist_ok=False)
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    # Plans don't depend on the values: otherwise a claim is prepared anew at every transaction.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     if (mode := connection.execute("PRAGMA journal_mode = WAL").get) != "wal":
         raise StoreUnavailable(f"{path} can't keep a write-ahead log there, only {mode}")
     for pragma in (
