@@ -30,13 +30,7 @@ def hold(amount: int, account_id: int = 1) -> Posting:
 
 def cash(amount: int, reference: str | None, account_id: int = 1) -> Posting:
     made = funding(account_id, Micros(amount), "EUR", "cash", reference or "")
-    return made if reference else replace_reference(made)
-
-
-def replace_reference(made: Posting) -> Posting:
-    return Posting(
-        **{name: getattr(made, name) for name in Posting.__slots__} | {"reference": None}
-    )
+    return made if reference else msgspec.structs.replace(made, reference=None)
 
 
 def _post(made: Posting, tx: Transaction) -> int:

@@ -14,9 +14,10 @@ so it can't fail to sum to zero:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from arrivals.core.message import Reach, State
 from arrivals.core.money import Micros
@@ -33,8 +34,7 @@ class PostingKind(StrEnum):
     COST = "cost"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Posting:
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
     """One movement of money; `amount` is positive, `debit` gives and `credit` gets."""
 
     kind: PostingKind

@@ -41,12 +41,14 @@ def sender_allowed(account: Account, route: Route, sender: str) -> bool:
 
 def choose(catalogue: Catalogue, route: Route, environment: str) -> RouteDecision:
     """Order the route's providers for one environment, with a reason for each that loses."""
-    considered = tuple(
+    considered = [
         Considered(provider_id=name, why_not=_why_not(catalogue.providers[name], environment))
         for name in route.providers
+    ]
+    eligible = [each.provider_id for each in considered if each.why_not is None]
+    return RouteDecision(
+        route_id=route.route_id, providers=tuple(eligible), considered=tuple(considered)
     )
-    eligible = tuple(each.provider_id for each in considered if each.why_not is None)
-    return RouteDecision(route_id=route.route_id, providers=eligible, considered=considered)
 
 
 def next_provider(decision_order: tuple[str, ...], tried: str) -> str | None:
