@@ -192,7 +192,7 @@ async def _measure(
     ended = time.perf_counter()
     p50_ms, p99_ms = percentiles(latencies)
     return Figure(
-        name=f"Kannel, no store, {'with' if callbacks else 'without'} callbacks",
+        name=f"Kannel{', callbacks' if callbacks else ''}, {connections} connections",
         messages=messages,
         accepted_per_s=messages / (accepted - began),
         settled_per_s=messages / (ended - began),

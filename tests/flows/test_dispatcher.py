@@ -191,6 +191,7 @@ async def test_a_poison_fact_fails_alone(here: Installation, caplog: pytest.LogC
     assert await here.state(sent[0].key) == "sending"
 
 
+@pytest.mark.slow
 async def test_an_outage_of_the_store_stops_no_dispatcher(
     here: Installation, monkeypatch: pytest.MonkeyPatch
 ):

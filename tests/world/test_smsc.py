@@ -315,6 +315,7 @@ async def test_speed_quickens_the_world() -> None:
         assert 0.03 <= time.monotonic() - began < 1.0
 
 
+@pytest.mark.slow
 async def test_the_same_seed_gives_the_same_day_over_a_socket() -> None:
     numbers = list(range(60))
     assert await a_day(numbers) == await a_day(numbers[::-1])
