@@ -145,7 +145,15 @@ class FolderLock:
 class SqliteStore:
     """The store of one process, in one folder."""
 
-    def __init__(self, folder: Path, clock: Clock, *, exclusive: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        exclusive: bool = True,
+        begin_reader: Callable[[], None] | None = None,
+    ) -> None:
+        self._begin_reader = begin_reader
         self._folder = folder
         self._clock = clock
         self._exclusive = exclusive
@@ -180,7 +188,7 @@ class SqliteStore:
         finally:
             if self._writer is None:
                 self._unlock()
-        self._readers = ReaderPool(lambda: connect(self.path), READERS)
+        self._readers = ReaderPool(lambda: connect(self.path), READERS, self._begin_reader)
 
     async def write(self, step: Step[Item, Result], item: Item) -> Result:
         """Run a step for one item in the next shared transaction; return after its commit."""

@@ -18,11 +18,17 @@ T = TypeVar("T")
 class ReaderPool:
     """Run queries on a few threads, each with its own read-only connection."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection], threads: int) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], apsw.Connection],
+        threads: int,
+        begin: Callable[[], None] | None = None,
+    ) -> None:
+        """Read on `threads` threads, each of which calls `begin` first."""
         self._connect = connect
         self._local = threading.local()
         self._connections: list[apsw.Connection] = []
-        self._threads = ThreadPoolExecutor(threads, "arrivals-reader")
+        self._threads = ThreadPoolExecutor(threads, "arrivals-reader", begin)
 
     async def run(self, query: Callable[[Reader], T]) -> T:
         """Run one query; a long one holds back the log's checkpoint, so it must be bounded."""
