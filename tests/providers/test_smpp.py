@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import subprocess
 import time
@@ -371,6 +372,12 @@ async def test_stopping_takes_three_seconds_at_most_and_tells_everything():
         assert time.monotonic() - begin < 3
         by_key = {each.key: type(each.result) for each in news.answers}
         assert by_key == {1: Unanswered, 2: Unanswered, 3: NotSent, 4: NotSent}
+
+
+async def test_a_clean_stop_is_no_trouble(caplog: pytest.LogCaptureFixture):
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, _):
+        await connection.stop()
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 async def test_stopping_waits_for_answers_that_come():

@@ -214,7 +214,7 @@ class SmppConnection:
             wait_s = min(wait_s * 2, RECONNECT_MAX_S)
 
     def _trouble(self, reason: str) -> None:
-        if reason != self.trouble:
+        if reason != self.trouble and not self._stopping:
             _log.warning("provider %s: %s", self.provider_id, reason)
         self.trouble = reason
 
