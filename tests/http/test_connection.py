@@ -30,7 +30,8 @@ async def exchange(api: Installation) -> AsyncIterator[Exchange]:
     """Send octets over a connection of their own; return all that comes back."""
     config = uvicorn.Config(
         api.app,
-        http=CoalescingProtocol, ws="none", lifespan="off", log_config=None,
+        http=CoalescingProtocol, ws="none", lifespan="off",
+        log_config=None, proxy_headers=False,
     )  # fmt: skip
     config.load()
     state = ServerState()
@@ -93,6 +94,8 @@ async def test_what_is_not_http_is_refused_in_json(exchange: Exchange, octets: b
     assert b"content-type: application/problem+json" in head
     found = msgspec.json.decode(body)
     assert found["code"] == "http_invalid"
+    assert found["request_id"]
+    assert b"x-request-id: " + found["request_id"].encode() in head
     assert isinstance(found["detail"], str)
     assert found["fix"]
 

@@ -82,7 +82,7 @@ class Application:
         if scope["type"] != "http":
             await _not_http(scope, receive, send)
             return
-        request_id = f"{self._request_prefix}-{next(self._request_numbers):x}"
+        request_id = self.next_request_id()
         request = Request(self._site, scope, receive, request_id)
         started = self._site.platform.clock.monotonic()
         self._in_hand += 1
@@ -105,6 +105,10 @@ class Application:
             self._in_hand -= 1
         self._note(request, found, response, started)
         await _send(request, response, send)
+
+    def next_request_id(self) -> str:
+        """Return an id that no other request has, here or in another process."""
+        return f"{self._request_prefix}-{next(self._request_numbers):x}"
 
     def _find(self, request: Request) -> Endpoint:
         if self._in_hand > REQUESTS_IN_HAND_MAX:

@@ -19,7 +19,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from arrivals.core.errors import Code, refuse
-from arrivals.http.app import problem
+from arrivals.http.app import Application, problem
 
 # Of a request's first line and headers, give or take what one read brings; proxies take 8 to
 # 32 KiB.
@@ -105,11 +105,14 @@ class CoalescingProtocol(HttpToolsProtocol):
             cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        refused = problem(refuse(Code.HTTP_INVALID), "")
+        app: Any = self.app
+        request_id = app.next_request_id() if isinstance(app, Application) else ""
+        refused = problem(refuse(Code.HTTP_INVALID), request_id)
         message = _message(
             b"HTTP/1.1 400 Bad Request",
             b"content-type: " + refused.content_type,
             b"content-length: " + str(len(refused.body)).encode(),
+            b"x-request-id: " + request_id.encode(),
             b"connection: close",
             body=refused.body,
         )
