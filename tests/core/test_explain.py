@@ -57,6 +57,14 @@ def test_a_delivered_message_is_told_from_end_to_end() -> None:
     ]
 
 
+def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
+    """No event tells how things stand at this moment."""
+    held = ["its account is paused", "route 3 is paused"]
+    told = explain(trace(message(State.ACCEPTED)), timeline(ACCEPTED), held)
+    assert told[-1].text == "It waits now because its account is paused, and route 3 is paused."
+    assert told[-1].cites == []
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "sentence"),
     [

@@ -10,6 +10,7 @@ import pytest
 from arrivals.core.catalogue import Account, Catalogue, Flow, Provider, Route
 from arrivals.core.routing import (
     choose,
+    held_by,
     may_use,
     next_provider,
     next_usable,
@@ -118,3 +119,26 @@ def test_a_provider_that_is_no_more_is_passed_over() -> None:
     assert next_usable(known, ROUTE.providers, "north") == "far"
     del known.providers["north"]
     assert next_usable(known, ROUTE.providers, "north") == "far"
+
+
+@pytest.mark.parametrize(
+    ("account", "route", "provider", "up", "expected"),
+    [
+        (Flow.ACTIVE, Flow.ACTIVE, Flow.ACTIVE, True, []),
+        (Flow.DRAINING, Flow.DRAINING, Flow.DRAINING, True, []),
+        (Flow.ACTIVE, Flow.ACTIVE, Flow.ACTIVE, False, ["provider north can't be reached"]),
+        (Flow.ACTIVE, Flow.ACTIVE, Flow.PAUSED, False, ["provider north is paused"]),
+        (Flow.PAUSED, Flow.PAUSED, Flow.ACTIVE, True,
+         ["its account is paused", "route 1 is paused"]),
+    ],
+)  # fmt: skip
+def test_what_holds_a_message_is_said(
+    account: Flow, route: Flow, provider: Flow, up: bool, expected: list[str]
+) -> None:
+    """Every cause is named; draining lets a queue empty."""
+    found = replace(
+        catalogue(north={"flow": provider}),
+        accounts={1: replace(ACCOUNT, flow=account)},
+        routes={1: replace(ROUTE, flow=route)},
+    )
+    assert held_by(found, 1, 1, "north", up=up) == expected

@@ -132,6 +132,21 @@ async def test_an_explanation_cites_its_events(
         assert "31612345678" not in shown
 
 
+async def test_an_explanation_says_what_a_message_waits_for(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """A queue that doesn't move has a reason, and one that does has none to tell."""
+    [sent] = await send(main)
+    api.platform.binds = dict
+    found = await get(main, f"/api/v1/messages/{sent}/explain")
+    assert "can't be reached." in found["sentences"][-1]["text"]
+    text = await main.get(f"/api/v1/messages/{sent}/explain?format=text")
+    assert text.text.rstrip().endswith("can't be reached.")
+    api.platform.binds = lambda: dict.fromkeys(api.platform.catalogue.providers, True)
+    found = await get(main, f"/api/v1/messages/{sent}/explain")
+    assert [each["cites"] for each in found["sentences"]] == [[1], [1]]
+
+
 # --- waiting --------------------------------------------------------------------------
 
 

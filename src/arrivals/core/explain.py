@@ -78,13 +78,21 @@ class _Said(msgspec.Struct, frozen=True):
         return f" The next try is in {spell(max(0, at_us - self.event.at_us))} or later."
 
 
-def explain(trace: Trace, events: Sequence[TimelineEvent]) -> list[Sentence]:
-    """Return what happened and what it adds up to, in order."""
+def explain(
+    trace: Trace, events: Sequence[TimelineEvent], held_by: Sequence[str] = ()
+) -> list[Sentence]:
+    """Return what happened and what it adds up to, in order.
+
+    `held_by` is what keeps a queued message where it is at this moment: no event tells it.
+    """
     sentences: list[Sentence] = []
     for before, event in zip([None, *events], events, strict=False):
         text = _SAYINGS.get(event.kind, _other)(_Said(event, before, trace))
         sentences.append(Sentence(text=text, cites=[event.seq]))
     sentences.append(_conclusion(trace.message, events))
+    if held_by:
+        waits = f"It waits now because {', and '.join(held_by)}."
+        sentences.append(Sentence(text=waits, cites=[]))
     sentences += _money(trace, events)
     return sentences
 

@@ -81,6 +81,24 @@ def next_usable(
     return None
 
 
+def held_by(
+    catalogue: Catalogue, account_id: int, route_id: int, provider_id: str, *, up: bool
+) -> list[str]:
+    """Return what keeps a queued message here, as clauses; `up` is of its provider's bind."""
+    account, route = catalogue.accounts.get(account_id), catalogue.routes.get(route_id)
+    provider = catalogue.providers.get(provider_id)
+    found = []
+    if account is not None and account.flow is Flow.PAUSED:
+        found.append("its account is paused")
+    if route is not None and route.flow is Flow.PAUSED:
+        found.append(f"route {route_id} is paused")
+    if provider is not None and provider.flow is Flow.PAUSED:
+        found.append(f"provider {provider_id} is paused")
+    elif not up:
+        found.append(f"provider {provider_id} can't be reached")
+    return found
+
+
 def _why_not(provider: Provider, environment: str) -> str | None:
     if provider.sandbox and environment != "test":
         return "sandbox_provider_and_live_key"

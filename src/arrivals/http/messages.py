@@ -11,8 +11,9 @@ from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.explain import explain
 from arrivals.core.ids import ORDER_ID_MAX
 from arrivals.core.layers import outcome_layer
-from arrivals.core.message import TERMINAL, State, is_terminal, status_of
+from arrivals.core.message import TERMINAL, Message, State, is_terminal, status_of
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
+from arrivals.core.routing import held_by
 from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
 from arrivals.flows.accept import Replay
 from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
@@ -154,11 +155,24 @@ async def explain_message(request: Request) -> Response:
     answer = ExplainAnswer(
         bx_message_id=request.platform.ids.encode(key),
         verdict=message.state.value if is_terminal(message.state) else None,
-        sentences=explain(trace, events),
+        sentences=explain(trace, events, _held_by(request, message)),
     )
     if _as_text(request):
         return Response(200, explain_text(answer).encode(), TEXT)
     return json_response(answer)
+
+
+def _held_by(request: Request, message: Message) -> list[str]:
+    if message.rank is None:  # it isn't ready to go, or went
+        return []
+    platform, provider_id = request.platform, message.provider_id
+    return held_by(
+        platform.catalogue,
+        message.account_id,
+        message.route_id,
+        provider_id,
+        up=platform.binds().get(provider_id, False),
+    )
 
 
 @endpoint(
