@@ -77,11 +77,11 @@ class Bench:
     def accept(self, count: int) -> None:
         """Commit `count` orders of one message."""
         with self.transaction() as tx:
-            first = tx.next_order_ids(count)
+            order_ids = tx.next_order_ids(count)
             orders: list[NewOrder] = []
             messages: list[NewMessage] = []
             for n in range(count):
-                order_id, account_id = first + n, n % ACCOUNTS + 1
+                order_id, account_id = order_ids[n], n % ACCOUNTS + 1
                 tx.balance(account_id)
                 hold = tx.post(posting(PostingKind.HOLD, account_id, PRICE, "EUR"))
                 self._rank += 1

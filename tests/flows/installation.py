@@ -18,12 +18,13 @@ from arrivals.flows.accept import Accepted, Request
 from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION
 from arrivals.flows.configuration import Configuration
 from arrivals.flows.fleet import Fleet
+from arrivals.flows.lease import TAKE, BindOwner
 from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults, Recipient, SendRequest
 from arrivals.flows.platform import Platform
 from arrivals.flows.sweep import Sweeper
 from arrivals.providers.smpp import SmppConnection
-from arrivals.store.api import Step, Transaction
+from arrivals.store.api import Step, Store, Transaction
 from arrivals.store.sqlite import SqliteStore
 from arrivals.world.scenario import load_scenario
 from arrivals.world.smsc import CarrierWorld
@@ -83,6 +84,13 @@ PRICES = (
     PriceRow(country="Netherlands", prefix="31", price=Micros(50_000)),
     PriceRow(country="Carrier world", prefix="999", price=Micros(10_000)),
 )
+
+
+async def own_bind(store: Store, provider_id: str) -> int:
+    """Make the test the owner of a provider's bind; return its epoch."""
+    epoch = await store.write(TAKE, BindOwner(provider_id, "test"))
+    assert epoch is not None
+    return epoch
 
 
 def connect(provider: Provider) -> SmppConnection:

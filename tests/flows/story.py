@@ -32,14 +32,14 @@ from arrivals.core.money import Micros, format_amount, parse_amount
 from arrivals.flows.accept import Accepted
 from arrivals.flows.amend import Amendment
 from arrivals.flows.answer import answer_step
-from arrivals.flows.dispatch import TAKE, ClaimRequest, Takeover, claim_step, recover_step
+from arrivals.flows.dispatch import ClaimRequest, claim_step, recover_step
 from arrivals.flows.divert import Diversion, divert_step
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import receive_step
 from arrivals.flows.sweep import sweep_step
 from arrivals.providers.api import Submission
 from arrivals.store.checks import run_checks
-from tests.flows.installation import Installation, account, installed, provider, route
+from tests.flows.installation import Installation, account, installed, own_bind, provider, route
 from tests.flows.script import SetClock, answer, receipt, reference_of, result_of
 
 
@@ -145,7 +145,7 @@ class Story:
     async def _take(self, provider: str) -> None:
         """A new owner takes a bind, and recovers what the one before was sending."""
         store, defaults = self.here.store, self.here.platform.defaults
-        self.epochs[provider] = await store.write(TAKE, Takeover(provider, "test"))
+        self.epochs[provider] = await own_bind(store, provider)
         step = recover_step(self._catalogue, self.ranks, defaults)
         await store.write(step, (provider, self.epochs[provider]))
 

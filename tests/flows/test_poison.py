@@ -12,12 +12,12 @@ import pytest
 
 from arrivals.core.catalogue import Flow
 from arrivals.core.message import Move, Reach
-from arrivals.flows.dispatch import TAKE, ClaimRequest, Dispatcher, Takeover, claim_step
+from arrivals.flows.dispatch import ClaimRequest, Dispatcher, claim_step
 from arrivals.flows.journal import Journal
 from arrivals.flows.poison import CAUSE, Claimant
 from arrivals.providers.api import Submission
 from arrivals.store.api import Step, StoreUnavailable, Transaction
-from tests.flows.installation import Installation, installed, provider, route
+from tests.flows.installation import Installation, installed, own_bind, provider, route
 from tests.flows.script import ScriptedConnection, SetClock, receipt
 
 NUMBERS = tuple(f"3161234560{n}" for n in range(7))
@@ -59,7 +59,7 @@ def claimant(here: Installation, claim: Step[Any, Any] | None = None) -> Claiman
 
 
 async def wanted(here: Installation, **changes: Any) -> ClaimRequest:
-    epoch = await here.store.write(TAKE, Takeover("north", "test"))
+    epoch = await own_bind(here.store, "north")
     return ClaimRequest(**{"provider_id": "north", "epoch": epoch, "limit": 10, **changes})
 
 

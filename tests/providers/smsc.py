@@ -27,6 +27,10 @@ class News:
         self.receipts: list[Receipt] = []
         self.tokens: list[object] = []
         self._changed = asyncio.Event()
+        self.lease_runs = True
+
+    def may_send(self) -> bool:
+        return self.lease_runs
 
     def answered(self, answers: Sequence[Answer]) -> None:
         self.answers.extend(answers)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from arrivals.store.api import Store
+from tests.postgres.server import create_database, drop_database
 from tests.store.ground import BACKENDS, Backend, Ground, StillClock
 
 
@@ -23,8 +26,35 @@ def clock() -> StillClock:
 
 
 @pytest.fixture
-async def store(backend: Backend, clock: StillClock, tmp_path: Path) -> AsyncIterator[Store]:
-    async with backend.open_in(tmp_path / "data", clock) as opened:
+def new_place(
+    backend: Backend, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[], str]]:
+    """Where stores of this backend can be opened: nothing is there yet, at each call."""
+    if backend.lives_in_a_folder:
+        names = itertools.chain(["data"], (f"data-{n}" for n in itertools.count(2)))
+        yield lambda: str(tmp_path / next(names))
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    made: list[str] = []
+
+    def create() -> str:
+        made.append(f"arrivals_test_{os.urandom(8).hex()}")
+        return create_database(server, made[-1])
+
+    yield create
+    for each in made:
+        drop_database(server, each)
+
+
+@pytest.fixture
+def place(new_place: Callable[[], str]) -> str:
+    """Where a store of this backend can be opened: nothing is there yet."""
+    return new_place()
+
+
+@pytest.fixture
+async def store(backend: Backend, clock: StillClock, place: str) -> AsyncIterator[Store]:
+    async with backend.open_at(place, clock) as opened:
         yield opened
 
 

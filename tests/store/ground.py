@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from arrivals.core.ledger import PostingKind, funding, posting
 from arrivals.core.message import Message, Move, Reach, State, advance
 from arrivals.core.money import Micros
 from arrivals.store.api import Step, Store, Transaction
+from arrivals.store.postgres import PostgresStore
 from arrivals.store.rows import Event, NewMessage, NewOrder, Outgoing
 from arrivals.store.sqlite import SqliteStore
 
 T = TypeVar("T")
+
+_HOLDERS = itertools.count()
 
 BEGIN_US = 1_750_000_000_000_000
 HOUR_US = 3_600_000_000
@@ -45,15 +49,15 @@ class Backend:
     """How to open a store of one kind, and what it can do that another may not."""
 
     name: str
-    open_in: Callable[[Path, StillClock], AbstractAsyncContextManager[Store]]
+    open_at: Callable[[str, StillClock], AbstractAsyncContextManager[Store]]
     execute: Callable[[Transaction, str, Sequence[Any]], list[tuple[Any, ...]]]
     lives_in_a_folder: bool  # one process at a time, files with modes, a log to be synced
     tells_its_commits: bool  # how many transactions there were, and how many items they held
 
 
 @asynccontextmanager
-async def _open_sqlite(folder: Path, clock: StillClock) -> AsyncIterator[Store]:
-    store = SqliteStore(folder, clock)
+async def _open_sqlite(place: str, clock: StillClock) -> AsyncIterator[Store]:
+    store = SqliteStore(Path(place), clock)
     await store.open()
     try:
         yield store
@@ -66,14 +70,38 @@ def _execute_sqlite(tx: Transaction, text: str, values: Sequence[Any]) -> list[t
     return connection.execute(text, values).fetchall()
 
 
+@asynccontextmanager
+async def _open_postgresql(place: str, clock: StillClock) -> AsyncIterator[Store]:
+    store = PostgresStore(place, clock, holder=f"test-{next(_HOLDERS)}")
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _execute_postgresql(
+    tx: Transaction, text: str, values: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    connection: Any = tx._connection  # type: ignore[attr-defined]
+    return connection.execute(text.replace("?", "%s"), values).fetchall()
+
+
 SQLITE = Backend(
     name="sqlite",
-    open_in=_open_sqlite,
+    open_at=_open_sqlite,
     execute=_execute_sqlite,
     lives_in_a_folder=True,
     tells_its_commits=True,
 )
-BACKENDS = (SQLITE,)
+POSTGRESQL = Backend(
+    name="postgresql",
+    open_at=_open_postgresql,
+    execute=_execute_postgresql,
+    lives_in_a_folder=False,
+    tells_its_commits=True,
+)
+BACKENDS = (SQLITE, POSTGRESQL)
 
 
 def _run_each(tx: Transaction, items: Sequence[Callable[[Transaction], Any]]) -> list[Any]:
@@ -162,7 +190,7 @@ def accept(
     tx: Transaction, messages: Sequence[dict[str, Any]], order: dict[str, Any]
 ) -> list[int]:
     """Insert an order with its hold; return the messages' keys."""
-    order_id = tx.next_order_ids(1)
+    order_id = tx.next_order_ids(1)[0]
     account_id = order.get("account_id", 1)
     rows = [
         new_message(message_key(order_id, n), account_id, tx.now_us, **each)

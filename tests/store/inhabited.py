@@ -13,7 +13,7 @@ from arrivals.flows.amend import Amendment, amend_step
 from arrivals.flows.answer import answer_step
 from arrivals.flows.batches import BatchStream, Opening, StreamLine, open_stream
 from arrivals.flows.configuration import KeyToRegister
-from arrivals.flows.dispatch import TAKE, ClaimRequest, Takeover, claim_step
+from arrivals.flows.dispatch import ClaimRequest, claim_step
 from arrivals.flows.plan import Recipient, SendRequest
 from arrivals.flows.receive import receive_step
 from arrivals.providers.api import (
@@ -28,7 +28,7 @@ from arrivals.providers.api import (
     Unanswered,
 )
 from arrivals.store.api import Transaction
-from tests.flows.installation import Installation, account, installed, provider
+from tests.flows.installation import Installation, account, installed, own_bind, provider
 
 NORTH = "north"
 TEST_KEY = make_api_key("test", "aa", "inhabi", bytes(32))
@@ -59,7 +59,7 @@ def _register_key(tx: Transaction) -> ApiKey:
 
 
 async def _live(here: Installation) -> None:
-    epoch = await here.store.write(TAKE, Takeover(NORTH, "test"))
+    epoch = await own_bind(here.store, NORTH)
     send = {"key_id": TEST_KEY_ID, "on_ambiguous": "resend"}
     for _ in range(8):
         await here.send("31600000001", "31600000002", **send)

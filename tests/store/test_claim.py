@@ -122,10 +122,10 @@ async def test_only_a_queued_message_has_a_place(funded: Ground):
 async def test_each_owner_has_a_larger_epoch(ground: Ground):
     """Invariant 23."""
     assert await ground.run(lambda tx: tx.bind_epoch("north")) == 0
-    epochs = [await ground.run(lambda tx: tx.take_bind("north", "a")) for _ in range(3)]
+    epochs = [await ground.run(lambda tx: tx.take_bind("north", "a", 0)) for _ in range(3)]
     assert epochs == [1, 2, 3]
     assert await ground.run(lambda tx: tx.bind_epoch("north")) == 3
-    assert await ground.run(lambda tx: tx.take_bind("south", "b")) == 1
+    assert await ground.run(lambda tx: tx.take_bind("south", "b", 0)) == 1
 
 
 async def test_a_new_owner_finds_what_older_ones_were_sending(funded: Ground):

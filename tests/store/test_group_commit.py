@@ -294,6 +294,9 @@ class Failing:
     def rollback(self) -> None:
         pass
 
+    def mend(self, error: BaseException) -> bool:
+        return False
+
     def named(self, error: BaseException) -> BaseException:
         return StoreUnavailable("named") if isinstance(error, OSError) else error
 
@@ -344,10 +347,10 @@ async def test_a_database_that_doesnt_open_says_why():
         await GroupCommit(broken).start()
 
 
-async def test_a_store_can_be_opened_again(backend: Backend, clock: StillClock, tmp_path: Any):
-    async with backend.open_in(tmp_path / "data", clock) as first:
+async def test_a_store_can_be_opened_again(backend: Backend, clock: StillClock, place: str):
+    async with backend.open_at(place, clock) as first:
         await first.write(SET, "kept")
-    async with backend.open_in(tmp_path / "data", clock) as second:
+    async with backend.open_at(place, clock) as second:
         found = await second.write(
             Step("get", 1, lambda tx, items: [tx.setting("kept") for _ in items]), None
         )

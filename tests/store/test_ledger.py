@@ -224,7 +224,7 @@ async def test_what_is_rolled_back_is_forgotten(ground: Ground):
     assert await balance(ground) == Balance(1, "EUR", FUNDS - 10, 10, 0)
     assert await ground.run(lambda tx: tx.posted(1, "lost")) is None
     assert await ground.run(lambda tx: tx.balance(3)) is None
-    assert await ground.run(lambda tx: tx.next_order_ids(1)) == 1
+    assert await ground.run(lambda tx: tx.next_order_ids(1)[0]) == 1
     assert await ground.run(lambda tx: tx.post(hold(1))) == first + 1
 
 

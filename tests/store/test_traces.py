@@ -105,7 +105,8 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
     text = statements("traces")
     operators = {
         "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",
-        "parked_count", "parked_oldest", "messages_page",
+        "parked_count", "parked_oldest", "messages_page", "field states", "field route_id",
+        "field country", "field msisdn", "order route_id", "order client_ref", "order batch_id",
     }  # fmt: skip
     for name in text.keys() - operators:
         assert "account_id = ?" in text[name], name

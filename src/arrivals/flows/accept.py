@@ -7,7 +7,7 @@ refuses its own order and no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -85,14 +85,15 @@ class _Acceptance:
     def __init__(self, tx: Transaction, ranks: FairRanks) -> None:
         self._tx = tx
         self._ranks = ranks
-        self._next_order_id = 0
+        self._order_ids: Iterator[int] = iter(())
         self._orders: list[NewOrder] = []
         self._messages: list[NewMessage] = []
         self._answers: dict[tuple[int, str, str], StoredAnswer] = {}
 
     def run(self, requests: Sequence[Request]) -> list[Result]:
         tx = self._tx
-        self._next_order_id = tx.next_order_ids(len(requests))
+        self._order_ids = iter(tx.next_order_ids(len(requests)))
+        tx.read_balances(each.plan.account.account_id for each in requests)
         keyed = [key for each in requests if (key := _answer_key(each)) is not None]
         stored = tx.stored_answers(keyed) if keyed else {}
         results = [self._one(each, stored) for each in requests]
@@ -176,7 +177,7 @@ class _Acceptance:
 
     def _order(self, plan: Plan, count: int, cost: Micros, hold: int) -> NewOrder:
         request = plan.request
-        order_id, self._next_order_id = self._next_order_id, self._next_order_id + 1
+        order_id = next(self._order_ids)
         balance = self._tx.balance(plan.account.account_id)
         # By the transaction's clock, which doesn't go back when the machine's does.
         expires_at_us = (plan.send_at_us or self._tx.now_us) + plan.valid_for_us

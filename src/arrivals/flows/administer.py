@@ -128,7 +128,7 @@ def ensure_installation(tx: Transaction, entropy: Callable[[int], bytes]) -> Non
 
 def hold_restored(tx: Transaction, hold: bool) -> Held:  # noqa: FBT001 - a step's only item
     """Keep a restored copy from reusing an order id and, with `hold`, from sending anything."""
-    floor = tx.next_order_ids(1) - 1 + ORDER_IDS_SKIPPED
+    floor = tx.next_order_ids(1)[0] - 1 + ORDER_IDS_SKIPPED
     tx.set_setting(ORDER_FLOOR, str(floor))
     providers = tx.catalogue().providers if hold else {}
     for each in providers.values():

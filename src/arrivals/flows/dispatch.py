@@ -4,8 +4,9 @@ Claim and intent are one transaction, for no more messages than there is room fo
 after its commit do bytes leave. So a crash leaves at most a window's worth in doubt, and
 everything else simply queued.
 
-One Dispatcher owns one provider's bind. Taking the bind gives it an epoch larger than every
-epoch before; what an older epoch was sending becomes AMBIGUOUS and is never queued by itself.
+One Dispatcher owns one provider's bind, for as long as its lease lasts. Taking the bind gives
+it an epoch larger than every epoch before; what an older epoch was sending becomes AMBIGUOUS
+and is never queued by itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from arrivals.core.message import Message, Move
 from arrivals.flows.answer import ANSWER_ORDER, Recording, answer_step
 from arrivals.flows.divert import LANES, Diversion, divert_step
 from arrivals.flows.journal import Journal
+from arrivals.flows.lease import Lease
 from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Platform
 from arrivals.flows.poison import Claimant
@@ -145,20 +147,6 @@ def expire(journal: Journal, message: Message) -> None:
     journal.move(message, Move.VALIDITY_PASSED, "clock", body, reason="expired_in_our_queue")
 
 
-class Takeover(msgspec.Struct, frozen=True):
-    """A new owner's wish for a bind."""
-
-    provider_id: str
-    owner: str
-
-
-def _take(tx: Transaction, wanted: Sequence[Takeover]) -> list[int]:
-    return [tx.take_bind(each.provider_id, each.owner) for each in wanted]
-
-
-TAKE: Final = Step("take bind", 0, _take)
-
-
 def recover_step(
     catalogue: Callable[[], Catalogue], ranks: FairRanks, defaults: Defaults
 ) -> Step[tuple[str, int], int]:
@@ -181,9 +169,8 @@ class Dispatcher:
     def __init__(self, platform: Platform, connection: Connection, owner: str) -> None:
         self.provider_id = connection.provider_id
         self.connection = connection
-        self.epoch = 0
         self._platform = platform
-        self._owner = owner
+        self._lease = Lease(platform, connection.provider_id, owner)
         self._work = platform.changes.work_for(connection.provider_id)
         self._facts: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Future[list[Submission]] | None = None
@@ -199,11 +186,41 @@ class Dispatcher:
         self._recover = recover_step(catalogue, ranks, defaults)
         self._divert = divert_step(catalogue, ranks)
 
+    @property
+    def epoch(self) -> int:
+        """Under which epoch it sends; 0 if it doesn't own the bind."""
+        return self._lease.epoch
+
     async def run(self) -> None:
-        """Own the bind until cancelled."""
-        store = self._platform.store
-        self.epoch = await store.write(TAKE, Takeover(self.provider_id, self._owner))
-        while await store.write(self._recover, (self.provider_id, self.epoch)) == RECOVER_MAX:
+        """Own the bind until cancelled; returns at once if another process owns it.
+
+        Raises LeaseLost when it may not send any more.
+        """
+        if not await self._lease.take():
+            return
+        sending = asyncio.ensure_future(self._send())
+        keeping = asyncio.ensure_future(self._keep_lease())
+        try:
+            await asyncio.wait({sending, keeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, keeping):
+                task.cancel()
+            ended = await asyncio.gather(sending, keeping, return_exceptions=True)
+            with contextlib.suppress(StoreError):  # then it runs out by itself
+                await self._lease.release()
+        for each in ended:
+            if isinstance(each, Exception):
+                raise each
+
+    async def _keep_lease(self) -> None:
+        if self._platform.store.is_shared:
+            await self._lease.keep()
+        else:
+            await asyncio.Event().wait()
+
+    async def _send(self) -> None:
+        bind = (self.provider_id, self.epoch)
+        while await self._platform.store.write(self._recover, bind) == RECOVER_MAX:
             pass
         await self.connection.start(self)
         try:
@@ -303,6 +320,10 @@ class Dispatcher:
             more = diverted.more
 
     # --- the sink --------------------------------------------------------------------
+
+    def may_send(self) -> bool:
+        """Tell whether bytes may leave: not under a lease that has run out."""
+        return self._lease.is_held
 
     def answered(self, answers: Sequence[Answer]) -> None:
         """Record a provider's answers."""

@@ -106,6 +106,9 @@ def forms_of(receipt: Receipt) -> tuple[str, ...]:
 class Sink(Protocol):
     """Who takes a provider's news; called on the loop, in batches."""
 
+    def may_send(self) -> bool:
+        """Tell whether bytes may leave now; asked right before they would."""
+
     def answered(self, answers: Sequence[Answer]) -> None:
         """Take answers; they are facts and will be recorded."""
 

@@ -230,6 +230,9 @@ class SmppConnection:
         if link is None:
             self._drop_pending("not bound")
             return
+        if self._sink is not None and self._pending and not self._sink.may_send():
+            self._drop_pending("the bind's lease has run out")
+            return
         now, now_us = self._clock.monotonic(), self._now_us()
         while self._pending:
             flight, part, pdu = self._pending[0]

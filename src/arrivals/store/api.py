@@ -75,6 +75,9 @@ class Transaction(Protocol):
     def balance(self, account_id: int) -> Balance | None:
         """Return the account's balance as it stands within this transaction, locked."""
 
+    def read_balances(self, account_ids: Iterable[int]) -> None:
+        """Read these accounts' balances at once, for `balance` and `post` to find."""
+
     def post(self, posting: Posting) -> int:
         """Record a movement of money and move the cached balances; return the posting's id.
 
@@ -99,8 +102,8 @@ class Transaction(Protocol):
         """Return the newest adjustment's kind of each message that has any."""
 
     # accept
-    def next_order_ids(self, count: int) -> int:
-        """Return the first of `count` order ids that nobody has or will get."""
+    def next_order_ids(self, count: int) -> Sequence[int]:
+        """Return `count` order ids that nobody has or will get, in rising order."""
 
     def insert_orders(self, orders: Sequence[NewOrder]) -> None:
         """Store orders; ids must come from `next_order_ids`."""
@@ -135,11 +138,27 @@ class Transaction(Protocol):
     ) -> int | None:
         """Return the key of the message that `claim` would take first, without reading it."""
 
-    def take_bind(self, provider_id: str, owner: str) -> int:
-        """Make `owner` the one who sends for this provider; return its epoch, a new largest."""
+    def take_bind(self, provider_id: str, owner: str, lease_us: int) -> int | None:
+        """Make `owner` the one who sends for this provider; return its epoch, a new largest.
+
+        None if another owner's lease still runs, by the database's clock. Where only one
+        process can serve, its wish is enough and nobody's lease holds it up.
+        """
+
+    def renew_bind(self, provider_id: str, epoch: int, lease_us: int) -> bool:
+        """Lease a bind anew from now; False if a newer owner has it."""
+
+    def release_bind(self, provider_id: str, epoch: int) -> None:
+        """Let anybody take a bind at once, if this is still its epoch."""
+
+    def leased_elsewhere(self, owner: str) -> set[str]:
+        """Return the providers whose binds are leased to others."""
 
     def bind_epoch(self, provider_id: str) -> int:
-        """Return the newest epoch of a provider's bind; 0 if nobody ever owned it."""
+        """Return the newest epoch of a provider's bind; 0 if nobody ever owned it.
+
+        It stays the newest until this transaction ends.
+        """
 
     def sending(self, provider_id: str, before_epoch: int, limit: int) -> list[Message]:
         """Return messages that an owner of an older epoch was sending."""
@@ -262,6 +281,10 @@ class Step(Generic[Item, Result]):
 
 class Store(Protocol):
     """Where everything is kept."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes serve from it too."""
 
     async def write(self, step: Step[Item, Result], item: Item) -> Result:
         """Run a step for one item in the next shared transaction; return after its commit.

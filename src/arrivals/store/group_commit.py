@@ -43,6 +43,9 @@ HEAVY_ROWS_MAX: Final = 2_000
 # Loop turns to let requests of the same moment join: measured, three turns triple the batch.
 LINGER_TURNS: Final = 3
 
+# How often a transaction runs that other processes got in the way of.
+RUNS_MAX: Final = 20
+
 # No item's fault, and no smaller transaction would do better.
 OUTAGES: Final = (StoreFull, StoreUnavailable, StoreDamaged)
 
@@ -60,6 +63,12 @@ class Backend(Protocol):
 
     def rollback(self) -> None:
         """Undo it; never raises, whatever state the transaction is in."""
+
+    def mend(self, error: BaseException) -> bool:
+        """Put right what another process was in the way of; True if it is worth a new run.
+
+        Called after a rollback; may wait, and never raises.
+        """
 
     def named(self, error: BaseException) -> BaseException:
         """Turn the database's word for trouble into the contract's, where it has one."""
@@ -208,13 +217,17 @@ class GroupCommit:
 
 def _attempt(backend: Backend, batch: Sequence[_Waiting]) -> BaseException | None:
     """Run a batch in one transaction; return why it failed, if it did."""
-    try:
-        run_steps(backend.begin(), batch)
-        backend.commit()
-    except BaseException as error:  # noqa: BLE001 - every batch must end, and its callers hear how
-        backend.rollback()
-        return backend.named(error)
-    return None
+    for run in range(RUNS_MAX):
+        try:
+            run_steps(backend.begin(), batch)
+            backend.commit()
+        except BaseException as error:  # noqa: BLE001 - every batch must end, and its callers hear how
+            backend.rollback()
+            if run + 1 < RUNS_MAX and backend.mend(error):
+                continue
+            return backend.named(error)
+        return None
+    raise AssertionError("the last run returns")
 
 
 def run_steps(tx: Transaction, batch: Sequence[_Waiting]) -> None:

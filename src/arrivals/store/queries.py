@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-import apsw
 import msgspec
 
 from arrivals.core.ids import INDEX_BITS, MESSAGES_MAX, message_key
 from arrivals.core.message import State
+from arrivals.store.reading import for_account
 from arrivals.store.rows import Balance, StoredAnswer
 from arrivals.store.statements import statements
 from arrivals.store.traces import TraceQueries
 
 T = TypeVar("T")
 
-_SQL: Final = statements("read")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -57,83 +56,92 @@ _KEYS: Final = msgspec.json.Decoder(list[int])
 class Reader(TraceQueries):
     """The verbs of one reading connection."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
+    @property
+    def _sql(self) -> dict[str, str]:
+        return statements("read", self.dialect)
 
+    @for_account
     def balance(self, account_id: int) -> Balance | None:
         """Return what an account can spend and what is held, over all its slots."""
-        found = self._rows(_BALANCES, _SQL["balance"], account_id)
+        found = self._rows(_BALANCES, self._sql["balance"], account_id)
         return found[0] if found else None
 
+    @for_account
     def stored_answer(self, account_id: int, scope: str, key: str) -> StoredAnswer | None:
         """Return what a request with this idempotency key was answered."""
-        found = self._rows(_ANSWERS, _SQL["stored_answer"], account_id, scope, key)
+        found = self._rows(_ANSWERS, self._sql["stored_answer"], account_id, scope, key)
         return found[0] if found else None
 
+    @for_account
     def report(self, account_id: int, key: int) -> Report | None:
         """Return one message's delivery report, if it is the account's."""
-        text = _reports_sql(_SQL["where key"], "DESC")
+        text = self._reports_sql(self._sql["where key"], "DESC")
         found = self._rows(_REPORTS, text, account_id, key, 1, 0)
         return found[0] if found else None
 
+    @for_account
     def reports(
         self, account_id: int, filters: ReportFilters, limit: int, skip: int
     ) -> tuple[int, list[Report]]:
         """Return how many reports fit, and a page of them, newest first."""
-        clauses, values = _filters(filters)
-        orders = _SQL["join orders"] if "o." in clauses else ""
-        text = _SQL["reports_count"].replace("{orders}", orders).replace("{filters}", clauses)
+        clauses, values = self._filters(filters)
+        orders = self._sql["join orders"] if "o." in clauses else ""
+        text = (
+            self._sql["reports_count"].replace("{orders}", orders).replace("{filters}", clauses)
+        )
         with self._connection:  # one snapshot for both statements
             total = int(self._connection.execute(text, (account_id, *values)).get)
-            text = _reports_sql(clauses, "DESC")
+            text = self._reports_sql(clauses, "DESC")
             page = self._rows(_REPORTS, text, account_id, *values, limit, skip)
         page.sort(key=lambda each: each.key, reverse=True)
         return total, page
 
+    @for_account
     def order_reports(
         self, account_id: int, order_id: int, limit: int, skip: int
     ) -> tuple[int, list[Report]] | None:
         """Return an order's reports in the order of its request; None if it isn't theirs."""
-        if self._connection.execute(_SQL["order"], (account_id, order_id)).get is None:
+        if self._connection.execute(self._sql["order"], (account_id, order_id)).get is None:
             return None
-        clauses, values = _filters(ReportFilters(order_id=order_id))
-        text = _SQL["reports_count"].replace("{orders}", "").replace("{filters}", clauses)
+        clauses, values = self._filters(ReportFilters(order_id=order_id))
+        text = self._sql["reports_count"].replace("{orders}", "").replace("{filters}", clauses)
         with self._connection:  # one snapshot for both statements
             total = int(self._connection.execute(text, (account_id, *values)).get)
-            text = _reports_sql(clauses, "ASC")
+            text = self._reports_sql(clauses, "ASC")
             page = self._rows(_REPORTS, text, account_id, *values, limit, skip)
         page.sort(key=lambda each: each.key)
         return total, page
 
+    @for_account
     def open_messages(self, account_id: int, order_id: int, limit: int) -> list[int]:
         """Return an order's first messages that haven't ended, in the order of its request."""
         first = message_key(order_id, 0)
         last = message_key(order_id, MESSAGES_MAX - 1)
-        found = self._rows(_KEYS, _SQL["open_messages"], account_id, first, last, limit)
+        found = self._rows(_KEYS, self._sql["open_messages"], account_id, first, last, limit)
         return sorted(found)
 
     def _rows(self, decoder: msgspec.json.Decoder[list[T]], text: str, *values: Any) -> list[T]:
         return decoder.decode(self._connection.execute(text, values).get)
 
+    def _reports_sql(self, clauses: str, direction: str) -> str:
+        return (
+            self._sql["reports"].replace("{filters}", clauses).replace("{direction}", direction)
+        )
 
-def _reports_sql(clauses: str, direction: str) -> str:
-    return _SQL["reports"].replace("{filters}", clauses).replace("{direction}", direction)
-
-
-def _filters(filters: ReportFilters) -> tuple[str, list[Any]]:
-    """Return the clauses that are wanted, and their values in the same order."""
-    clauses: list[str] = []
-    values: list[Any] = []
-    if filters.order_id is not None:
-        first = filters.order_id << INDEX_BITS
-        clauses.append(_SQL["where order_id"])
-        values += [first, first + MESSAGES_MAX - 1]
-    if filters.states is not None:
-        clauses.append(_SQL["where states"])
-        values.append(_encode(filters.states).decode())
-    for name in ("msisdn", "route_id", "from_us", "before_us"):
-        value = getattr(filters, name)
-        if value is not None:
-            clauses.append(_SQL[f"where {name}"])
-            values.append(value)
-    return " ".join(clauses), values
+    def _filters(self, filters: ReportFilters) -> tuple[str, list[Any]]:
+        """Return the clauses that are wanted, and their values in the same order."""
+        clauses: list[str] = []
+        values: list[Any] = []
+        if filters.order_id is not None:
+            first = filters.order_id << INDEX_BITS
+            clauses.append(self._sql["where order_id"])
+            values += [first, first + MESSAGES_MAX - 1]
+        if filters.states is not None:
+            clauses.append(self._sql["where states"])
+            values.append(_encode(filters.states).decode())
+        for name in ("msisdn", "route_id", "from_us", "before_us"):
+            value = getattr(filters, name)
+            if value is not None:
+                clauses.append(self._sql[f"where {name}"])
+                values.append(value)
+        return " ".join(clauses), values

@@ -145,6 +145,8 @@ class FolderLock:
 class SqliteStore:
     """The store of one process, in one folder."""
 
+    is_shared: Final = False
+
     def __init__(
         self,
         folder: Path,
@@ -254,6 +256,10 @@ class SqliteWriter:
         with contextlib.suppress(apsw.Error):  # then BEGIN fails, and says so to its callers
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK").fetchall()
+
+    def mend(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Run nothing anew: nobody else writes in between."""
+        return False
 
     def named(self, error: BaseException) -> BaseException:
         """Turn SQLite's word for trouble into the contract's."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 import apsw
 
 from arrivals.store.queries import Reader
+from arrivals.store.statements import SQLITE
 
 T = TypeVar("T")
 
@@ -47,5 +48,5 @@ class ReaderPool:
             connection = self._connect()
             connection.execute("PRAGMA query_only = ON").fetchall()
             self._connections.append(connection)
-            self._local.reader = Reader(connection)
+            self._local.reader = Reader(connection, SQLITE)
         return query(self._local.reader)

@@ -1,446 +1,67 @@
-"""The verbs of a writing transaction on SQLite.
-
-Every statement takes its batch as one JSON array and gives its rows back as one: a step of
-the database is a single call that runs without Python's lock, beside the loop thread.
-"""
+"""A writing transaction on SQLite: the only one at its time, so it reads what it may change."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 import apsw
-import msgspec
 
-from arrivals.core.catalogue import Account, ApiKey, Catalogue, Provider, Route
-from arrivals.core.ledger import Posting
-from arrivals.core.message import Message
-from arrivals.core.money import Micros
-from arrivals.core.pricing import PriceList, Rate
-from arrivals.store.api import Refused, RuleBroken, StaleWrite
-from arrivals.store.rows import (
-    Attempt,
-    Balance,
-    Batch,
-    Event,
-    Handoff,
-    Match,
-    NewMessage,
-    NewOrder,
-    Outgoing,
-    ParkedReceipt,
-    StoredAnswer,
-)
 from arrivals.store.statements import statements
-
-T = TypeVar("T")
-
-MESSAGE_COLUMNS: Final = statements("write")["message_columns"]
+from arrivals.store.transaction import MESSAGE_COLUMNS, SqlTransaction, as_text
 
 _SQL: Final = {
     name: text.replace("{message_columns}", MESSAGE_COLUMNS)
     for name, text in statements("write").items()
 }
 _SQL["first_ready"] = _SQL["first_ready"].replace("{not_paused}", _SQL["not_paused"])
-_CLAIM: Final = _SQL["claim"].replace("{not_paused}", "")
-_CLAIM_NOT_PAUSED: Final = _SQL["claim"].replace("{not_paused}", _SQL["not_paused"])
-
-_MESSAGES: Final = msgspec.json.Decoder(list[Message])
-_OUTGOING: Final = msgspec.json.Decoder(list[Outgoing])
-_ATTEMPTS: Final = msgspec.json.Decoder(list[Attempt])
-_MATCHES: Final = msgspec.json.Decoder(list[Match])
-_BALANCES: Final = msgspec.json.Decoder(list[Balance])
-_PROVIDERS: Final = msgspec.json.Decoder(list[tuple[int, tuple[str, ...]]])
-_encode: Final = msgspec.json.Encoder().encode
-
-_DOCUMENTS: Final[dict[str, type[Any]]] = {
-    "account": Account,
-    "key": ApiKey,
-    "provider": Provider,
-    "route": Route,
-}
+_SQL["claim_not_paused"] = _SQL["claim"].replace("{not_paused}", _SQL["not_paused"])
+_SQL["claim"] = _SQL["claim"].replace("{not_paused}", "")
 
 
-class SqliteTransaction:
-    """One transaction; see store/api.py for what each verb promises."""
+class SqliteTransaction(SqlTransaction):
+    """One transaction of the only writer."""
 
     def __init__(self, connection: apsw.Connection, now_us: int) -> None:
-        self.now_us = now_us
+        super().__init__(now_us)
         self._connection = connection
-        self._balances: dict[int, Balance | None] = {}
-        self._moved: set[int] = set()
-        self._postings: dict[tuple[Any, ...], int] = {}
-        self._posting_rows: dict[int, list[Any]] = {}
         self._next_posting = 0
         self._next_order = 0
-        self._catalogue_changed = False
 
-    # --- money -----------------------------------------------------------------------
-
-    def balance(self, account_id: int) -> Balance | None:
-        if account_id not in self._balances:
-            found = self._rows(_BALANCES, "balances", account_id)
-            self._balances[account_id] = found[0] if found else None
-        return self._balances[account_id]
-
-    def post(self, posting: Posting) -> int:
-        self._move_balance(posting)
-        alike = (
-            posting.kind,
-            posting.account_id,
-            posting.debit,
-            posting.credit,
-            posting.currency,
-            posting.reason,
-        )
-        posting_id = None if posting.reference else self._postings.get(alike)
-        if posting_id is not None:
-            self._posting_rows[posting_id][6] += posting.amount
-            return posting_id
-        if not self._next_posting:
-            self._next_posting = self._value("next_posting_id")
-        posting_id, self._next_posting = self._next_posting, self._next_posting + 1
-        self._posting_rows[posting_id] = [
-            posting_id,
-            self.now_us,
-            posting.kind,
-            posting.account_id,
-            posting.debit,
-            posting.credit,
-            posting.amount,
-            posting.currency,
-            posting.reason,
-            posting.reference,
-        ]
-        if not posting.reference:
-            self._postings[alike] = posting_id
-        return posting_id
-
-    def _move_balance(self, posting: Posting) -> None:
-        if posting.amount < 0:
-            raise RuleBroken("a posting's amount is never negative")
-        if posting.account_id is None:
-            return
-        before = self.balance(posting.account_id)
-        if before is None:
-            raise Refused("the account has no balance")
-        if posting.currency != before.currency:
-            raise RuleBroken("a posting is in its account's currency")
-        funds, held = f"funds:{before.account_id}", f"held:{before.account_id}"
-        sign = {posting.debit: -posting.amount, posting.credit: posting.amount}
-        available = before.available + sign.get(funds, 0)
-        if available < before.available and available + before.limit < 0:
-            raise Refused("the available funds don't reach")
-        self._balances[posting.account_id] = Balance(
-            before.account_id,
-            before.currency,
-            available,
-            before.held + sign.get(held, 0),
-            before.limit,
-        )
-        self._moved.add(posting.account_id)
-
-    def posted(self, account_id: int, reference: str) -> tuple[int, int] | None:
-        for row in self._posting_rows.values():
-            if row[3] == account_id and row[9] == reference:
-                return int(row[0]), int(row[6]) * (-1 if row[2] == "withdrawal" else 1)
-        found = self._all("posted", account_id, reference)
-        return (int(found[0][0]), int(found[0][1])) if found else None
-
-    def open_balance(self, account_id: int, currency: str, credit_limit: int) -> None:
-        self._flush_money()
-        self._run("open_balance", account_id, currency, credit_limit)
-        self._balances.pop(account_id, None)
-
-    def adjust(self, message_id: int, kind: str, amount: int, posting_id: int) -> int:
-        number = int(self._value("next_adjustment", message_id))
-        self._run("insert_adjustment", message_id, number, kind, amount, posting_id)
-        return number
-
-    def adjustments(self, message_ids: Sequence[int]) -> dict[int, str]:
-        return dict(self._plain("adjustments", _text(message_ids)))
-
-    def finish(self) -> None:
-        """Write what was gathered; the last thing before the commit."""
-        self._flush_money()
-
-    def _flush_money(self) -> None:
-        if self._posting_rows:
-            self._run("insert_postings", _text(list(self._posting_rows.values())))
-        if self._moved:
-            rows = [
-                (each.account_id, each.available, each.held)
-                for account_id in self._moved
-                if (each := self._balances[account_id]) is not None
-            ]
-            self._run("update_balances", _text(rows))
-        self._posting_rows, self._postings, self._moved = {}, {}, set()
-
-    # --- accept ----------------------------------------------------------------------
-
-    def next_order_ids(self, count: int) -> int:
+    def next_order_ids(self, count: int) -> Sequence[int]:
         first = max(self._next_order, int(self._value("next_order_id")))
         self._next_order = first + count
-        return first
+        return range(first, first + count)
 
-    def insert_orders(self, orders: Sequence[NewOrder]) -> None:
-        self._run("insert_orders", _text(orders))
-
-    def insert_messages(self, messages: Sequence[NewMessage]) -> None:
-        rows = _text(messages)
-        self._run("insert_messages", rows)
-        self._run("insert_first_events", rows)
-
-    def stored_answers(
-        self, wanted: Iterable[tuple[int, str, str]]
-    ) -> dict[tuple[int, str, str], StoredAnswer]:
-        decoder = msgspec.json.Decoder(list[StoredAnswer])
-        found = self._rows(decoder, "stored_answers", _text(list(wanted)))
-        return {(each.account_id, each.scope, each.key): each for each in found}
-
-    def store_answers(self, answers: Sequence[StoredAnswer]) -> None:
-        self._run("store_answers", _text(answers))
-
-    # --- dispatch --------------------------------------------------------------------
-
-    def claim(
-        self,
-        provider_id: str,
-        lane: int,
-        limit: int,
-        paused: tuple[Sequence[int], Sequence[int]],
-    ) -> list[Outgoing]:
-        accounts, routes = paused
-        limit = max(limit, 0)  # a negative one would be none
-        if accounts or routes:
-            values = (provider_id, lane, _text(accounts), _text(routes), limit)
-            text = self._connection.execute(_CLAIM_NOT_PAUSED, values).get
-        else:
-            text = self._connection.execute(_CLAIM, (provider_id, lane, limit)).get
-        claimed = _OUTGOING.decode(text)
-        claimed.sort(key=lambda each: each.message.rank or 0)
-        return claimed
-
-    def first_ready(
-        self, provider_id: str, lane: int, paused: tuple[Sequence[int], Sequence[int]]
-    ) -> int | None:
-        accounts, routes = paused
-        found = self._value("first_ready", provider_id, lane, _text(accounts), _text(routes))
-        return None if found is None else int(found)
-
-    def take_bind(self, provider_id: str, owner: str) -> int:
+    def take_bind(self, provider_id: str, owner: str, lease_us: int) -> int:  # noqa: ARG002
         return int(self._value("take_bind", provider_id, owner, self.now_us))
 
-    def bind_epoch(self, provider_id: str) -> int:
-        return int(self._value("bind_epoch", provider_id) or 0)
+    def renew_bind(self, provider_id: str, epoch: int, lease_us: int) -> bool:  # noqa: ARG002
+        return self.bind_epoch(provider_id) == epoch
 
-    def sending(self, provider_id: str, before_epoch: int, limit: int) -> list[Message]:
-        return self._rows(_MESSAGES, "sending", provider_id, before_epoch, limit)
+    def release_bind(self, provider_id: str, epoch: int) -> None:
+        """Leave it: the next process that opens the folder takes it as it is."""
 
-    # --- messages --------------------------------------------------------------------
+    def leased_elsewhere(self, owner: str) -> set[str]:  # noqa: ARG002
+        return set()
 
-    def load(self, keys: Iterable[int]) -> dict[int, Message]:
-        wanted = sorted(set(keys))
-        if not wanted:
-            return {}
-        return {each.key: each for each in self._rows(_MESSAGES, "load", _text(wanted))}
+    def _next_posting_id(self) -> int:
+        posting_id = self._next_posting or int(self._value("next_posting_id"))
+        self._next_posting = posting_id + 1
+        return posting_id
 
-    def due(self, limit: int) -> list[Message]:
-        found = self._rows(_MESSAGES, "due", self.now_us, limit)
-        found.sort(key=lambda each: each.wake_at_us or 0)
-        return found
-
-    def put_off(self, until_us: int) -> int | None:
-        found = self._value("put_off", until_us, self.now_us)
-        return None if found is None else int(found)
-
-    def providers_of(self, order_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
-        return dict(self._rows(_PROVIDERS, "providers_of", _text(sorted(set(order_ids)))))
-
-    def possible_handoffs(self, key: int) -> list[Attempt]:
-        found = self._rows(_ATTEMPTS, "possible_handoffs", key)
-        return sorted(found, key=lambda each: each.number)
-
-    def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
-        if [(each.key, each.seq) for each in messages] != [
-            (each.message_id, each.seq) for each in events
-        ]:
-            raise RuleBroken("every change of a message is one event")
-        if not messages:
-            return
-        self._run("save", _text(messages))
-        if self._connection.changes() != len(messages):
-            raise StaleWrite("a message changed since it was loaded")
-        self._run("insert_events", _text(events))
-
-    # --- receipts --------------------------------------------------------------------
-
-    def add_handoffs(self, handoffs: Sequence[Handoff]) -> None:
-        if handoffs:
-            self._run("add_handoffs", _text(handoffs))
-
-    def match(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Match]:
-        questions = [
-            (number, provider_id, form)
-            for number, (provider_id, forms) in enumerate(wanted)
-            for form in forms
-        ]
-        return self._rows(_MATCHES, "match", _text(questions)) if questions else []
-
-    def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
-        return self._rows(_MESSAGES, "in_doubt", provider_id, _text(sorted(set(msisdns))))
-
-    def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
-        rows = [
-            (each.provider_id, each.external_id, each.message_id, each.attempt, each.part, seen)
-            for each, seen in handoffs
-        ]
-        if rows:
-            self._run("see", _text(rows))
-
-    def park(
-        self,
-        provider_id: str,
-        forms: Sequence[str],
-        fingerprint: str,
-        receipt: str,
-        *,
-        received_at_us: int | None = None,
-    ) -> bool:
-        at_us = self.now_us if received_at_us is None else received_at_us
-        parked_id, count = self._all("park", provider_id, at_us, fingerprint, receipt)[0]
-        if count > 1:
-            return False
-        self._run("park_forms", provider_id, parked_id, _text(list(forms)))
-        return True
-
-    def unpark(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:
-        if self._value("any_parked") is None:
-            return []
-        decoder = msgspec.json.Decoder(list[ParkedReceipt])
-        found = self._rows(decoder, "parked", provider_id, _text(sorted(set(forms))))
-        self._unpark([each.parked_id for each in found])
-        return sorted(found, key=lambda each: each.parked_id)
-
-    def _unpark(self, parked_ids: list[int]) -> None:
-        if parked_ids:
-            self._run("unpark_forms", _text(parked_ids))
-            self._run("unpark", _text(parked_ids))
-
-    def keep_raw(self, receipts: Sequence[tuple[str, int | None, str]]) -> None:
-        if receipts:
-            self._run("keep_raw", self.now_us, _text(receipts))
-
-    # --- housekeeping ----------------------------------------------------------------
-
-    def forget(
-        self, *, parked_before: int, raw_before: int, answers_before: int, limit: int
-    ) -> int:
-        parked: list[int] = self._plain("parked_before", limit, parked_before)
-        self._unpark(parked)
-        forgotten = len(parked)
-        for name, before in (("forget_raw", raw_before), ("forget_answers", answers_before)):
-            self._run(name, limit, before)
-            forgotten += self._connection.changes()
-        return forgotten
-
-    # --- streams of recipients -------------------------------------------------------
-
-    def batch(self, account_id: int, key: str) -> Batch | None:
-        found = self._rows(msgspec.json.Decoder(list[Batch]), "batch", account_id, key)
-        return found[0] if found else None
-
-    def save_batch(self, batch: Batch) -> Batch:
-        name = "update_batch" if batch.batch_id else "insert_batch"
-        batch_id = self._value(name, _text(batch))
-        if batch_id is None:
-            raise StaleWrite("a stream is begun once, and goes on under its id")
-        return msgspec.structs.replace(batch, batch_id=batch_id)
-
-    # --- catalogue -------------------------------------------------------------------
-
-    def catalogue(self) -> Catalogue:
-        return read_catalogue(self._connection)
-
-    def put(self, kind: str, document_id: str, body: str) -> None:
-        self._run("put", kind, document_id, body, self.now_us)
-        self._change_catalogue()
-
-    def add_price_list(
-        self, route_id: int, currency: str, rates: Sequence[tuple[str, str, int]]
-    ) -> int:
-        version = int(self._value("next_price_list", route_id))
-        self._run("insert_price_list", route_id, version, currency, self.now_us)
-        self._run("insert_rates", route_id, version, _text(rates))
-        self._change_catalogue()
-        return version
-
-    def _change_catalogue(self) -> None:
-        """Raise the catalogue's version, once a transaction."""
-        if not self._catalogue_changed:
-            self._catalogue_changed = True
-            version = int(self.setting("catalogue_version") or 0) + 1
-            self.set_setting("catalogue_version", str(version))
-
-    def setting(self, name: str) -> str | None:
-        found = self._value("setting", name)
-        return None if found is None else str(found)
-
-    def set_setting(self, name: str, value: str) -> None:
-        self._run("set_setting", name, value)
-
-    def lane_ranks(self) -> list[tuple[str, int, int, int, int]]:
-        return self._all("lane_ranks")
-
-    # --- the connection --------------------------------------------------------------
+    def _write_balances(self, rows: Sequence[tuple[int, int, int]]) -> None:
+        self._run("update_balances", as_text(rows))
 
     def _run(self, name: str, *values: Any) -> None:
         self._connection.execute(_SQL[name], values).fetchall()
+
+    def _changed(self, name: str, *values: Any) -> int:
+        self._run(name, *values)
+        return int(self._connection.changes())
 
     def _all(self, name: str, *values: Any) -> list[Any]:
         return self._connection.execute(_SQL[name], values).fetchall()
 
     def _value(self, name: str, *values: Any) -> Any:
         return self._connection.execute(_SQL[name], values).get
-
-    def _rows(self, decoder: msgspec.json.Decoder[list[T]], name: str, *values: Any) -> list[T]:
-        return decoder.decode(self._connection.execute(_SQL[name], values).get)
-
-    def _plain(self, name: str, *values: Any) -> Any:
-        return msgspec.json.decode(self._connection.execute(_SQL[name], values).get)
-
-
-def read_catalogue(connection: apsw.Connection) -> Catalogue:
-    """Read the whole catalogue in the connection's present state."""
-
-    def rows(name: str, *values: Any) -> list[Any]:
-        return connection.execute(_SQL[name], values).fetchall()
-
-    found: dict[str, list[Any]] = {kind: [] for kind in _DOCUMENTS}
-    for kind, body in rows("catalogue"):
-        found[kind].append(msgspec.json.decode(body, type=_DOCUMENTS[kind]))
-    prices = {
-        route_id: PriceList(
-            route_id=route_id,
-            version=version,
-            currency=currency,
-            rates=tuple(
-                Rate(rate_id=rate_id, prefix=prefix, country=country, price=Micros(price))
-                for rate_id, prefix, country, price in rows("rates", route_id, version)
-            ),
-        )
-        for route_id, version, currency in rows("price_lists")
-    }
-    version = connection.execute(_SQL["setting"], ("catalogue_version",)).get
-    return Catalogue(
-        version=int(version or 0),
-        accounts={each.account_id: each for each in found["account"]},
-        keys={each.key_id: each for each in found["key"]},
-        providers={each.provider_id: each for each in found["provider"]},
-        routes={each.route_id: each for each in found["route"]},
-        prices=prices,
-    )
-
-
-def _text(rows: object) -> str:
-    return _encode(rows).decode()

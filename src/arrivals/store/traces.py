@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
-import apsw
 import msgspec
 
 from arrivals.core.ids import INDEX_BITS, ORDER_ID_MAX
 from arrivals.core.message import Message
 from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.store.reading import ReaderBase, for_account
 from arrivals.store.rows import Batch, NewOrder
-from arrivals.store.sqlite_transaction import MESSAGE_COLUMNS
 from arrivals.store.statements import statements
+from arrivals.store.transaction import MESSAGE_COLUMNS
 
 PAGE_MAX: Final = 200
 EVENTS_MAX: Final = 2_000  # of one message; a day of retries a minute is below it
@@ -36,12 +37,17 @@ _ORDER_COLUMNS: Final = (
     " o.providers, o.count, o.cost, o.currency, o.hold_posting, o.balance_after, o.decision,"
     " o.batch_id"
 )
-_SQL: Final = {
-    name: text.replace("{message_columns}", MESSAGE_COLUMNS).replace(
-        "{order_columns}", _ORDER_COLUMNS
-    )
-    for name, text in statements("traces").items()
-}
+
+
+@cache
+def trace_statements(dialect: str) -> dict[str, str]:
+    """Return the statements of this module, by name."""
+    return {
+        name: text.replace("{message_columns}", MESSAGE_COLUMNS).replace(
+            "{order_columns}", _ORDER_COLUMNS
+        )
+        for name, text in statements("traces", dialect).items()
+    }
 
 
 class ListedMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -118,34 +124,16 @@ _HEADS: Final = msgspec.json.Decoder(list[tuple[str, int, int]])
 
 _OVERDUE_US: Final = 60_000_000  # the sweep has had its turn by then
 
-_FIELD_FILTERS: Final = (
-    ("states", "m.state IN (SELECT value FROM json_each(?))"),
-    ("route_id", "m.route_id = ?"),
-    ("country", "m.country = ?"),
-    ("msisdn", "m.msisdn = ?"),
-)
-# A reference stands at a message or at its whole order; each has an index of its own, which
-# the planner would pass over for the order of the page.
-_BY_CLIENT_REF: Final = """(
-  SELECT * FROM messages INDEXED BY messages_client_ref WHERE account_id = ? AND client_ref = ?
-  UNION ALL
-  SELECT m.* FROM orders AS o INDEXED BY orders_client_ref
-  CROSS JOIN messages AS m ON m.id >= o.id << 17 AND m.id < (o.id + 1) << 17
-  WHERE o.account_id = ? AND o.client_ref = ? AND m.client_ref IS NULL)"""
-_ORDER_FILTERS: Final = (
-    ("route_id", "o.route_id = ?"),
-    ("client_ref", "o.client_ref = ?"),
-    ("batch_id", "o.batch_id = ?"),
-)
+_FIELD_FILTERS: Final = ("states", "route_id", "country", "msisdn")
+_ORDER_FILTERS: Final = ("route_id", "client_ref", "batch_id")
 
 
-class TraceQueries:
+class TraceQueries(ReaderBase):
     """The verbs that read journeys, on a reader's connection."""
-
-    _connection: apsw.Connection
 
     # --- one message -----------------------------------------------------------------
 
+    @for_account
     def trace(self, account_id: int, key: int) -> tuple[Trace, list[TimelineEvent]] | None:
         """Return one message whole with its events, as they stand at one moment, or None."""
         with self._connection:  # one snapshot for both statements
@@ -157,6 +145,7 @@ class TraceQueries:
 
     # --- pages -----------------------------------------------------------------------
 
+    @for_account
     def message_page(
         self, account_id: int, wanted: MessageFilter, limit: int
     ) -> tuple[list[ListedMessage], int | None]:
@@ -166,21 +155,23 @@ class TraceQueries:
         if first >= below:
             return [], None
         stop = self._window(account_id, first, below, wanted)
-        clauses = ["m.account_id = ?", "m.id < ?", "m.id >= ?"]
+        sql = trace_statements(self.dialect)
+        clauses = [sql["field bounds"]]
         values: list[Any] = [account_id, below, stop]
-        for name, clause in _FIELD_FILTERS:
+        for name in _FIELD_FILTERS:
             value = getattr(wanted, name)
             if value is not None:
-                clauses.append(clause)
+                clauses.append(sql[f"field {name}"])
                 values.append(_text(value) if name == "states" else value)
         source = "messages"
         if wanted.client_ref is not None:
-            source = _BY_CLIENT_REF
+            # It stands at a message or at its whole order; each has an index of its own.
+            source = sql["by_client_ref"]
             values = [account_id, wanted.client_ref] * 2 + values
-        sql = _SQL["messages_page"].replace("{source}", source)
-        sql = sql.replace("{filters}", "WHERE " + " AND ".join(clauses))
+        page = sql["messages_page"].replace("{source}", source)
+        page = page.replace("{filters}", "WHERE " + " AND ".join(clauses))
         # One more than asked for tells whether there's a next page.
-        rows = _LISTED.decode(self._connection.execute(sql, (*values, limit + 1)).get)
+        rows = _LISTED.decode(self._connection.execute(page, (*values, limit + 1)).get)
         rows.sort(key=lambda row: -row.message.key)
         if len(rows) > limit:
             return rows[:limit], rows[limit - 1].message.key
@@ -205,7 +196,7 @@ class TraceQueries:
     def _window(self, account_id: int, first: int, below: int, wanted: MessageFilter) -> int:
         """Return the lowest key to look at for this page, so that the look is bounded."""
         searching = wanted.client_ref is None and any(
-            getattr(wanted, name) is not None for name, _ in _FIELD_FILTERS
+            getattr(wanted, name) is not None for name in _FIELD_FILTERS
         )
         if not searching:
             return first
@@ -213,6 +204,7 @@ class TraceQueries:
         lowest, count = _PAIR.decode(found)
         return lowest if lowest is not None and count == SCANNED_MAX else first
 
+    @for_account
     def order_page(
         self, account_id: int, wanted: OrderFilter, limit: int
     ) -> tuple[list[NewOrder], list[StateCount], int | None]:
@@ -221,20 +213,22 @@ class TraceQueries:
         first, below = self._orders_between(account_id, wanted.from_us, wanted.to_us)
         if wanted.before_id is not None:
             below = min(below, wanted.before_id)
+        sql = trace_statements(self.dialect)
         clauses: list[str] = []
         values: list[Any] = [account_id, below, first]
-        for name, clause in _ORDER_FILTERS:
+        for name in _ORDER_FILTERS:
             value = getattr(wanted, name)
             if value is not None:
-                clauses.append(f"AND {clause}")
+                clauses.append(sql[f"order {name}"])
                 values.append(value)
-        sql = _SQL["orders_page"].replace("{filters}", " ".join(clauses))
-        found = _ORDERS.decode(self._connection.execute(sql, (*values, limit + 1)).get)
+        page = sql["orders_page"].replace("{filters}", " ".join(clauses))
+        found = _ORDERS.decode(self._connection.execute(page, (*values, limit + 1)).get)
         found.sort(key=lambda each: -each.order_id)
         shown = _few_enough(found[:limit])
         counts = self.rolled_up(account_id, [each.order_id for each in shown])
         return shown, counts, shown[-1].order_id if len(shown) < len(found) else None
 
+    @for_account
     def order(self, account_id: int, order_id: int) -> tuple[NewOrder, list[StateCount]] | None:
         """Return one order with its roll-up, or None."""
         if order_id > ORDER_ID_MAX:
@@ -244,6 +238,7 @@ class TraceQueries:
             return None
         return _ORDER.decode(found), self.rolled_up(account_id, [order_id])
 
+    @for_account
     def rolled_up(self, account_id: int, order_ids: Sequence[int]) -> list[StateCount]:
         """Count the messages of these orders by how they stand."""
         return _COUNTS.decode(self._found("rolled_up", _text(list(order_ids)), account_id))
@@ -281,6 +276,7 @@ class TraceQueries:
 
     # --- streams ---------------------------------------------------------------------
 
+    @for_account
     def batch_progress(
         self, account_id: int, batch_id: int
     ) -> tuple[Batch, list[int], list[StateCount]] | None:
@@ -291,11 +287,13 @@ class TraceQueries:
         orders = self.batch_orders(account_id, batch_id)
         return _BATCH.decode(found), orders, self.rolled_up(account_id, orders)
 
+    @for_account
     def batch_orders(self, account_id: int, batch_id: int) -> list[int]:
         """Return the orders that a stream was committed as."""
         found = self._found("batch_orders", batch_id, account_id, BATCH_ORDERS_MAX)
         return msgspec.json.decode(found, type=list[int])
 
+    @for_account
     def batch_page(
         self, account_id: int, before_id: int, limit: int
     ) -> tuple[list[Batch], int | None]:
@@ -332,12 +330,19 @@ class TraceQueries:
             parked=self._found("parked_count", COUNTED_MAX),
             parked_oldest_us=self._found("parked_oldest"),
             lane_heads=_HEADS.decode(
-                self._found("lane_heads", _text(list(lanes)), *(_text(each) for each in paused))
+                self._connection.execute(
+                    trace_statements(self.dialect)["lane_heads"],
+                    {
+                        "lanes": _text(list(lanes)),
+                        "accounts": _text(paused[0]),
+                        "routes": _text(paused[1]),
+                    },
+                ).get
             ),
         )
 
     def _found(self, name: str, *values: Any) -> Any:
-        return self._connection.execute(_SQL[name], values).get
+        return self._connection.execute(trace_statements(self.dialect)[name], values).get
 
 
 def _few_enough(orders: Sequence[NewOrder]) -> list[NewOrder]:

@@ -1,24 +1,24 @@
--- What the API reads. Every statement names the account, and every list has a limit.
+What the API reads. Every statement names the account, and every list has a limit.
 
 -- name: balance
-SELECT json_group_array(json_array(account_id, currency, sum_available, sum_held, sum_limit))
+SELECT {[}account_id, currency, sum_available, sum_held, sum_limit{]}
 FROM (SELECT account_id, currency, sum(available) AS sum_available, sum(held) AS sum_held,
              sum(credit_limit) AS sum_limit
-      FROM balances WHERE account_id = ? GROUP BY account_id, currency)
+      FROM balances WHERE account_id = ? GROUP BY account_id, currency) AS b
 
 -- name: stored_answer
-SELECT json_group_array(json_array(account_id, scope, key, body_hash, status, answer, at))
+SELECT {[}account_id, scope, key, body_hash, status, answer, at{]}
 FROM idempotency WHERE account_id = ? AND scope = ? AND key = ?
 
 -- name: reports
-SELECT json_group_array(json_array(
+SELECT {[}
   m.id, m.msisdn, m.state, m.reason, m.route_id, o.accepted_at, m.changed_at, m.client_ref,
   (SELECT e.at FROM events AS e
    WHERE m.state = 'delivered' AND e.message_id = m.id AND e.to_state = 'delivered'
      AND e.from_state <> 'delivered' ORDER BY e.seq DESC LIMIT 1),
-  (SELECT e.body->>'$.ids[0]' FROM events AS e
-   WHERE m.attempts > 0 AND e.message_id = m.id AND e.body->>'$.ids[0]' IS NOT NULL
-   ORDER BY e.seq DESC LIMIT 1)))
+  (SELECT e.body->'ids'->>0 FROM events AS e
+   WHERE m.attempts > 0 AND e.message_id = m.id AND e.body->'ids'->>0 IS NOT NULL
+   ORDER BY e.seq DESC LIMIT 1){]}
 FROM (SELECT m.* FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
       WHERE m.account_id = ? {filters}
       ORDER BY m.id {direction} LIMIT ? OFFSET ?) AS m
@@ -37,7 +37,7 @@ AND m.id = ?
 AND m.id BETWEEN ? AND ?
 
 -- name: where states
-AND m.state IN (SELECT value FROM json_each(?))
+AND m.state IN (SELECT value FROM {values})
 
 -- name: where msisdn
 AND m.msisdn = ?
@@ -55,6 +55,6 @@ AND o.accepted_at < ?
 SELECT 1 FROM orders WHERE account_id = ? AND id = ?
 
 -- name: open_messages
-SELECT json_group_array(id)
+SELECT {list[}id{]list}
 FROM (SELECT id FROM messages
-      WHERE account_id = ? AND id BETWEEN ? AND ? AND resolution IS NULL ORDER BY id LIMIT ?)
+      WHERE account_id = ? AND id BETWEEN ? AND ? AND resolution IS NULL ORDER BY id LIMIT ?) AS m

@@ -3,109 +3,135 @@ Every statement that serves a customer has the account in its WHERE. Rows come b
 JSON array, so that a page is a single step of the database.
 
 -- name: message
-SELECT json_array(json_array({message_columns}),
+SELECT {row}({row}({message_columns}),
                   m.country, m.encoding, coalesce(m.text, o.text), m.client_ref, o.client_ref,
                   o.sender, o.category, o.accepted_at, o.send_at, o.currency, o.request_id,
                   o.batch_id, r.prefix, r.price, r.version,
-                  json((SELECT json_group_array(json_array(a.n, a.kind, a.amount, p.at))
-                        FROM adjustments AS a JOIN postings AS p ON p.id = a.posting_id
-                        WHERE a.message_id = m.id)))
+                  {json (SELECT {[}a.n, a.kind, a.amount, p.at{]}
+                         FROM adjustments AS a JOIN postings AS p ON p.id = a.posting_id
+                         WHERE a.message_id = m.id)})
 FROM messages AS m
 JOIN orders AS o ON o.id = m.id >> 17
 LEFT JOIN rates AS r ON r.id = m.rate_id
 WHERE m.id = ? AND m.account_id = ?
 
 -- name: events
-SELECT json_group_array(json_array(seq, at, kind, from_state, to_state, actor, json(body)))
+SELECT {[}seq, at, kind, from_state, to_state, actor, {json body}{]}
 FROM (SELECT e.* FROM events AS e JOIN messages AS m ON m.id = e.message_id
-      WHERE e.message_id = ? AND m.account_id = ? ORDER BY e.seq LIMIT ?)
+      WHERE e.message_id = ? AND m.account_id = ? ORDER BY e.seq LIMIT ?) AS e
 
 -- name: messages_page
-SELECT json_group_array(json_array(json_array({message_columns}),
-                                   m.country, coalesce(m.client_ref, o.client_ref), o.sender,
-                                   o.accepted_at, o.currency))
+SELECT {[}{row}({message_columns}), m.country, coalesce(m.client_ref, o.client_ref), o.sender,
+          o.accepted_at, o.currency{]}
 FROM (SELECT m.* FROM {source} AS m {filters} ORDER BY m.id DESC LIMIT ?) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: scanned
-SELECT json_array(min(id), count(*))
+SELECT {row}(min(id), count(*))
 FROM (SELECT id FROM messages WHERE account_id = ? AND id < ? AND id >= ?
-      ORDER BY id DESC LIMIT ?)
+      ORDER BY id DESC LIMIT ?) AS m
 
 -- name: order
-SELECT json_array({order_columns}) FROM orders AS o WHERE o.id = ? AND o.account_id = ?
+SELECT {row}({order_columns}) FROM orders AS o WHERE o.id = ? AND o.account_id = ?
 
 -- name: orders_page
-SELECT json_group_array(json_array({order_columns}))
+SELECT {[}{order_columns}{]}
 FROM (SELECT o.* FROM orders AS o WHERE o.account_id = ? AND o.id < ? AND o.id >= ? {filters}
       ORDER BY o.id DESC LIMIT ?) AS o
 
 -- name: account_order_span
-SELECT json_array(min(id), max(id)) FROM orders WHERE account_id = ?
+SELECT {row}(min(id), max(id)) FROM orders WHERE account_id = ?
 
 -- name: accepted_from
-SELECT json_array(id, accepted_at) FROM orders
+SELECT {row}(id, accepted_at) FROM orders
 WHERE account_id = ? AND id >= ? ORDER BY id LIMIT 1
 
 -- name: rolled_up
 -- The unary plus keeps the range scan of the primary key: the account's index would look
 -- every message up once more.
-SELECT json_group_array(json_array(order_id, state, reach, tried, confirmed, count))
-FROM (SELECT m.id >> 17 AS order_id, m.state, m.reach, m.attempts > 0 AS tried, m.confirmed,
-             count(*) AS count
-      FROM json_each(?) AS k
-      JOIN messages AS m ON m.id >= k.value << 17 AND m.id < (k.value + 1) << 17
+SELECT {[}order_id, state, reach, tried, confirmed, count{]}
+FROM (SELECT m.id >> 17 AS order_id, m.state, m.reach,
+             CASE WHEN m.attempts > 0 THEN 1 ELSE 0 END AS tried, m.confirmed, count(*) AS count
+      FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k
+      JOIN messages AS m ON m.id >= k.id << 17 AND m.id < (k.id + 1) << 17
       WHERE +m.account_id = ?
-      GROUP BY 1, 2, 3, 4, 5)
+      GROUP BY 1, 2, 3, 4, 5) AS c
 
 -- name: batch_by_id
-SELECT json_array(id, account_id, key, options, created_at, finished_at, lines, accepted, refused,
+SELECT {row}(id, account_id, key, options, created_at, finished_at, lines, accepted, refused,
                   cost, prefix_hash, refusals)
 FROM batches WHERE id = ? AND account_id = ?
 
 -- name: batch_orders
-SELECT json_group_array(id) FROM
-  (SELECT id FROM orders WHERE batch_id = ? AND account_id = ? ORDER BY id LIMIT ?)
+SELECT {list[}id{]list} FROM
+  (SELECT id FROM orders WHERE batch_id = ? AND account_id = ? ORDER BY id LIMIT ?) AS o
 
 -- name: batches_page
-SELECT json_group_array(json_array(id, account_id, key, options, created_at, finished_at, lines,
-                                   accepted, refused, cost, prefix_hash, '[]'))
-FROM (SELECT * FROM batches WHERE account_id = ? AND id < ? ORDER BY id DESC LIMIT ?)
+SELECT {[}id, account_id, key, options, created_at, finished_at, lines, accepted, refused, cost,
+          prefix_hash, '[]'{]}
+FROM (SELECT * FROM batches WHERE account_id = ? AND id < ? ORDER BY id DESC LIMIT ?) AS b
 
 -- name: lane_heads
 -- For operators. The first in a lane has waited longest but for fairness among accounts; its
 -- newest event is what put it there. What is paused waits because somebody wants it to.
-SELECT json_group_array(json_array(provider, lane, since)) FROM (
-  SELECT k.value->>0 AS provider, k.value->>1 AS lane,
+SELECT {[}provider, lane, since{]} FROM (
+  SELECT k.value->>0 AS provider, CAST(k.value->>1 AS BIGINT) AS lane,
          (SELECT m.changed_at
           FROM messages AS m
-          WHERE m.provider_id = k.value->>0 AND m.lane = k.value->>1 AND m.rank IS NOT NULL
-            AND m.account_id NOT IN (SELECT value FROM json_each(?2))
-            AND m.route_id NOT IN (SELECT value FROM json_each(?3))
+          WHERE m.provider_id = k.value->>0 AND m.lane = CAST(k.value->>1 AS BIGINT)
+            AND m.rank IS NOT NULL
+            AND m.account_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values accounts})
+            AND m.route_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values routes})
           ORDER BY m.rank LIMIT 1) AS since
-  FROM json_each(?1) AS k)
+  FROM {arrays lanes} AS k) AS heads
 WHERE since IS NOT NULL
 
 -- name: ready_count
-SELECT count(*) FROM (SELECT 1 FROM messages WHERE rank IS NOT NULL LIMIT ?)
+SELECT count(*) FROM (SELECT 1 FROM messages WHERE rank IS NOT NULL LIMIT ?) AS m
 
 -- name: open_by_state
-SELECT json_group_array(json_array(state, count)) FROM (
+SELECT {[}state, count{]} FROM (
   SELECT state, count(*) AS count
-  FROM (SELECT state FROM messages WHERE wake_at IS NOT NULL AND state <> 'sending' LIMIT ?)
-  GROUP BY state)
+  FROM (SELECT state FROM messages WHERE wake_at IS NOT NULL AND state <> 'sending' LIMIT ?) AS m
+  GROUP BY state) AS c
 
 -- name: sending_count
 SELECT count(*) FROM (SELECT 1 FROM messages
-                      WHERE state IN ('sending', 'ambiguous', 'waiting') AND state = 'sending' LIMIT ?)
+                      WHERE state IN ('sending', 'ambiguous', 'waiting') AND state = 'sending'
+                      LIMIT ?) AS m
 
 -- name: overdue_count
 SELECT count(*) FROM (
   SELECT 1 FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
-  WHERE m.wake_at < ? AND o.outcome_deadline < ? LIMIT ?)
+  WHERE m.wake_at < ? AND o.outcome_deadline < ? LIMIT ?) AS m
 
 -- name: parked_count
-SELECT count(*) FROM (SELECT 1 FROM parked_receipts LIMIT ?)
+SELECT count(*) FROM (SELECT 1 FROM parked_receipts LIMIT ?) AS p
 
 -- name: parked_oldest
 SELECT min(received_at) FROM parked_receipts
+
+-- name: field states
+m.state IN (SELECT value FROM {values})
+
+
+-- name: field bounds
+m.account_id = ? AND m.id < ? AND m.id >= ?
+
+-- name: field route_id
+m.route_id = ?
+
+-- name: field country
+m.country = ?
+
+-- name: field msisdn
+m.msisdn = ?
+
+-- name: order route_id
+AND o.route_id = ?
+
+-- name: order client_ref
+AND o.client_ref = ?
+
+-- name: order batch_id
+AND o.batch_id = ?

@@ -42,10 +42,10 @@ FROM jsonb_each(?)
 
 -- name: balances
 SELECT json_group_array(json_array(account_id, currency, available, held, credit_limit))
-FROM balances WHERE slot = 0 AND account_id = ?
+FROM balances WHERE slot = 0 AND account_id IN (SELECT value FROM json_each(?))
 
 -- name: update_balances
-UPDATE balances SET available = v.available, held = v.held
+UPDATE balances SET available = balances.available + v.available, held = balances.held + v.held
 FROM (SELECT value->>0 AS account_id, value->>1 AS available, value->>2 AS held
       FROM jsonb_each(?)) AS v
 WHERE balances.account_id = v.account_id AND balances.slot = 0
@@ -79,13 +79,6 @@ JOIN idempotency AS i
 INSERT INTO idempotency (account_id, scope, key, body_hash, status, answer, at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
 FROM jsonb_each(?)
-
--- name: message_columns
--- In the order of the fields of core/message.py.
-m.id, m.account_id, m.route_id, m.msisdn, m.segments, m.price, o.expires_at, o.outcome_deadline,
-o.on_ambiguous, m.lane, m.provider_id, m.state, m.reach, m.reason, m.seq, m.changed_at, m.attempts,
-m.tries, m.resends, m.rank, m.wake_at, m.epoch, m.resolution, m.resolution_posting,
-m.provider_cost, m.confirmed, m.parts
 
 -- name: not_paused
 AND m.account_id NOT IN (SELECT value FROM json_each(?))
@@ -162,6 +155,7 @@ SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->
 FROM jsonb_each(?)
 
 -- name: take_bind
+-- Only one process serves a data folder, so whoever asks is the only one who can own it.
 INSERT INTO binds (provider_id, epoch, owner, taken_at) VALUES (?, 1, ?, ?)
 ON CONFLICT (provider_id) DO UPDATE
 SET epoch = binds.epoch + 1, owner = excluded.owner, taken_at = excluded.taken_at
@@ -225,16 +219,16 @@ SELECT ?, value->>0, value->>1, value->>2 FROM jsonb_each(?)
 
 -- name: parked_before
 SELECT json_group_array(id)
-FROM (SELECT id FROM parked_receipts WHERE received_at < ?2 ORDER BY received_at LIMIT ?1)
+FROM (SELECT id FROM parked_receipts WHERE received_at < ? ORDER BY received_at LIMIT ?)
 
 -- name: forget_raw
 -- Ids grow with time: only the oldest rows are looked at, and no index on the time is needed.
-DELETE FROM raw_receipts WHERE id IN
-  (SELECT id FROM (SELECT id, at FROM raw_receipts ORDER BY id LIMIT ?) WHERE at < ?)
+DELETE FROM raw_receipts
+WHERE at < ? AND id IN (SELECT id FROM raw_receipts ORDER BY id LIMIT ?)
 
 -- name: forget_answers
 DELETE FROM idempotency WHERE (account_id, scope, key) IN
-  (SELECT account_id, scope, key FROM idempotency WHERE at < ?2 ORDER BY at LIMIT ?1)
+  (SELECT account_id, scope, key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)
 
 -- name: batch
 SELECT json_group_array(json_array(id, account_id, key, options, created_at, finished_at, lines,

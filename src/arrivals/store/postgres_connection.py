@@ -1,0 +1,142 @@
+"""A connection to PostgreSQL that looks like the ones the statements know."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import TextLoader
+
+from arrivals.store.api import RuleBroken, StoreError, StoreFull, StoreUnavailable
+
+CONNECT_TIMEOUT_S: Final = 3
+# A peer that is gone without a word is noticed in about eight seconds.
+KEEPALIVE: Final[dict[str, Any]] = {
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 8_000,
+}
+# Every statement that runs on the hot path looks a few rows up by a key. Told so, the planner
+# can't be led astray by statistics of a table that was empty a moment ago.
+BY_KEY: Final = (
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
+    " SET plan_cache_mode = force_generic_plan; SET jit = off"
+)
+
+# PostgreSQL's text holds every character but this one.
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_REPLACED: Final = "\ufffd"
+
+_OUT_OF_ROOM: Final = frozenset({"53100"})  # disk_full
+_RULES: Final = frozenset({"22003"})  # numeric_value_out_of_range: a sum outgrew 64 bits
+
+
+class Found:
+    """What a statement found, as apsw's cursors give it."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
+        self._cursor = cursor
+
+    @property
+    def get(self) -> Any:
+        """The first value of the first row, or None."""
+        row = self._cursor.fetchone()
+        return None if row is None else row[0]
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows; there are none where the statement returns nothing."""
+        return self._cursor.fetchall() if self._cursor.description else []
+
+    @property
+    def changes(self) -> int:
+        """How many rows the statement changed."""
+        return self._cursor.rowcount
+
+
+class PostgresConnection:
+    """One session; statements have marks as sql/ writes them, or %s."""
+
+    def __init__(self, url: str, *, application: str, settings: str = "") -> None:
+        self._session: psycopg.Connection[Any] = psycopg.connect(
+            url,
+            autocommit=True,
+            application_name=application,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            prepare_threshold=0,
+            **KEEPALIVE,
+        )
+        adapters = self._session.adapters
+        adapters.register_dumper(int, Int8Dumper)  # one prepared form, whatever the size
+        adapters.register_loader("json", TextLoader)
+        self._session.execute("SET synchronous_commit = on", prepare=False)
+        self._session.execute("SET timezone = 'UTC'", prepare=False)
+        if settings:
+            self._session.execute(settings, prepare=False)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the session is lost."""
+        return self._session.closed or self._session.broken
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._session.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+    def execute(self, statement: str, values: Any = ()) -> Found:
+        """Run one statement."""
+        if isinstance(values, dict):
+            bound: Any = {name: _storable(value) for name, value in values.items()}
+        else:
+            bound = [_storable(value) for value in values]
+        return Found(self._session.execute(statement, bound))
+
+    def script(self, text: str) -> None:
+        """Run statements that take no values, in one round trip."""
+        self._session.execute(text, prepare=False)
+
+    def close(self) -> None:
+        """Give the session back; never raises."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        """Show one state of the database, unless one is shown already."""
+        self._nested = self.in_transaction
+        if not self._nested:
+            self.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        """Go on with the present state."""
+        if not self._nested and not self.is_broken:
+            self.script("ROLLBACK")
+
+
+def _storable(value: Any) -> Any:
+    """Return a value without the one character that PostgreSQL's text can't hold."""
+    if isinstance(value, str):
+        if "\\u0000" in value:
+            value = _NUL.sub(lambda found: found[1] + _REPLACED, value)
+        return value.replace("\x00", _REPLACED) if "\x00" in value else value
+    return value
+
+
+def named(error: psycopg.Error) -> Exception:
+    """Turn PostgreSQL's word for trouble into the contract's, where the contract has one."""
+    state = error.sqlstate or ""
+    if state in _OUT_OF_ROOM:
+        return StoreFull("no room on the database's disk")
+    if state.startswith("23") or state in _RULES:
+        return RuleBroken(str(error.diag.message_primary))  # names the rule, quotes no value
+    if state.startswith(("28", "3D")):
+        return StoreUnavailable(f"the database refuses the login: {error.diag.message_primary}")
+    if state == "42501":
+        return StoreError(f"the database's user may not do that: {error.diag.message_primary}")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return StoreUnavailable("the database can't be reached")
+    return error

@@ -1,0 +1,215 @@
+"""A writing transaction on PostgreSQL, among those of other processes.
+
+Balances are kept in slots, one for each process that writes, so that no process waits for
+another to spend. A process whose own slot is short while the account is not says so with
+SlotShort; the writer then moves funds between slots, and the transaction runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.store.api import RuleBroken
+from arrivals.store.postgres_connection import PostgresConnection
+from arrivals.store.rows import Balance, Outgoing
+from arrivals.store.statements import POSTGRESQL, statements
+from arrivals.store.transaction import MESSAGE_COLUMNS, OUTGOING, SqlTransaction, as_text
+
+POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence
+FULL_LOOK_EVERY_US: Final = 1_000_000
+ORDER_FLOOR: Final = "order_floor"
+CATALOGUE_VERSION: Final = "catalogue_version"
+
+SQL: Final = {
+    name: text.replace("{message_columns}", MESSAGE_COLUMNS)
+    for name, text in statements("write", POSTGRESQL).items()
+}
+SQL["first_ready"] = SQL["first_ready"].replace("{not_paused}", SQL["not_paused"])
+SQL["claim_not_paused"] = SQL["claim"].replace("{not_paused}", SQL["not_paused"])
+SQL["claim"] = SQL["claim"].replace("{not_paused}", "")
+
+_SLOTS: Final = msgspec.json.Decoder(list[tuple[int, str, int, int, int, int, int, int]])
+
+
+class SlotShort(Exception):
+    """An account's funds reach, but not those in this process's slot."""
+
+    def __init__(self, account_id: int, wanted: int) -> None:
+        super().__init__(f"account {account_id}")
+        self.account_id = account_id
+        self.wanted = wanted
+
+
+class Waters:
+    """From which rank on each lane is claimed, so that a claim doesn't wade through the dead.
+
+    While somebody holds an old snapshot open, what was claimed since stays in the index, and
+    every claim from the lane's beginning would pass it again. What is below the water (a
+    process that wasn't up to date put it there) is found by a look from the beginning, once
+    a second.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, int], tuple[int, int]] = {}  # rank, time of the full look
+
+    def of(self, provider_id: str, lane: int, now_us: int) -> int:
+        """Return the rank to claim from; 0 for a full look."""
+        rank, looked_us = self._of.get((provider_id, lane), (0, 0))
+        return rank if now_us - looked_us < FULL_LOOK_EVERY_US else 0
+
+    def claimed(
+        self, provider_id: str, lane: int, asked: int, lowest: int, now_us: int
+    ) -> None:
+        """Note what the claim from rank `asked` found first."""
+        _, looked_us = self._of.get((provider_id, lane), (0, 0))
+        self._of[provider_id, lane] = (lowest, looked_us if asked else now_us)
+
+
+class PostgresTransaction(SqlTransaction):
+    """One transaction of one of the writers."""
+
+    def __init__(
+        self, connection: PostgresConnection, now_us: int, slot: int, waters: Waters
+    ) -> None:
+        super().__init__(now_us)
+        self._connection = connection
+        self._slot = slot
+        self._waters = waters
+        self._own: dict[int, int] = {}  # what this slot can spend, with its share of the limit
+        self._posting_ids: list[int] = []
+
+    # --- money -----------------------------------------------------------------------
+
+    def _reaches(self, before: Balance, change: int) -> bool:
+        if not super()._reaches(before, change):
+            return False
+        moved = self._moved.get(before.account_id)
+        own = self._own[before.account_id] + (moved[0] if moved else 0)
+        if change < 0 and own + change < 0:
+            raise SlotShort(before.account_id, -change - (moved[0] if moved else 0))
+        return True
+
+    def read_balances(self, account_ids: Any) -> None:
+        wanted = sorted(set(account_ids) - self._read.keys())
+        if not wanted:
+            return
+        self._read |= dict.fromkeys(wanted)
+        missing = self._read_slots(wanted)
+        if missing:
+            self._run("open_slots", self._slot, as_text(missing))
+            self._read_slots(missing)
+
+    def _read_slots(self, account_ids: Sequence[int]) -> list[int]:
+        """Lock and read this process's slots; return the accounts that have none yet."""
+        missing = set(account_ids)
+        found = self._rows(_SLOTS, "balances", self._slot, as_text(account_ids))
+        for account_id, currency, available, held, limit, *others in found:
+            missing.discard(account_id)
+            self._own[account_id] = available + limit
+            self._read[account_id] = Balance(
+                account_id,
+                currency,
+                available + others[0],
+                held + others[1],
+                limit + others[2],
+            )
+        return sorted(missing)
+
+    def open_balance(self, account_id: int, currency: str, credit_limit: int) -> None:
+        self._flush_money()
+        self._run("open_balance", account_id, currency, 0)
+        self._all("lock_slots", account_id)
+        self._run("gather_slots", credit_limit, account_id)
+        self._read.pop(account_id, None)
+
+    def _next_posting_id(self) -> int:
+        if not self._posting_ids:
+            first = int(self._all("next_posting_ids")[0][1])
+            self._posting_ids = list(range(first + POSTING_IDS_AT_ONCE - 1, first - 1, -1))
+        return self._posting_ids.pop()
+
+    def _write_balances(self, rows: Sequence[tuple[int, int, int]]) -> None:
+        unread = [account_id for account_id, _, _ in rows if account_id not in self._own]
+        if unread:
+            self._run("open_slots", self._slot, as_text(unread))
+        if self._changed("update_balances", as_text(rows), self._slot) != len(rows):
+            raise RuleBroken("money moves between accounts that have a balance")
+        for account_id, _, _ in rows:
+            self._own.pop(account_id, None)
+
+    # --- accept and dispatch ---------------------------------------------------------
+
+    def next_order_ids(self, count: int) -> Sequence[int]:
+        return sorted(self._plain("next_order_ids", count))
+
+    def set_setting(self, name: str, value: str) -> None:
+        super().set_setting(name, value)
+        if name == ORDER_FLOOR:
+            self._all("raise_order_ids", int(value))
+
+    def _change_catalogue(self) -> None:
+        """Raise the version, one change at a time: two of the same version would be one."""
+        if not self._catalogue_changed:
+            self._all("locked_setting", CATALOGUE_VERSION)
+        super()._change_catalogue()
+
+    def claim(
+        self,
+        provider_id: str,
+        lane: int,
+        limit: int,
+        paused: tuple[Sequence[int], Sequence[int]],
+    ) -> list[Outgoing]:
+        asked = self._waters.of(provider_id, lane, self.now_us)
+        claimed = self._claim(provider_id, lane, asked, max(limit, 0), paused)
+        if claimed or not asked:
+            lowest = claimed[0].message.rank or 0 if claimed else 0
+            self._waters.claimed(provider_id, lane, asked, lowest, self.now_us)
+        return claimed
+
+    def _claim(
+        self,
+        provider_id: str,
+        lane: int,
+        asked: int,
+        limit: int,
+        paused: tuple[Sequence[int], Sequence[int]],
+    ) -> list[Outgoing]:
+        accounts, routes = paused
+        if accounts or routes:
+            values = (provider_id, lane, asked, as_text(accounts), as_text(routes), limit)
+            claimed = self._rows(OUTGOING, "claim_not_paused", *values)
+        else:
+            claimed = self._rows(OUTGOING, "claim", provider_id, lane, asked, limit)
+        claimed.sort(key=lambda each: each.message.rank or 0)
+        return claimed
+
+    def take_bind(self, provider_id: str, owner: str, lease_us: int) -> int | None:
+        epoch = self._value("take_bind", provider_id, owner, self.now_us, lease_us)
+        return None if epoch is None else int(epoch)
+
+    def renew_bind(self, provider_id: str, epoch: int, lease_us: int) -> bool:
+        return bool(self._changed("renew_bind", lease_us, provider_id, epoch))
+
+    def release_bind(self, provider_id: str, epoch: int) -> None:
+        self._run("release_bind", provider_id, epoch)
+
+    def leased_elsewhere(self, owner: str) -> set[str]:
+        return set(self._plain("leased_elsewhere", owner))
+
+    # --- the connection --------------------------------------------------------------
+
+    def _run(self, name: str, *values: Any) -> None:
+        self._connection.execute(SQL[name], values)
+
+    def _changed(self, name: str, *values: Any) -> int:
+        return self._connection.execute(SQL[name], values).changes
+
+    def _all(self, name: str, *values: Any) -> list[Any]:
+        return self._connection.execute(SQL[name], values).fetchall()
+
+    def _value(self, name: str, *values: Any) -> Any:
+        return self._connection.execute(SQL[name], values).get
