@@ -51,6 +51,7 @@ class Backend:
     name: str
     open_at: Callable[[str, StillClock], AbstractAsyncContextManager[Store]]
     execute: Callable[[Transaction, str, Sequence[Any]], list[tuple[Any, ...]]]
+    many_write: bool  # at once: ids leave gaps, and an account's money is kept in slots
     lives_in_a_folder: bool  # one process at a time, files with modes, a log to be synced
     tells_its_commits: bool  # how many transactions there were, and how many items they held
 
@@ -91,6 +92,7 @@ SQLITE = Backend(
     name="sqlite",
     open_at=_open_sqlite,
     execute=_execute_sqlite,
+    many_write=False,
     lives_in_a_folder=True,
     tells_its_commits=True,
 )
@@ -98,6 +100,7 @@ POSTGRESQL = Backend(
     name="postgresql",
     open_at=_open_postgresql,
     execute=_execute_postgresql,
+    many_write=True,
     lives_in_a_folder=False,
     tells_its_commits=True,
 )

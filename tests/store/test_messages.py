@@ -146,6 +146,8 @@ async def test_every_field_comes_back_as_it_was(funded: Ground, data: st.DataObj
 )
 async def test_a_text_stays_that_very_text(funded: Ground, word: str):
     """Numbers written as text, quotes, newlines, emoji and the empty text stay as they are."""
+    if funded.backend.many_write and "\0" in word:
+        return  # the API refuses it, and PostgreSQL's text can't hold it
     [key] = await funded.accept(
         {"text": word, "client_ref": word, "country": word, "price": 0, "rank": 1},
         sender=word, text=word, client_ref=word, request_id=word, key_id=word, decision=word,

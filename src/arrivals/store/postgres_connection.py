@@ -31,7 +31,6 @@ _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _REPLACED: Final = "\ufffd"
 
 _OUT_OF_ROOM: Final = frozenset({"53100"})  # disk_full
-_RULES: Final = frozenset({"22003"})  # numeric_value_out_of_range: a sum outgrew 64 bits
 
 
 class Found:
@@ -131,7 +130,7 @@ def named(error: psycopg.Error) -> Exception:
     state = error.sqlstate or ""
     if state in _OUT_OF_ROOM:
         return StoreFull("no room on the database's disk")
-    if state.startswith("23") or state in _RULES:
+    if state.startswith(("22", "23")):  # a value of the wrong kind, or one that breaks a rule
         return RuleBroken(str(error.diag.message_primary))  # names the rule, quotes no value
     if state.startswith(("28", "3D")):
         return StoreUnavailable(f"the database refuses the login: {error.diag.message_primary}")

@@ -60,6 +60,10 @@ class Waters:
         rank, looked_us = self._of.get((provider_id, lane), (0, 0))
         return rank if now_us - looked_us < FULL_LOOK_EVERY_US else 0
 
+    def forget(self, provider_id: str, lane: int) -> None:
+        """Claim from the lane's beginning the next time."""
+        self._of.pop((provider_id, lane), None)
+
     def claimed(
         self, provider_id: str, lane: int, asked: int, lowest: int, now_us: int
     ) -> None:
@@ -163,6 +167,9 @@ class PostgresTransaction(SqlTransaction):
         limit: int,
         paused: tuple[Sequence[int], Sequence[int]],
     ) -> list[Outgoing]:
+        if paused[0] or paused[1]:  # what is passed over now may go on at any time
+            self._waters.forget(provider_id, lane)
+            return self._claim(provider_id, lane, 0, max(limit, 0), paused)
         asked = self._waters.of(provider_id, lane, self.now_us)
         claimed = self._claim(provider_id, lane, asked, max(limit, 0), paused)
         if claimed or not asked:

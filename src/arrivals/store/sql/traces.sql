@@ -98,7 +98,7 @@ SELECT {[}state, count{]} FROM (
 -- name: sending_count
 SELECT count(*) FROM (SELECT 1 FROM messages
                       WHERE state IN ('sending', 'ambiguous', 'waiting') AND state = 'sending'
-                      LIMIT ?) AS m
+                      LIMIT ?) AS found
 
 -- name: overdue_count
 SELECT count(*) FROM (
