@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from arrivals.store.api import Store
-from arrivals.store.postgres_connection import PostgresConnection
-from arrivals.store.postgres_schema import migrate
-from tests.postgres.server import create_database, drop_database
+from tests.postgres.databases import EmptyDatabases
 from tests.store.ground import BACKENDS, Backend, Ground, StillClock
 
 
@@ -27,17 +24,6 @@ def clock() -> StillClock:
     return StillClock()
 
 
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> Iterator[str]:
-    """Return the name of a database that has the schema: copying it is quicker than making it."""
-    name = f"arrivals_template_{os.urandom(8).hex()}"
-    session = PostgresConnection(create_database(postgres_server, name), application="template")
-    migrate(session)
-    session.close()
-    yield name
-    drop_database(postgres_server, name)
-
-
 @pytest.fixture
 def new_place(
     backend: Backend, request: pytest.FixtureRequest, tmp_path: Path
@@ -47,17 +33,9 @@ def new_place(
         names = itertools.chain(["data"], (f"data-{n}" for n in itertools.count(2)))
         yield lambda: str(tmp_path / next(names))
         return
-    server: str = request.getfixturevalue("postgres_server")
-    template: str = request.getfixturevalue("postgres_template")
-    made: list[str] = []
-
-    def create() -> str:
-        made.append(f"arrivals_test_{os.urandom(8).hex()}")
-        return create_database(server, made[-1], template)
-
-    yield create
-    for each in made:
-        drop_database(server, each)
+    databases: EmptyDatabases = request.getfixturevalue("empty_databases")
+    with databases.lent() as lend:
+        yield lend
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ async def test_a_disk_that_fills_within_a_step_leaves_nothing(funded: Ground):
     """The database gives up in the middle of a verb; all of the transaction goes."""
     await funded.accept()
     before = await _counts(funded)
-    commits = funded.store.commits  # type: ignore[attr-defined]
+    commits = funded.store.commits
     pages = await funded.value("PRAGMA page_count")
     await funded.value(f"PRAGMA max_page_count = {pages + 3}")
 
@@ -224,7 +224,7 @@ async def test_a_disk_that_fills_within_a_step_leaves_nothing(funded: Ground):
         await funded.run(much)
     # Reading goes on, and no half of it was tried.
     assert await _counts(funded) == before
-    assert funded.store.commits[0] - commits[0] == 2 + len(before)  # type: ignore[attr-defined]
+    assert funded.store.commits[0] - commits[0] == 2 + len(before)
 
     await funded.value("PRAGMA max_page_count = 1000000")
     await funded.run(much)

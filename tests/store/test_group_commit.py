@@ -70,7 +70,7 @@ async def gathering(ground: Ground) -> AsyncIterator[None]:
 def _commits(ground: Ground) -> tuple[int, int]:
     if not ground.backend.tells_its_commits:
         pytest.skip("this backend doesn't tell its commits")
-    commits: tuple[int, int] = ground.store.commits  # type: ignore[attr-defined]
+    commits: tuple[int, int] = ground.store.commits
     return commits
 
 

@@ -286,6 +286,13 @@ class Store(Protocol):
     def is_shared(self) -> bool:
         """Whether other processes serve from it too."""
 
+    @property
+    def commits(self) -> tuple[int, int]:
+        """How many transactions were committed, and how many items they held."""
+
+    async def open(self) -> None:
+        """Open or create it, and bring its schema up to date; raises a StoreError."""
+
     async def write(self, step: Step[Item, Result], item: Item) -> Result:
         """Run a step for one item in the next shared transaction; return after its commit.
 

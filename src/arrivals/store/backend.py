@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from arrivals.clock import Clock
+from arrivals.store.api import Store
 from arrivals.store.sqlite import DATABASE_NAME, SqliteStore
+
+POSTGRESQL_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
 def open_store(
-    folder: Path,
+    place: str | Path,
     clock: Clock,
     *,
     exclusive: bool = True,
     begin_reader: Callable[[], None] | None = None,
-) -> SqliteStore:
-    """Return the store of a data folder, not yet opened.
+) -> Store:
+    """Return the store of a data folder or a `postgresql://` URL, not yet opened.
 
-    `exclusive` keeps the folder to one serving process; a command beside it opens without.
+    `exclusive` keeps a folder to one serving process; a command beside it opens without.
     `begin_reader` is called once on every thread that reads.
     """
-    return SqliteStore(folder, clock, exclusive=exclusive, begin_reader=begin_reader)
+    if is_postgresql(place):
+        from arrivals.store.postgres import PostgresStore  # only where it is used: a tenth of
+        # a second of every command otherwise
+
+        return PostgresStore(str(place), clock, holder=holder(), begin_reader=begin_reader)
+    return SqliteStore(Path(place), clock, exclusive=exclusive, begin_reader=begin_reader)
 
 
-def holds_database(folder: Path) -> bool:
-    """Tell whether a folder is a data folder already."""
-    return (folder / DATABASE_NAME).is_file()
+def is_postgresql(place: str | Path) -> bool:
+    """Tell whether a place is a PostgreSQL database rather than a data folder."""
+    return isinstance(place, str) and place.startswith(POSTGRESQL_SCHEMES)
+
+
+def holds_database(place: str | Path) -> bool:
+    """Tell whether a folder is a data folder already; a database is there or isn't reached."""
+    return is_postgresql(place) or (Path(place) / DATABASE_NAME).is_file()
+
+
+def holder() -> str:
+    """Return this process's name among all that use a database."""
+    return f"{socket.gethostname()}:{os.getpid()}"

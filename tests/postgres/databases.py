@@ -1,0 +1,68 @@
+"""Databases with the schema and nothing else in them, lent to one test after another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from arrivals.store.postgres_connection import PostgresConnection
+from arrivals.store.postgres_schema import migrate
+from tests.postgres.server import create_database, drop_database, execute
+
+KEPT = ("schema_versions", "moves", "spans")
+
+
+class EmptyDatabases:
+    """A stock of databases: emptying one takes a hundredth of the time of making another."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server_url = server_url
+        self._names: list[str] = []
+        self._free: list[str] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[Callable[[], str]]:
+        """Give a function that lends another database at each call, until the end."""
+        out: list[str] = []
+
+        def lend() -> str:
+            out.append(self._free.pop() if self._free else self._make())
+            return out[-1]
+
+        try:
+            yield lend
+        finally:
+            for each in out:
+                _empty(each)
+            self._free += out
+
+    def drop(self) -> None:
+        """Drop them all."""
+        for name in self._names:
+            drop_database(self._server_url, name)
+
+    def _make(self) -> str:
+        name = f"arrivals_test_{os.urandom(8).hex()}"
+        url = create_database(self._server_url, name)
+        self._names.append(name)
+        session = PostgresConnection(url, application="prepare")
+        migrate(session)
+        session.close()
+        return url
+
+
+def _empty(url: str) -> None:
+    """Delete every row, past the triggers that refuse it, and start every sequence anew."""
+    tables = execute(
+        url,
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+        " AND relnamespace = 'public'::regnamespace",
+    )
+    sequences = execute(url, "SELECT sequencename FROM pg_sequences")
+    execute(
+        url,
+        "SET session_replication_role = replica",
+        *(f"DELETE FROM {name}" for (name,) in tables if name not in KEPT),
+        *(f"ALTER SEQUENCE {name} RESTART" for (name,) in sequences),
+    )
