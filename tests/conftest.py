@@ -1,8 +1,12 @@
-"""What every test shares: how Hypothesis behaves on a busy machine."""
+"""What every test shares: how Hypothesis behaves on a busy machine, and a real PostgreSQL."""
 
 from __future__ import annotations
 
 from hypothesis import settings
+
+from tests.postgres.fixtures import postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url"]
 
 # No deadline per example: pytest-timeout bounds the whole test, and a slow second of a
 # shared machine is not a failure. The blob lets anyone replay what failed elsewhere.
