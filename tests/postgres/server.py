@@ -163,7 +163,7 @@ class PostgresServer:
         try:
             self._until(self._takes_connections)
         except BaseException:
-            self.kill()
+            self.stop("immediate")
             raise
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
@@ -171,7 +171,7 @@ class PostgresServer:
         self._end(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
 
     def kill(self) -> None:
-        """Kill its first process, and the others before they have noticed."""
+        """Kill its first process, and the others, who may be too busy to notice."""
         others = psutil.Process(self.pid).children()
         self._end(signal.SIGKILL, others)
 
