@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from tests.postgres.databases import EmptyDatabases
 from tests.postgres.programs import VERSION_VARIABLE, NotInstalled, choose
 from tests.postgres.server import (
     PostgresServer,
@@ -20,6 +22,10 @@ from tests.postgres.server import (
     drop_database,
     short_folder,
 )
+
+# For what isn't about durability: a tenth of the time for a database made and dropped. Whoever
+# proves something about crashes starts a server of its own.
+QUICK: dict[str, Any] = {"fsync": "off", "full_page_writes": "off"}
 
 URL_VARIABLE = "ARRIVALS_TEST_POSTGRESQL_URL"
 
@@ -31,7 +37,10 @@ def running_server() -> Iterator[str]:
         yield os.environ[URL_VARIABLE]
         return
     need_programs()
-    with short_folder() as folder, PostgresServer(folder / "server") as server:
+    with (
+        short_folder() as folder,
+        PostgresServer(folder / "server", version=None, **QUICK) as server,
+    ):
         yield server.url()
 
 
@@ -40,6 +49,14 @@ def postgres_server() -> Iterator[str]:
     """Return the URL of a running server, of the database from which others are created."""
     with running_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def empty_databases(postgres_server: str) -> Iterator[EmptyDatabases]:
+    """Return a stock of databases that have the schema and no rows."""
+    databases = EmptyDatabases(postgres_server)
+    yield databases
+    databases.drop()
 
 
 @pytest.fixture
