@@ -61,6 +61,13 @@ Sender = Annotated[
 ]
 RouteId = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1")]
 AccountId = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1")]
+DatabaseUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^postgres(ql)?://",
+        description="postgresql://USER@HOST:PORT/NAME; the password may come from PGPASSWORD",
+    ),
+]
 FileName = Annotated[
     str, Meta(min_length=1, max_length=4096, description="a path, from the folder of this file")
 ]
@@ -95,6 +102,7 @@ class Server(_Table, frozen=True, kw_only=True):
     port: Port = 8025
     metrics_port: Port = 9025
     data: FileName = "arrivals-data"
+    database: DatabaseUrl | None = None
 
 
 class DefaultTimes(_Table, frozen=True, kw_only=True):
@@ -258,6 +266,11 @@ class Settings:
     def data(self) -> Path:
         """The data folder."""
         return self.beside(self.server.data)
+
+    @property
+    def place(self) -> str | Path:
+        """Where everything is kept: the URL of a PostgreSQL database, or the data folder."""
+        return self.server.database or self.data
 
     def beside(self, name: str) -> Path:
         """Return the path of a file that is named from the folder of the settings."""

@@ -76,9 +76,9 @@ def stop_of_config(error: Exception) -> Stop:
 class Installation:
     """A data folder's database, open for one command."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; it must hold a database already."""
-        self.folder = folder
+    def __init__(self, place: str | Path) -> None:
+        """Name the folder, which must hold a database already, or a database's URL."""
+        self.place = place
 
     def do(self, step: Step[Item, Done | Impossible], item: Item) -> Done:
         """Carry out one step in a transaction of its own; raises Stop."""
@@ -109,12 +109,12 @@ class Installation:
         from arrivals.store.api import StoreError
         from arrivals.store.backend import holds_database, open_store
 
-        if not holds_database(self.folder):
+        if not holds_database(self.place):
             raise Stop(
-                f"{self.folder} holds no Arrivals database",
+                f"{self.place} holds no Arrivals database",
                 "start `arrivals dev` or `arrivals serve` once, or name the folder with --data",
             )
-        store = open_store(self.folder, SystemClock(), exclusive=False)
+        store = open_store(self.place, SystemClock(), exclusive=False)
         try:
             await store.open()
             await store.write(ENSURE_INSTALLATION, SystemChance().entropy)

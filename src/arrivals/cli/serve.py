@@ -50,7 +50,7 @@ def reload(config: ConfigFile = Path("arrivals.toml"), as_json: AsJson = False) 
     from arrivals.flows.administer import APPLY_CONFIGURATION
 
     settings, configuration = read(config)
-    applied = Installation(settings.data).do(APPLY_CONFIGURATION, configuration)
+    applied = Installation(settings.place).do(APPLY_CONFIGURATION, configuration)
     if as_json:
         put_json(applied)
     else:
