@@ -19,6 +19,7 @@ from arrivals.store.statements import POSTGRESQL, statements
 from arrivals.store.transaction import MESSAGE_COLUMNS, OUTGOING, SqlTransaction, as_text
 
 POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence
+TELL_EVERY_US: Final = 250_000
 FULL_LOOK_EVERY_US: Final = 1_000_000
 ORDER_FLOOR: Final = "order_floor"
 CATALOGUE_VERSION: Final = "catalogue_version"
@@ -53,12 +54,21 @@ class Waters:
     """
 
     def __init__(self) -> None:
+        self._told: dict[tuple[str, int], int] = {}
         self._of: dict[tuple[str, int], tuple[int, int]] = {}  # rank, time of the full look
 
     def of(self, provider_id: str, lane: int, now_us: int) -> int:
         """Return the rank to claim from; 0 for a full look."""
         rank, looked_us = self._of.get((provider_id, lane), (0, 0))
         return rank if now_us - looked_us < FULL_LOOK_EVERY_US else 0
+
+    def may_tell(self, provider_id: str, lane: int, now_us: int) -> bool:
+        """Tell whether it is time to let the other processes know how far a lane is."""
+        told_us = self._told.get((provider_id, lane), 0)
+        if now_us - told_us < TELL_EVERY_US:
+            return False
+        self._told[provider_id, lane] = now_us
+        return True
 
     def forget(self, provider_id: str, lane: int) -> None:
         """Claim from the lane's beginning the next time."""
@@ -198,14 +208,21 @@ class PostgresTransaction(SqlTransaction):
         epoch = self._value("take_bind", provider_id, owner, self.now_us, lease_us)
         return None if epoch is None else int(epoch)
 
-    def renew_bind(self, provider_id: str, epoch: int, lease_us: int) -> bool:
-        return bool(self._changed("renew_bind", lease_us, provider_id, epoch))
+    def renew_bind(self, provider_id: str, epoch: int, lease_us: int, *, up: bool) -> bool:
+        return bool(self._changed("renew_bind", lease_us, up, provider_id, epoch))
 
     def release_bind(self, provider_id: str, epoch: int) -> None:
         self._run("release_bind", provider_id, epoch)
 
-    def leased_elsewhere(self, owner: str) -> set[str]:
-        return set(self._plain("leased_elsewhere", owner))
+    def leased_elsewhere(self, owner: str) -> dict[str, bool]:
+        return dict(self._plain("leased_elsewhere", owner))
+
+    def note_lane(self, provider_id: str, lane: int, rank: int) -> None:
+        if self._waters.may_tell(provider_id, lane, self.now_us):
+            self._run("note_lane", provider_id, lane, rank)
+
+    def lane_times(self) -> list[tuple[str, int, int]]:
+        return self._all("lane_times")
 
     # --- the connection --------------------------------------------------------------
 

@@ -354,6 +354,10 @@ class SqlTransaction(ABC):
         self._unpark([each.parked_id for each in found])
         return sorted(found, key=lambda each: each.parked_id)
 
+    def parked_with_match(self, since_us: int, limit: int) -> list[tuple[str, str]]:
+        found = self._plain("parked_with_match", since_us, limit)
+        return [(provider_id, form) for provider_id, form in found]
+
     def _unpark(self, parked_ids: list[int]) -> None:
         if parked_ids:
             self._run("unpark_forms", as_text(parked_ids))
@@ -416,6 +420,9 @@ class SqlTransaction(ABC):
     def setting(self, name: str) -> str | None:
         found = self._value("setting", name)
         return None if found is None else str(found)
+
+    def begin_setting(self, name: str, value: str) -> None:
+        self._run("begin_setting", name, value)
 
     def set_setting(self, name: str, value: str) -> None:
         self._run("set_setting", name, value)

@@ -319,7 +319,16 @@ CREATE TABLE binds (
   epoch       BIGINT NOT NULL,
   owner       TEXT NOT NULL,
   taken_at    BIGINT NOT NULL,
-  leased_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity'
+  leased_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity',
+  up          BOOLEAN NOT NULL DEFAULT false  -- whether its provider could be reached
+) WITH (fillfactor = 50);
+
+-- How far each lane has been claimed, for the processes that hand out places in it.
+CREATE TABLE lanes (
+  provider_id TEXT NOT NULL,
+  lane        BIGINT NOT NULL,
+  rank        BIGINT NOT NULL,
+  PRIMARY KEY (provider_id, lane)
 ) WITH (fillfactor = 50);
 
 -- Streams of recipients, committed in chunks; a stream cut off goes on where it stopped.

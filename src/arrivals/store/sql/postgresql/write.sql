@@ -210,12 +210,12 @@ INSERT INTO binds (provider_id, epoch, owner, taken_at, leased_until)
 VALUES (?, 1, ?, ?, clock_timestamp() + ? * interval '1 microsecond')
 ON CONFLICT (provider_id) DO UPDATE
 SET epoch = binds.epoch + 1, owner = excluded.owner, taken_at = excluded.taken_at,
-    leased_until = excluded.leased_until
+    leased_until = excluded.leased_until, up = false
 WHERE binds.leased_until <= clock_timestamp() OR binds.owner = excluded.owner
 RETURNING epoch
 
 -- name: renew_bind
-UPDATE binds SET leased_until = clock_timestamp() + ? * interval '1 microsecond'
+UPDATE binds SET leased_until = clock_timestamp() + ? * interval '1 microsecond', up = ?
 WHERE provider_id = ? AND epoch = ?
 
 -- name: release_bind
@@ -226,7 +226,14 @@ UPDATE binds SET leased_until = '-infinity' WHERE provider_id = ? AND epoch = ?
 SELECT epoch FROM binds WHERE provider_id = ? FOR SHARE
 
 -- name: leased_elsewhere
-SELECT {list[}provider_id{]list} FROM binds WHERE leased_until > clock_timestamp() AND owner <> ?
+SELECT {[}provider_id, up{]} FROM binds WHERE leased_until > clock_timestamp() AND owner <> ?
+
+-- name: note_lane
+INSERT INTO lanes (provider_id, lane, rank) VALUES (?, ?, ?)
+ON CONFLICT (provider_id, lane) DO UPDATE SET rank = greatest(lanes.rank, excluded.rank)
+
+-- name: lane_times
+SELECT provider_id, lane, rank FROM lanes
 
 -- name: add_handoffs
 INSERT INTO handoffs (provider_id, external_id, message_id, attempt, part, at)
@@ -273,6 +280,16 @@ WITH p AS MATERIALIZED (
                WHERE provider_id = ? AND form IN (SELECT value FROM {values}))
   ORDER BY id FOR UPDATE)
 SELECT {[}p.id, p.provider_id, p.received_at, p.receipt{]} FROM p
+
+-- name: parked_with_match
+SELECT {[}provider_id, form{]} FROM (
+  SELECT f.provider_id, f.form
+  FROM parked_receipts AS p
+  JOIN parked_forms AS f ON f.parked_id = p.id
+  WHERE p.received_at >= ?
+    AND EXISTS (SELECT FROM handoffs AS h
+                WHERE h.provider_id = f.provider_id AND h.external_id = f.form)
+  LIMIT ?) AS found
 
 -- name: unpark_forms
 DELETE FROM parked_forms WHERE parked_id IN (SELECT CAST(value AS BIGINT) FROM {values})
@@ -351,6 +368,9 @@ SELECT value FROM meta WHERE name = ?
 
 -- name: locked_setting
 SELECT value FROM meta WHERE name = ? FOR UPDATE
+
+-- name: begin_setting
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING
 
 -- name: set_setting
 INSERT INTO meta (name, value) VALUES (?, ?)
