@@ -15,13 +15,15 @@ data = "data"
 [defaults]
 valid_for = {valid_for}
 outcome_grace = {outcome_grace}
+"""
 
+ACCOUNT = """
 [[accounts]]
-id = 1
-name = "Load"
-username = "load"
+id = {n}
+name = "Load {n}"
+username = "load{n}"
 opening_funds = "1000000"
-keys = [{{ name = "load", key_env = "ARRIVALS_TEST_KEY" }}]
+keys = [{{ name = "load", key_env = "ARRIVALS_TEST_KEY_{n}" }}]
 """
 
 PROVIDER = """
@@ -61,7 +63,9 @@ class Member:
         return Process(
             *("serve", "--config", str(self._cluster.config), "--role", self.role, "--json"),
             *("--port", str(self.port), "--metrics-port", str(self._metrics_port)),
-            environment={"ARRIVALS_TEST_KEY": self._cluster.key},
+            environment={
+                f"ARRIVALS_TEST_KEY_{n}": key for n, key in enumerate(self._cluster.keys, 1)
+            },
         )
 
     async def start(self) -> None:
@@ -89,9 +93,11 @@ class Cluster:
         folder: Path,
         database: str,
         *,
+        alls: int = 0,
         apis: int = 2,
         workers: int = 3,
         providers: int = 4,
+        accounts: int = 1,
         scenario: str = "clear-day",
         speed: float = 50.0,
         valid_for: int = 60,
@@ -103,12 +109,13 @@ class Cluster:
         self.providers = providers
         self.window = window
         self.truth = folder / "truth.ndjson"
-        self.key = new_key()
+        self.keys = [new_key() for _ in range(accounts)]
         self.config = folder / "arrivals.toml"
         smpp_port = free_port()
         (folder / "prices.csv").write_text(PRICES)
         self.config.write_text(
             CONFIG.format(database=database, valid_for=valid_for, outcome_grace=outcome_grace)
+            + "".join(ACCOUNT.format(n=n) for n in range(1, accounts + 1))
             + "".join(
                 PROVIDER.format(
                     n=n, smpp_port=smpp_port, window=window, response_timeout=response_timeout
@@ -120,12 +127,18 @@ class Cluster:
             *("world", "--port", str(smpp_port), "--scenario", scenario, "--seed", "1"),
             *("--speed", str(speed), "--truth", str(self.truth), "--json"),
         )
+        self.alls = [Member(self, "all") for _ in range(alls)]
         self.apis = [Member(self, "api") for _ in range(apis)]
         self.workers = [Member(self, "worker") for _ in range(workers)]
 
     @property
     def members(self) -> list[Member]:
-        return [*self.apis, *self.workers]
+        return [*self.alls, *self.apis, *self.workers]
+
+    @property
+    def doors(self) -> list[Member]:
+        """The members that take requests."""
+        return [*self.alls, *self.apis]
 
     async def start(self) -> None:
         await self.world.start()

@@ -82,7 +82,7 @@ class ClusterRun:
     async def _send(self, client: httpx.AsyncClient) -> None:
         while (number := next(self._numbers)) < self.verdict.messages:
             msisdn = f"3161{number:07d}"
-            while (answer := await self._try(client, msisdn, number)) is None:
+            while (answer := await self._try(client, msisdn, number)) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             for each in answer["messages"]:
                 self.verdict.acknowledged[each["bx_message_id"]] = msisdn
@@ -101,8 +101,8 @@ class ClusterRun:
             "numbers": [msisdn],
             "message": "Your code is 4839",
         }
-        headers = {"X-API-KEY": self.cluster.key, "Idempotency-Key": f"kill-{msisdn}"}
-        url = f"{self._chance.choice(self.cluster.apis).url}/api/v1/send_sms"
+        headers = {"X-API-KEY": self.cluster.keys[0], "Idempotency-Key": f"kill-{msisdn}"}
+        url = f"{self._chance.choice(self.cluster.doors).url}/api/v1/send_sms"
         try:
             response = await client.post(url, json=body, headers=headers)
         except httpx.HTTPError:

@@ -284,13 +284,20 @@ class PostgresWriter:
             self._spending.append(account_id)
         self._connection.script("BEGIN")
         try:
+            # What the transaction before opened was rolled back with it.
+            self._connection.execute(SQL["open_slots"], (self._slot, f"[{short.account_id}]"))
             found = self._connection.execute(SQL["lock_slots"], (short.account_id,)).fetchall()
             for slot, amount in _shifts(found, self._slot, short.wanted):
                 for change, of in ((-amount, slot), (amount, self._slot)):
-                    self._connection.execute(SQL["move_funds"], (change, short.account_id, of))
+                    moved = self._connection.execute(
+                        SQL["move_funds"], (change, short.account_id, of)
+                    )
+                    if moved.changes != 1:
+                        raise AssertionError("funds move between slots that are there")
             self._connection.script("COMMIT")
-        except psycopg.Error:
-            self._connection.script("ROLLBACK")
+        except BaseException:
+            if not self._connection.is_broken:
+                self._connection.script("ROLLBACK")
             raise
 
     def _end_spending(self) -> None:
