@@ -73,12 +73,11 @@ async def _measure(cluster: Cluster, shape: Shape, messages: int) -> Figure:
     cpu_before = sum(map(cpu_seconds, pids))
     began = time.perf_counter()
     doors = cluster.doors
+    connections = CONNECTIONS // len(doors)
     next_request = _requests(cluster, shape, messages)
     found = await asyncio.gather(
         *(
-            load(
-                each.port, CONNECTIONS // len(doors), lambda port=each.port: next_request(port)
-            )  # type: ignore[misc]
+            load(each.port, connections, functools.partial(next_request, each.port))
             for each in doors
         )
     )

@@ -292,8 +292,7 @@ class PostgresWriter:
                     moved = self._connection.execute(
                         SQL["move_funds"], (change, short.account_id, of)
                     )
-                    if moved.changes != 1:
-                        raise AssertionError("funds move between slots that are there")
+                    _expect_one(moved.changes)
             self._connection.script("COMMIT")
         except BaseException:
             if not self._connection.is_broken:
@@ -322,6 +321,11 @@ def _shifts(slots: list[tuple[int, int, int]], own: int, wanted: int) -> list[tu
         taken[slot] += more
         missing -= more
     return list(taken.items())
+
+
+def _expect_one(changed: int) -> None:
+    if changed != 1:
+        raise AssertionError("funds move between slots that are there")
 
 
 def _free_slot(session: PostgresConnection) -> int:
