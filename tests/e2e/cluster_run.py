@@ -23,7 +23,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 
 from tests.e2e.cluster import Cluster
@@ -32,8 +31,44 @@ from tests.postgres.server import PostgresServer, execute, short_folder
 
 SENDERS = 64
 OUTCOME_TIMEOUT_S = 300.0
+ANSWER_TIMEOUT_S = 10.0
 DOWN_S = 1.0  # how long the database is away
 SETTINGS = {"shared_buffers": "128MB", "max_wal_size": "1GB"}
+
+
+class Line:
+    """A connection to one API process, opened anew whenever it breaks."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def post(self, path: str, headers: dict[str, str], body: str) -> tuple[int, str]:
+        """Send one request; return its status and body, or 0 if nobody knows how it went."""
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join(
+            [f"POST {path} HTTP/1.1", "Host: here", *lines, f"Content-Length: {len(body)}"]
+        )
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                if self._writer is None:
+                    self._reader, self._writer = await asyncio.open_connection(
+                        "127.0.0.1", self._port
+                    )
+                self._writer.write(f"{head}\r\n\r\n{body}".encode())
+                answer = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(answer.partition("content-length:")[2].split("\r\n")[0])
+                text = (await self._reader.readexactly(length)).decode()
+                return int(answer.split()[1]), text
+        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            self.close()
+            return 0, ""
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
 
 
 class ClusterRun:
@@ -48,9 +83,10 @@ class ClusterRun:
         restarts: int,
         every_s: float,
         seed: int,
+        database: str | None = None,
     ) -> None:
         self.server = server
-        self.cluster = Cluster(folder, server.create_database("arrivals"))
+        self.cluster = Cluster(folder, database or server.create_database("arrivals"))
         self.verdict = Verdict(messages, 0)
         self.restarted = 0
 
@@ -65,10 +101,8 @@ class ClusterRun:
         began = time.monotonic()
         await self.cluster.start()
         try:
-            chaos = asyncio.create_task(self._wreak())
-            limits = httpx.Limits(max_connections=SENDERS)
-            async with httpx.AsyncClient(timeout=10, limits=limits) as client:
-                await asyncio.gather(*(self._send(client) for _ in range(SENDERS)))
+            chaos = asyncio.create_task(self.wreak())
+            await asyncio.gather(*(self._send() for _ in range(SENDERS)))
             self.verdict.sent_seconds = time.monotonic() - began
             self._sent.set()
             await chaos
@@ -79,22 +113,22 @@ class ClusterRun:
         self.verdict.seconds = time.monotonic() - began
         return self.verdict
 
-    async def _send(self, client: httpx.AsyncClient) -> None:
+    async def _send(self) -> None:
+        lines = {each.port: Line(each.port) for each in self.cluster.doors}
         while (number := next(self._numbers)) < self.verdict.messages:
             msisdn = f"3161{number:07d}"
-            while (answer := await self._try(client, msisdn, number)) is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+            answer = await self._insist(lines, msisdn, number)
             for each in answer["messages"]:
                 self.verdict.acknowledged[each["bx_message_id"]] = msisdn
             self._progress(
                 f"acknowledged {len(self.verdict.acknowledged):,}, "
                 f"killed {self.verdict.kills}, database restarted {self.restarted}"
             )
+        for line in lines.values():
+            line.close()
 
-    async def _try(
-        self, client: httpx.AsyncClient, msisdn: str, number: int
-    ) -> dict[str, Any] | None:
-        """Send once, to any API process; None asks for the same again."""
+    async def _insist(self, lines: dict[int, Line], msisdn: str, number: int) -> dict[str, Any]:
+        """Send until it is answered, to any API process, with the same idempotency key."""
         body = {
             "route_id": number % self.cluster.providers + 1,
             "caller_id": "ARRIVALS",
@@ -102,19 +136,17 @@ class ClusterRun:
             "message": "Your code is 4839",
         }
         headers = {"X-API-KEY": self.cluster.keys[0], "Idempotency-Key": f"kill-{msisdn}"}
-        url = f"{self._chance.choice(self.cluster.doors).url}/api/v1/send_sms"
-        try:
-            response = await client.post(url, json=body, headers=headers)
-        except httpx.HTTPError:
-            return None
-        if response.status_code >= 500 or response.status_code == 429:
-            return None
-        if response.status_code != 200:
-            raise AssertionError(f"{response.status_code}: {response.text}")
-        answer: dict[str, Any] = response.json()
-        return answer
+        while True:
+            line = lines[self._chance.choice(list(lines))]
+            status, text = await line.post("/api/v1/send_sms", headers, json.dumps(body))
+            if status == 200:
+                answer: dict[str, Any] = json.loads(text)
+                return answer
+            if status < 500 and status not in {0, 429}:
+                raise AssertionError(f"{status}: {text}")
+            await asyncio.sleep(0.1)
 
-    async def _wreak(self) -> None:
+    async def wreak(self) -> None:
         """Kill a random process every few seconds; restart the database at set shares."""
         marks = [
             self.verdict.messages * (n + 1) // (self._restarts + 1)
@@ -130,11 +162,11 @@ class ClusterRun:
             wait = self._chance.uniform(0.5, 1.5) * self._every_s
             try:
                 async with asyncio.timeout(wait):
-                    await self._until_mark(marks[0] if marks else None)
+                    await self.until_acknowledged(marks[0] if marks else None)
             except TimeoutError:
                 continue
 
-    async def _until_mark(self, mark: int | None) -> None:
+    async def until_acknowledged(self, mark: int | None) -> None:
         """Return when so many are acknowledged, or all."""
         while not self._sent.is_set():
             if mark is not None and len(self.verdict.acknowledged) >= mark:

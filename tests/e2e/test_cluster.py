@@ -60,6 +60,43 @@ async def test_nothing_is_lost_when_processes_are_killed_and_the_database_restar
     assert verdict.kills
 
 
+class Failover(ClusterRun):
+    """A run in which the primary dies and its standby takes over."""
+
+    standby: PostgresServer
+
+    async def wreak(self) -> None:
+        await self.until_acknowledged(self.verdict.messages // 2)
+        await asyncio.to_thread(self.server.kill)
+        await asyncio.to_thread(self.standby.promote)
+        self.restarted += 1
+
+
+async def test_a_synchronous_standby_is_promoted_and_has_all_that_was_acknowledged(
+    tmp_path: Path,
+):
+    """Invariants 1 to 3, 6, 15, 17 and 20, past the loss of a whole machine."""
+    need_programs()
+    with short_folder() as place, PostgresServer(place / "primary") as primary:
+        database = primary.create_database("arrivals")
+        with PostgresServer.standby_from(primary, place / "standby", "second") as standby:
+            hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+            run = Failover(
+                tmp_path,
+                primary,
+                messages=1_000,
+                restarts=0,
+                every_s=1.0,
+                seed=1,
+                database=f"postgresql://postgres@{hosts}/{database.rpartition('/')[2]}"
+                "?target_session_attrs=read-write",
+            )
+            run.standby = standby
+            verdict = await run.run()
+            assert verdict.good, "\n".join(verdict.lines())
+            assert run.restarted == 1
+
+
 @asynccontextmanager
 async def _running(cluster: Cluster) -> AsyncIterator[httpx.AsyncClient]:
     await cluster.start()

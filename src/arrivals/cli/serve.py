@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import typer
 
@@ -180,11 +179,11 @@ def _preparation(
 
 
 def without_password(url: str) -> str:
-    """Return a database's URL as it may be shown."""
-    parts = urlsplit(url)
-    user = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
+    """Return a database's URL as it may be shown: whose, where and which."""
+    shown = url.partition("?")[0]
+    scheme, _, rest = shown.partition("://")
+    login, at, where = rest.rpartition("@")
+    return f"{scheme}://{login.partition(':')[0]}{at}{where}"
 
 
 def is_loopback(host: str) -> bool:
