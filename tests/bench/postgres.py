@@ -7,21 +7,28 @@ its outcome and its money settled. PostgreSQL syncs every commit.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import functools
 import itertools
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tests.bench.end_to_end import Figure, cpu_seconds, percentiles
+import uvloop
+
+from tests.bench.chart import bars
+from tests.bench.end_to_end import Figure, cpu_seconds, median_of, percentiles, single_sends
 from tests.bench.load import load, request
 from tests.e2e.cluster import Cluster
 from tests.postgres.server import PostgresServer, execute, short_folder
 
+MESSAGES = 10_000
+MANY = 50_000
 CONNECTIONS = 64
 WINDOW = 500
 SETTLE_TIMEOUT_S = 300.0
@@ -127,3 +134,67 @@ async def _settled(cluster: Cluster) -> None:
         if time.monotonic() > until:
             raise TimeoutError("messages are still open")
         await asyncio.sleep(0.05)
+
+
+ONE = "SQLite, one process"
+SHAPES = (
+    Shape("PostgreSQL, one process", alls=1),
+    Shape("1 API + 1 worker", apis=1, workers=1),
+    Shape("2 API + 2 workers", apis=2, workers=2),
+    Shape("2 API + 2 workers, 100 accounts", apis=2, workers=2, accounts=100),
+    Shape("2 API + 2 workers, 100 recipients a request", apis=2, workers=2, recipients=100),
+)
+
+
+async def main(scale: float, rounds: int, plot: Path | None, *, as_json: bool) -> None:
+    """Run every shape in turn, SQLite first, and print the medians."""
+    found: dict[str, list[Figure]] = {}
+    for number in range(1, rounds + 1):
+        _say(f"{ONE}, round {number} of {rounds}")
+        alone = await single_sends(int(MESSAGES * scale), CONNECTIONS)
+        found.setdefault(ONE, []).append(replace(alone, name=ONE))
+        for shape in SHAPES:
+            _say(f"{shape.name}, round {number} of {rounds}")
+            many = MANY if shape.recipients > 1 else MESSAGES
+            found.setdefault(shape.name, []).append(await measure(shape, int(many * scale)))
+    figures = [median_of(each) for each in found.values()]
+    if plot is not None:
+        plot.write_text(_drawn(figures), encoding="utf-8")
+    if as_json:
+        print(json.dumps([asdict(each) for each in figures]))
+    else:
+        _print(figures)
+
+
+def _drawn(figures: list[Figure]) -> str:
+    single = [each for each in figures if "recipients" not in each.name]
+    return bars(
+        "Messages settled a second, single sends over 64 connections, all on two cores",
+        [(each.name, each.settled_per_s, f"{each.settled_per_s:,.0f}") for each in single],
+        compared=1,
+    )
+
+
+def _print(figures: list[Figure]) -> None:
+    print(f"{'':46}{'accepted/s':>11}{'settled/s':>11}{'to SQLite':>10}{'p50 ms':>8}"
+          f"{'p99 ms':>8}{'CPU µs':>8}")  # fmt: skip
+    for each in figures:
+        ratio = each.settled_per_s / figures[0].settled_per_s
+        print(
+            f"{each.name:46}{each.accepted_per_s:>11,.0f}{each.settled_per_s:>11,.0f}"
+            f"{ratio:>10.2f}{each.p50_ms:>8.1f}{each.p99_ms:>8.1f}{each.cpu_us_per_message:>8.0f}"
+        )
+
+
+def _say(text: str) -> None:
+    print(f"  {text} …", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="more or fewer messages")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--plot", type=Path, help="write the figures as an SVG here")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    uvloop.run(main(chosen.scale, chosen.rounds, chosen.plot, as_json=chosen.json))
