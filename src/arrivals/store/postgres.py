@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from arrivals.clock import Clock
-from arrivals.store.api import Item, Result, StaleWrite, Step, StoreUnavailable
+from arrivals.store.api import Item, Result, StaleWrite, Step, StoreError, StoreUnavailable
 from arrivals.store.group_commit import GroupCommit
 from arrivals.store.postgres_connection import (
     BY_KEY,
@@ -332,9 +332,11 @@ class PostgresWriter:
             for lock in sorted({account_id % SPEND_LOCKS for account_id in wanted}):
                 self._spending.append(lock)
                 self._connection.execute("SELECT pg_advisory_lock(%s)", (_SPEND_LOCK | lock,))
+            # What the transaction opened went with it.
+            self._connection.execute(SQL["open_slots"], (self._slot, as_text(sorted(wanted))))
             for account_id, amount in sorted(wanted.items()):
                 self._shift(account_id, amount)
-        except psycopg.Error as trouble:
+        except (psycopg.Error, StoreError) as trouble:
             _log.warning("funds couldn't be shifted: %s", type(trouble).__name__)
             self._connection.close()
             self._spending = []
@@ -364,7 +366,9 @@ class PostgresWriter:
         total = sum(amount for _, amount in shifts)
         if total:
             moves = [*((slot, -amount) for slot, amount in shifts), (self._slot, total)]
-            self._connection.execute(SQL["move_funds"], (as_text(moves), account_id))
+            moved = self._connection.execute(SQL["move_funds"], (as_text(moves), account_id))
+            if moved.changes != len(moves):
+                raise StoreError("what leaves one slot enters another")
         self._connection.script("COMMIT")
         spendable = {slot: available + limit for slot, available, limit in found}
         lacking: int = wanted - total - spendable.get(self._slot, 0)
