@@ -9,7 +9,13 @@ import psycopg
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import TextLoader
 
-from arrivals.store.api import RuleBroken, StoreError, StoreFull, StoreUnavailable
+from arrivals.store.api import (
+    RuleBroken,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 
 CONNECT_TIMEOUT_S: Final = 3
 # A peer that is gone without a word is noticed in about eight seconds.
@@ -19,11 +25,24 @@ KEEPALIVE: Final[dict[str, Any]] = {
     "keepalives_count": 2,
     "tcp_user_timeout": 8_000,
 }
+# The same for the server, whose own patience is two hours: as long as it takes our process to
+# be there, what it has locked stays locked. One that is there and stands still is given up too.
+SESSION: Final = (
+    "SET synchronous_commit = on; SET timezone = 'UTC'; SET tcp_keepalives_idle = 3;"
+    " SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2;"
+    " SET tcp_user_timeout = 8000; SET idle_in_transaction_session_timeout = 30000"
+)
 # Every statement that runs on the hot path looks a few rows up by a key. Told so, the planner
 # can't be led astray by statistics of a table that was empty a moment ago.
 BY_KEY: Final = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
     " SET plan_cache_mode = force_generic_plan; SET jit = off"
+)
+# Batches may meet in a circle, where one message has news from two sides. It is resolved by
+# running one of them again; how soon, only a privileged user may say.
+DEADLOCKS_SOON: Final = (
+    "DO $$ BEGIN SET deadlock_timeout = '100ms';"
+    " EXCEPTION WHEN insufficient_privilege THEN NULL; END $$"
 )
 
 # PostgreSQL's text holds every character but this one.
@@ -31,6 +50,9 @@ _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _REPLACED: Final = "\ufffd"
 
 _OUT_OF_ROOM: Final = frozenset({"53100"})  # disk_full
+_DAMAGED: Final = frozenset({"XX001", "XX002"})  # data_corrupted, index_corrupted
+# A standby that takes no writes; a session that stood still in a transaction and was ended.
+_GONE: Final = frozenset({"25006", "25P03"})
 
 
 class Found:
@@ -67,13 +89,16 @@ class PostgresConnection:
             application_name=application,
             connect_timeout=CONNECT_TIMEOUT_S,
             prepare_threshold=0,
+            target_session_attrs="read-write",  # of several hosts, the one that isn't a standby
             **KEEPALIVE,
         )
         adapters = self._session.adapters
         adapters.register_dumper(int, Int8Dumper)  # one prepared form, whatever the size
         adapters.register_loader("json", TextLoader)
-        self._session.execute("SET synchronous_commit = on", prepare=False)
-        self._session.execute("SET timezone = 'UTC'", prepare=False)
+        self._depth = 0
+        self._warned = False
+        self._session.add_notice_handler(self._notice)
+        self._session.execute(SESSION, prepare=False)
         if settings:
             self._session.execute(settings, prepare=False)
 
@@ -99,21 +124,45 @@ class PostgresConnection:
         """Run statements that take no values, in one round trip."""
         self._session.execute(text, prepare=False)
 
+    def commit(self) -> bool:
+        """Commit; False if the server warned that it isn't durable everywhere it should be.
+
+        Raises StoreError if the transaction had failed already: nothing of it remains.
+        """
+        self._warned = False
+        if self._session.execute("COMMIT", prepare=False).statusmessage != "COMMIT":
+            raise StoreError("a step went on after one of its statements had failed")
+        return not self._warned
+
+    def durably(self, statement: str, values: Any) -> tuple[Any, bool]:
+        """Run one statement and commit it; return its value, and whether that is durable."""
+        self._warned = False
+        found = self.execute(statement, values).get
+        return found, not self._warned
+
     def close(self) -> None:
         """Give the session back; never raises."""
         self._session.close()
 
     def __enter__(self) -> Self:
         """Show one state of the database, unless one is shown already."""
-        self._nested = self.in_transaction
-        if not self._nested:
+        if not self.in_transaction:
+            self._depth = 0
             self.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        elif not self._depth:
+            self._depth = 1  # somebody else's transaction, and theirs to end
+        self._depth += 1
         return self
 
     def __exit__(self, *about: object) -> None:
-        """Go on with the present state."""
-        if not self._nested and not self.is_broken:
+        """Go on with the present state, at the end of the outermost."""
+        self._depth -= 1
+        if not self._depth and not self.is_broken:
             self.script("ROLLBACK")
+
+    def _notice(self, said: psycopg.errors.Diagnostic) -> None:
+        # "canceling wait for synchronous replication": committed here, and perhaps only here
+        self._warned = self._warned or said.severity_nonlocalized == "WARNING"
 
 
 def _storable(value: Any) -> Any:
@@ -130,6 +179,10 @@ def named(error: psycopg.Error) -> Exception:
     state = error.sqlstate or ""
     if state in _OUT_OF_ROOM:
         return StoreFull("no room on the database's disk")
+    if state in _DAMAGED:
+        return StoreDamaged(f"the database is damaged: {error.diag.message_primary}")
+    if state in _GONE:
+        return StoreUnavailable(f"the database takes no writes: {error.diag.message_primary}")
     if state.startswith(("22", "23")):  # a value of the wrong kind, or one that breaks a rule
         return RuleBroken(str(error.diag.message_primary))  # names the rule, quotes no value
     if state.startswith(("28", "3D")):

@@ -47,7 +47,7 @@ MESSAGE_COLUMNS: Final = (
 _MESSAGES: Final = msgspec.json.Decoder(list[Message])
 OUTGOING: Final = msgspec.json.Decoder(list[Outgoing])
 _ATTEMPTS: Final = msgspec.json.Decoder(list[Attempt])
-_MATCHES: Final = msgspec.json.Decoder(list[Match])
+MATCHES: Final = msgspec.json.Decoder(list[Match])
 _BALANCES: Final = msgspec.json.Decoder(list[Balance])
 _PROVIDERS: Final = msgspec.json.Decoder(list[tuple[int, tuple[str, ...]]])
 # Money that a hold put aside already: its account has a balance, in the hold's currency.
@@ -317,7 +317,7 @@ class SqlTransaction(ABC):
             for number, (provider_id, forms) in enumerate(wanted)
             for form in forms
         ]
-        return self._rows(_MATCHES, "match", as_text(questions)) if questions else []
+        return self._rows(MATCHES, "match", as_text(questions)) if questions else []
 
     def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
         return self._rows(_MESSAGES, "in_doubt", provider_id, as_text(sorted(set(msisdns))))
