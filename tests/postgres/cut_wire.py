@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that is cut in the middle of a COMMIT: before it, or before its answer."""
+"""A wire to PostgreSQL that is cut at a COMMIT: before it arrives, or before its answer does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CutWire:
     """Forward connections to a server; cut the next COMMIT of one when told to.
 
     `before`: the server never hears of it. `after`: the server does it, and its answer is lost;
-    `in_between` runs once the COMMIT is on its way to the server.
+    `first` runs just before the server gets the COMMIT.
     """
 
     def __init__(self, url: str) -> None:
@@ -33,9 +33,9 @@ class CutWire:
         self.cuts = 0
         self.is_open = True  # whether new connections get through
 
-    def cut(self, place: Place, in_between: Callable[[], None] = lambda: None) -> None:
+    def cut(self, place: Place, first: Callable[[], None] = lambda: None) -> None:
         """Cut the wire at the next COMMIT."""
-        self._cut = (place, in_between)
+        self._cut = (place, first)
 
     def cut_now(self) -> None:
         """Cut every connection there is."""
@@ -69,13 +69,17 @@ class CutWire:
         with contextlib.suppress(OSError), client, server:
             while octets := client.recv(65536):
                 if self._cut is not None and COMMIT in octets:
-                    (place, in_between), self._cut = self._cut, None
+                    (place, first), self._cut = self._cut, None
                     self.cuts += 1
                     if place == "after":
                         # From here on no answer gets back.
                         client.shutdown(socket.SHUT_WR)
+                        first()
                         server.sendall(octets)
-                        in_between()
+                        server.shutdown(socket.SHUT_WR)
+                    else:  # `close` alone would wait for whoever reads
+                        client.shutdown(socket.SHUT_RDWR)
+                        server.shutdown(socket.SHUT_RDWR)
                     return
                 server.sendall(octets)
             server.shutdown(socket.SHUT_WR)

@@ -81,14 +81,14 @@ def gaps(url: str) -> list[tuple[Any, ...]]:
     )
 
 
-async def until_somebody_waits(url: str, count: int = 1) -> None:
-    """Wait until so many sessions of this database wait for a lock."""
+async def until_somebody_waits(url: str, what: str = "Lock") -> None:
+    """Wait until a session of this database waits for such an event."""
     waiting = (
         "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        f" WHERE datname = current_database() AND '{what}' IN (wait_event_type, wait_event)"
     )
     async with asyncio.timeout(10):
-        while (await asyncio.to_thread(execute, url, waiting))[0][0] < count:
+        while (await asyncio.to_thread(execute, url, waiting))[0][0] == 0:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 
 

@@ -230,7 +230,7 @@ class PostgresWriter:
             self._connection.close()
 
     def mend(self, error: BaseException) -> bool:
-        """Shift funds to short slots; run again what met another process or lost its session."""
+        """Shift funds to short slots; run again what met others or lost its session."""
         self._end_spending()
         if isinstance(error, SlotShort):
             return self._shift_funds(error.wanted)
@@ -307,9 +307,7 @@ class PostgresWriter:
             try:
                 if self._connection.is_broken:
                     self._connection = self._connect()
-                self._connection.script(f"SET statement_timeout = {int(left_s * 1000) + 1}")
-                looked_up, durable = self._connection.durably(SQL["own_commit"], key)
-                self._connection.script("RESET statement_timeout")
+                looked_up, durable = self._connection.durably(SQL["own_commit"], key, left_s)
             except psycopg.OperationalError as error:
                 if error.sqlstate != _TIMEOUT:
                     self._connection.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 from typing import Any, Final, Self
 
 import psycopg
@@ -134,11 +136,23 @@ class PostgresConnection:
             raise StoreError("a step went on after one of its statements had failed")
         return not self._warned
 
-    def durably(self, statement: str, values: Any) -> tuple[Any, bool]:
-        """Run one statement and commit it; return its value, and whether that is durable."""
+    def durably(self, statement: str, values: Any, timeout_s: float) -> tuple[Any, bool]:
+        """Run one statement and commit it; return its value, and whether that is durable.
+
+        It is cancelled after a while, for no setting of the server's bounds a commit.
+        """
         self._warned = False
-        found = self.execute(statement, values).get
-        return found, not self._warned
+        too_long = threading.Timer(timeout_s, self._cancel)
+        too_long.start()
+        try:
+            return self.execute(statement, values).get, not self._warned
+        finally:
+            too_long.cancel()
+            too_long.join()
+
+    def _cancel(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            self._session.cancel_safe(timeout=CONNECT_TIMEOUT_S)
 
     def close(self) -> None:
         """Give the session back; never raises."""
