@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import threading
@@ -194,6 +195,7 @@ class PostgresWriter:
                 raise
             self._connection = self._reconnect()  # it was lost while nothing was going on
             self._connection.script(f"BEGIN; SELECT {begun}")
+        self._connection.gather()
         self._transaction = PostgresTransaction(
             self._connection, self._latest_us, self._slot, self._waters
         )
@@ -207,6 +209,7 @@ class PostgresWriter:
         if self._transaction is None:
             raise AssertionError("nothing was begun")
         self._transaction.finish()
+        self._connection.settle()
         try:
             durable = self._connection.commit()
         except psycopg.Error:
@@ -223,6 +226,8 @@ class PostgresWriter:
         """Undo; a session that is lost has undone it already."""
         self._may_run_again = self._transaction is not None
         self._transaction = None
+        with contextlib.suppress(psycopg.Error):  # told already, or of no interest any more
+            self._connection.settle()
         try:
             if not self._connection.is_broken:
                 self._connection.script("ROLLBACK")

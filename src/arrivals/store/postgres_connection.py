@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from contextlib import AbstractContextManager
 import threading
 from typing import Any, Final, Self
 
@@ -60,10 +61,13 @@ _GONE: Final = frozenset({"25006", "25P03"})
 class Found:
     """What a statement found, as apsw's cursors give it."""
 
-    __slots__ = ("_cursor",)
+    __slots__ = ("_cursor", "_pipeline")
 
-    def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
+    def __init__(
+        self, cursor: psycopg.Cursor[Any], pipeline: psycopg.Pipeline | None = None
+    ) -> None:
         self._cursor = cursor
+        self._pipeline = pipeline
 
     @property
     def get(self) -> Any:
@@ -73,11 +77,15 @@ class Found:
 
     def fetchall(self) -> list[Any]:
         """Return all rows; there are none where the statement returns nothing."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
         return self._cursor.fetchall() if self._cursor.description else []
 
     @property
     def changes(self) -> int:
         """How many rows the statement changed."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
         return self._cursor.rowcount
 
 
@@ -99,6 +107,8 @@ class PostgresConnection:
         adapters.register_loader("json", TextLoader)
         self._depth = 0
         self._warned = False
+        self._gathering: AbstractContextManager[psycopg.Pipeline] | None = None
+        self._pipeline: psycopg.Pipeline | None = None
         self._session.add_notice_handler(self._notice)
         self._session.execute(SESSION, prepare=False)
         if settings:
@@ -120,7 +130,21 @@ class PostgresConnection:
             bound: Any = {name: _storable(value) for name, value in values.items()}
         else:
             bound = [_storable(value) for value in values]
-        return Found(self._session.execute(statement, bound))
+        return Found(self._session.execute(statement, bound), self._pipeline)
+
+    def gather(self) -> None:
+        """From now on send statements without waiting for what they say, until one is asked.
+
+        The first that fails raises when the next is asked, or at `settle`.
+        """
+        self._gathering = self._session.pipeline()
+        self._pipeline = self._gathering.__enter__()
+
+    def settle(self) -> None:
+        """Wait for what was sent; raises the first error."""
+        gathering, self._gathering, self._pipeline = self._gathering, None, None
+        if gathering is not None:
+            gathering.__exit__(None, None, None)
 
     def script(self, text: str) -> None:
         """Run statements that take no values, in one round trip."""
