@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from arrivals.core.errors import Code, Refusal
 from arrivals.core.money import Micros
 from arrivals.flows.accept import Accepted, Idempotency, Replay, Request
 from arrivals.flows.plan import Recipient, SendRequest
-from arrivals.store.checks import run_checks
 from tests.flows.installation import Installation, account, installed, provider
 from tests.flows.script import SetClock
 
@@ -22,11 +20,11 @@ NUMBERS = [f"3161234567{n}" for n in range(10)]
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Installation]:
+async def here(place: str) -> AsyncIterator[Installation]:
     """Two accounts with the money for five messages each."""
     clock = SetClock()
     async with installed(
-        tmp_path,
+        place,
         providers=[provider("north", 1)],
         accounts=[account(1), account(2)],
         started=False,
@@ -34,7 +32,7 @@ async def here(tmp_path: Path) -> AsyncIterator[Installation]:
         funds=Micros(5 * PRICE),
     ) as installation:
         yield installation
-        assert [each for each in run_checks(tmp_path, clock) if each.count] == []
+        assert await installation.unsound() == []
 
 
 def request(here: Installation, numbers: list[str], **options: Any) -> Request:
