@@ -1,7 +1,7 @@
 """One suite, every backend: what a test of the store stands on, and what backends differ in.
 
-A test that asks for `place`, or for a fixture made from it, runs once on each backend. Where one
-can't do what another can, the test asks its `Backend` by what it can do, never for its name.
+A test that asks for `place`, or for a fixture made from it, runs once on each backend.
+Where one can't do what another can, the test asks its `Backend` what it can do, never its name.
 
 `make check` has a minute. Outside tests/store it runs a backend that isn't quick only where a
 test is marked `each_backend`: what is new ground for the database, such as money that several

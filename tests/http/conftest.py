@@ -12,8 +12,8 @@ from tests.http.installation import Installation, installed
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Installation]:
-    async with installed(tmp_path) as installation:
+async def api(place: str, tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installed(place, tmp_path) as installation:
         yield installation
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -146,20 +147,23 @@ async def test_requests_are_counted_and_listed(
     assert by_name["POST", "/api/v1/send_sms"]["error_requests"] == 1
 
 
+def written_in(folder: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in folder.glob("activity.db*"))
+
+
 async def test_the_request_log_survives_a_restart_and_holds_no_secret(
-    api: Installation, main: httpx.AsyncClient
+    api: Installation, main: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     """Invariant 44: neither text nor number nor key reaches the request log's file."""
     await main.post("/api/v1/send_sms", json=SEND | {"message": "canary-7Qx"})
     await main.post("/api/v1/send_sms", json=SEND | {"canary-7Qx": 1})
     await main.get("/api/v1/dlr?msisdn=31612345678")
     await api.activity.close()
-    folder = api.store.path.parent
-    octets = b"".join(each.read_bytes() for each in folder.glob("activity.db*"))
+    octets = written_in(tmp_path)
     assert b"/api/v1/send_sms" in octets
     for hidden in ("canary-7Qx", "31612345678", api.keys["main"]):
         assert hidden.encode() not in octets
-    again = type(api.activity)(folder)
+    again = type(api.activity)(tmp_path)
     await again.open()
     try:
         totals = await again.totals(1, api.clock.now_us())

@@ -25,8 +25,8 @@ HOUR_US = 3_600_000_000
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Installation]:
-    async with installed(tmp_path) as installation:
+async def api(place: str, tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installed(place, tmp_path) as installation:
         yield installation
 
 
@@ -277,19 +277,3 @@ async def test_what_is_paused_heads_no_lane(api: Installation) -> None:
     await send(api, "31612345679", route_id=2)
     found = await asked(api, lambda reader: reader.backlog(*asking, ([], [1])))
     assert len(found.lane_heads) == 1
-
-
-async def test_pages_use_their_indexes(api: Installation) -> None:
-    """A page steps through the account's index and sorts nothing but itself."""
-
-    def plans(reader: Reader) -> list[str]:
-        sql = statements("traces")
-        scan = sql["scanned"]
-        rows = reader._connection.execute(f"EXPLAIN QUERY PLAN {scan}", (1, 9, 0, 5)).fetchall()
-        roll = sql["rolled_up"]
-        rows += reader._connection.execute(f"EXPLAIN QUERY PLAN {roll}", ("[1]", 1)).fetchall()
-        return [str(row[3]) for row in rows]
-
-    found = await asked(api, plans)
-    assert any("messages_by_account (account_id=? AND id>? AND id<?)" in each for each in found)
-    assert any("INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in each for each in found)
