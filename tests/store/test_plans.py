@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from arrivals.store.sqlite import connect, migrate
-from arrivals.store.statements import statements
+from arrivals.store.statements import SQLITE, statements
+from arrivals.store.traces import trace_statements
 from arrivals.store.transaction import MESSAGE_COLUMNS
 
 FRAGMENTS = {"not_paused"}
@@ -35,7 +36,8 @@ def _plan(tmp_path: Path, name: str) -> list[str]:
 def _explained(tmp_path: Path, text: str) -> list[str]:
     connection = connect(tmp_path / "plans.db")
     migrate(connection)
-    values: Any = {"now": None} if ":now" in text else [None] * text.count("?")
+    names = re.findall(r":([a-z]+)", text)
+    values: Any = dict.fromkeys(names) if names else [None] * text.count("?")
     rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
     connection.close()
     return [str(row[3]) for row in rows]
@@ -90,9 +92,12 @@ def test_what_is_being_sent_is_found_without_reading_all(tmp_path: Path, room: s
     [
         ("scanned", "messages_by_account (account_id=? AND id>? AND id<?)"),
         ("rolled_up", "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ("order_near", "orders_by_account (account_id=? AND id>?)"),
+        ("first_accepted_from", "orders_by_account (account_id=? AND id>?)"),
+        ("last_accepted_before", "orders_by_account (account_id=? AND id<?)"),
     ],
 )
 def test_a_page_steps_through_an_index(tmp_path: Path, name: str, index: str):
     """It sorts nothing but itself, and looks no message up twice."""
-    plan = _explained(tmp_path, statements("traces")[name])
+    plan = _explained(tmp_path, trace_statements(SQLITE)[name])
     assert any(index in row for row in plan), plan
