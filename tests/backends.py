@@ -46,6 +46,7 @@ class Backend:
     lives_in_a_folder: bool  # one process at a time, files with modes, a log to be synced
     tells_its_commits: bool  # how many transactions there were, and how many items they held
     is_typed: bool  # no column holds a value that can't be read
+    walls_tenants: bool  # an account's reader sees no other's rows, whatever is asked
     has_checks: bool  # store/checks.py can ask it
     is_quick: bool  # costs no server
 
@@ -85,6 +86,7 @@ SQLITE = Backend(
     lives_in_a_folder=True,
     tells_its_commits=True,
     is_typed=False,
+    walls_tenants=False,
     has_checks=True,
     is_quick=True,
 )
@@ -116,6 +118,7 @@ POSTGRESQL = Backend(
     lives_in_a_folder=False,
     tells_its_commits=True,
     is_typed=True,
+    walls_tenants=True,
     has_checks=False,
     is_quick=False,
 )

@@ -322,7 +322,7 @@ async def test_a_span_of_time_is_exact_though_ids_are_not_in_its_order(ground: G
             assert await messages_in(ground.store, span) == wanted
 
 
-async def orders_in(store: Store, span: dict[str, int | None]) -> list[int]:
+async def orders_in(store: Store, span: dict[str, Any]) -> list[int]:
     """Return all orders of a span, page by page."""
     found: list[int] = []
     below: int | None = None
@@ -334,7 +334,7 @@ async def orders_in(store: Store, span: dict[str, int | None]) -> list[int]:
             return found
 
 
-async def messages_in(store: Store, span: dict[str, int | None]) -> list[int]:
+async def messages_in(store: Store, span: dict[str, Any]) -> list[int]:
     """Return the orders of all messages of a span, page by page."""
     found: list[int] = []
     below: int | None = None

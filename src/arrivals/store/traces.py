@@ -30,7 +30,7 @@ ROLLED_UP_MAX: Final = 131_072  # messages in one page of orders: as many as one
 BATCH_ORDERS_MAX: Final = 10_000
 COUNTED_MAX: Final = 100_000  # of open messages, for gauges; above it they say "at least"
 KEY_MAX: Final = (1 << 63) - 1
-# How much later than an order of a higher id one may have been accepted. Where several processes
+# How much later an order may have been accepted than one of a higher id. Where many processes
 # accept, their transactions overlap by up to a second; the rest is for their clocks.
 OUT_OF_ORDER_US: Final = 10_000_000
 

@@ -11,7 +11,7 @@ SELECT {row}({row}({message_columns}),
                          FROM adjustments AS a JOIN postings AS p ON p.id = a.posting_id
                          WHERE a.message_id = m.id)})
 FROM messages AS m
-JOIN orders AS o ON o.id = m.id >> 17
+{order of m}
 LEFT JOIN rates AS r ON r.id = m.rate_id
 WHERE m.id = ? AND m.account_id = ?
 
@@ -24,7 +24,7 @@ FROM (SELECT e.* FROM events AS e JOIN messages AS m ON m.id = e.message_id
 SELECT {[}{row}({message_columns}), m.country, coalesce(m.client_ref, o.client_ref), o.sender,
           o.accepted_at, o.currency{]}
 FROM (SELECT m.* FROM {source} AS m {filters} ORDER BY m.id DESC LIMIT ?) AS m
-JOIN orders AS o ON o.id = m.id >> 17
+{order of m}
 
 -- name: scanned
 SELECT {row}(min(id), count(*))
@@ -70,7 +70,7 @@ SELECT {[}order_id, state, reach, tried, confirmed, count{]}
 FROM (SELECT m.id >> 17 AS order_id, m.state, m.reach,
              CASE WHEN m.attempts > 0 THEN 1 ELSE 0 END AS tried, m.confirmed, count(*) AS count
       FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k
-      JOIN messages AS m ON m.id >= k.id << 17 AND m.id < (k.id + 1) << 17
+      {messages of k}
       WHERE +m.account_id = ?
       GROUP BY 1, 2, 3, 4, 5) AS c
 
