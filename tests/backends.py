@@ -3,9 +3,9 @@
 A test that asks for `place`, or for a fixture made from it, runs once on each backend.
 Where one can't do what another can, the test asks its `Backend` what it can do, never its name.
 
-`make check` has a minute. Outside tests/store it runs a backend that isn't quick only where a
-test is marked `each_backend`: what is new ground for the database, such as money that several
-want at once, a lock, a page, a whole journey. `make test` runs everything on every backend.
+`make check` has a minute, so it runs a backend that isn't quick only where a test is marked
+`each_backend`: money and keys that several want at once, claims, pages. `make test` runs
+everything on every backend.
 """
 
 from __future__ import annotations

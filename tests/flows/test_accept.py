@@ -61,6 +61,23 @@ async def orders(here: Installation) -> int:
     return (await here.rows("SELECT count(*) FROM orders"))[0][0]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE balances SET held = held + 1",
+        "UPDATE orders SET cost = cost + 1",
+        "UPDATE messages SET state = 'waiting'",
+    ],
+)
+async def test_what_is_unsound_would_be_seen(place: str, damage: str):
+    """The last line of every story proves something on every backend."""
+    async with installed(place, providers=[provider("north", 1)], started=False) as here:
+        await here.send(NUMBERS[0])
+        assert await here.unsound() == []
+        await here.damage(damage)
+        assert await here.unsound() != []
+
+
 async def test_all_or_nothing(here: Installation):
     """Invariants 16 and 19: a refused order leaves nothing at all."""
     result = await here.platform.accept(request(here, NUMBERS[:6]))
@@ -102,6 +119,7 @@ async def test_a_partial_send_that_reaches_nobody_is_refused(here: Installation)
     assert await orders(here) == 1
 
 
+@pytest.mark.each_backend
 async def test_a_refusal_in_a_shared_transaction_fails_alone(here: Installation):
     """Invariant 5: the sixth of six that meet finds no money, whoever comes with it."""
     mine = [request(here, [number]) for number in NUMBERS[:6]]
@@ -114,6 +132,7 @@ async def test_a_refusal_in_a_shared_transaction_fails_alone(here: Installation)
     assert await here.balance(2) == (3 * PRICE, 2 * PRICE)
 
 
+@pytest.mark.each_backend
 async def test_twins_in_one_transaction_are_one_order(here: Installation):
     """Invariant 18: one order, and every twin gets its answer."""
     twins = [request(here, NUMBERS[:1], key="k") for _ in range(5)]

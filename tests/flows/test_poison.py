@@ -64,6 +64,7 @@ async def last_event(here: Installation, key: int) -> tuple[str, str]:
     return rows[0]
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("nth", [0, 3, 6])
 async def test_its_neighbours_are_claimed_and_it_ends_alone(
     here: Installation, nth: int, caplog: pytest.LogCaptureFixture

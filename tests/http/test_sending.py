@@ -202,6 +202,7 @@ async def test_all_or_nothing_leaves_nothing(
     assert await api.sql("SELECT count(*) FROM postings WHERE kind = 'hold'") == [(0,)]
 
 
+@pytest.mark.each_backend
 async def test_parallel_sends_spend_the_funds_to_nothing_and_no_further(
     api: Installation,
 ) -> None:
@@ -262,6 +263,7 @@ class TestIdempotency:
             theirs = await other.post("/api/v1/send_sms", json=SEND, headers=headers)
         assert ours.json()["order_id"] != theirs.json()["order_id"]
 
+    @pytest.mark.each_backend
     async def test_twins_of_the_same_moment(
         self, api: Installation, main: httpx.AsyncClient
     ) -> None:
