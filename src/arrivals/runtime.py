@@ -27,9 +27,8 @@ from arrivals.http.connection import CoalescingProtocol
 from arrivals.http.operations import OperationsApp
 from arrivals.providers.api import Connection
 from arrivals.providers.smpp import SmppConnection
-from arrivals.store.activity import ActivityLog
 from arrivals.store.api import Transaction
-from arrivals.store.backend import open_store
+from arrivals.store.backend import activity_log, open_store
 from arrivals.telemetry import Telemetry
 
 BACKLOG: Final = 2_048  # connections that wait to be accepted
@@ -71,7 +70,7 @@ async def run(
     use_any_core = _keep_to_one_core()
     store = open_store(settings.data, clock, begin_reader=use_any_core)
     await store.open()
-    activity = ActivityLog(settings.data)
+    activity = activity_log(settings.data)
     await activity.open()
     try:
         platform, secret = await open_platform(

@@ -25,6 +25,7 @@ from arrivals.http.app import application
 from arrivals.http.exchange import ASGIApp
 from arrivals.store.activity import ActivityLog
 from arrivals.store.api import Step, Store, Transaction
+from arrivals.store.backend import activity_log
 from arrivals.store.rows import Event
 from tests.backends import Backend, backend_at
 
@@ -197,11 +198,11 @@ def _fill(tx: Transaction) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def installed(place: str | Path, folder: Path) -> AsyncIterator[Installation]:
-    """Set an installation up at a place, its request log in a folder, and take it down."""
+async def installed(place: str | Path) -> AsyncIterator[Installation]:
+    """Set an installation up in a folder or a database, and take it down."""
     clock, chance = MovableClock(), SystemChance()
     backend = backend_at(place)
-    activity = ActivityLog(folder)
+    activity = activity_log(place)
     async with backend.open_at(str(place), clock) as store:
         await activity.open()
         try:

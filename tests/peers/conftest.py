@@ -71,7 +71,7 @@ def server(
 ) -> Iterator[Served]:
     """A server on each backend, for all tests of a module."""
     folder = tmp_path_factory.mktemp("served")
-    with places(request.param, folder, request) as name, served(name(), folder) as server:
+    with places(request.param, folder, request) as name, served(name()) as server:
         yield server
 
 

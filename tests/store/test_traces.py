@@ -6,7 +6,6 @@ import functools
 import itertools
 import random
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +29,8 @@ HOUR_US = 3_600_000_000
 
 
 @pytest.fixture
-async def api(place: str, tmp_path: Path) -> AsyncIterator[Installation]:
-    async with installed(place, tmp_path) as installation:
+async def api(place: str) -> AsyncIterator[Installation]:
+    async with installed(place) as installation:
         yield installation
 
 
