@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from arrivals.clock import SystemChance, SystemClock
-
 from arrivals.core.catalogue import Account, ApiKey
 from arrivals.core.ids import make_api_key, message_key
 from arrivals.core.money import Micros

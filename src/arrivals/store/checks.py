@@ -12,11 +12,11 @@ that no older posting can still turn up.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from time import sleep
 from typing import Any, Final
 
 import msgspec
@@ -286,7 +286,7 @@ class _Checking:
                     f"a transaction has been open for more than {HORIZON_WAIT_S:.0f} s, and "
                     "what it will commit can't be told; see pg_stat_activity"
                 )
-            time.sleep(HORIZON_LOOK_EVERY_S)
+            sleep(HORIZON_LOOK_EVERY_S)
         return newest
 
     # --- walking ---------------------------------------------------------------------

@@ -20,7 +20,8 @@ _LOOK: Final = (
     "SET default_transaction_read_only = on; SET row_security = off; SET jit = off;"
     " SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 )
-_SCHEMA_MISSING: Final = frozenset({"42P01", "42703", "42883"})  # no such table, column, function
+# No such table, column or function.
+_SCHEMA_MISSING: Final = frozenset({"42P01", "42703", "42883"})
 
 
 @contextlib.contextmanager

@@ -46,10 +46,9 @@ def migrate(session: PostgresConnection) -> list[int]:
                 "INSERT INTO moves VALUES (%s, %s) ON CONFLICT DO NOTHING", (source, target)
             )
         session.script("COMMIT")
-    except BaseException:
-        if not session.is_broken:
+    finally:
+        if not session.is_broken and session.in_transaction:
             session.script("ROLLBACK")
-        raise
     return missing
 
 
