@@ -12,7 +12,7 @@ import apsw
 import msgspec
 
 from arrivals.store.api import StoreError, StoreUnavailable
-from arrivals.store.backend import is_postgresql
+from arrivals.store.backend import holds_database, is_postgresql
 from arrivals.store.reading import ReadingConnection
 from arrivals.store.statements import POSTGRESQL, SQLITE
 
@@ -34,6 +34,15 @@ def looking_into(place: str | Path) -> Iterator[tuple[ReadingConnection, str]]:
     else:
         with reading(Path(place)) as connection:
             yield connection, SQLITE
+
+
+def must_hold_database(place: str | Path) -> None:
+    """Raise StoreUnavailable if a folder or a database is empty, or isn't reached."""
+    if is_postgresql(place):
+        with looking_into(place):
+            return
+    if not holds_database(place):
+        raise StoreUnavailable(f"{place} holds no Arrivals database")
 
 
 def shown(place: str | Path) -> str:
