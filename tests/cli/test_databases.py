@@ -166,3 +166,33 @@ def test_doctor_on_a_database_without_a_schema(postgres_url) -> None:
     answers = type_in("doctor", "--data", postgres_url, "--json").json["answers"]
     assert states(answers)["schema"] == "look"
     assert execute(postgres_url, "SELECT to_regclass('schema_versions')") == [(None,)]
+
+
+# --- migrate ------------------------------------------------------------------------------
+
+
+def test_a_plan_is_told_and_then_carried_out(postgres_url, tmp_path) -> None:
+    """Both of a database and of a folder."""
+    for place in (postgres_url, tmp_path / "data"):
+        planned = type_in("migrate", "--plan", "--data", place, "--json").json
+        assert planned["schema"] is None
+        assert [each["version"] for each in planned["migrations"]] == [1]
+        assert not planned["ran"]
+        assert "Nothing was changed." in type_in("migrate", "--plan", "--data", place).out
+        assert type_in("migrate", "--data", place, "--json").json["ran"]
+        assert "is up to date: schema 1" in type_in("migrate", "--data", place).out
+        assert type_in("verify", "--data", place).code == 0
+
+
+def test_a_database_of_a_newer_program_is_told(postgres_url) -> None:
+    """With what to do."""
+    assert type_in("migrate", "--data", postgres_url).code == 0
+    execute(postgres_url, "INSERT INTO schema_versions VALUES (9, 9)")
+    found = type_in("migrate", "--data", postgres_url)
+    assert found.code == 1
+    assert "a newer Arrivals made this database (schema 9)" in found.err
+    answers = type_in("doctor", "--data", postgres_url, "--json").json["answers"]
+    assert states(answers)["schema"] == "bad"
+    found = type_in("accounts", "list", "--data", postgres_url)
+    assert found.code == 1
+    assert "schema 9" in found.err

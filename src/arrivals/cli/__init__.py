@@ -19,6 +19,7 @@ from arrivals.cli.backup import backup, hold, restore
 from arrivals.cli.dev import dev
 from arrivals.cli.doctor import doctor
 from arrivals.cli.inspecting import explain, timeline, watch
+from arrivals.cli.migrate import migrate
 from arrivals.cli.output import ExitCode, Stop, report
 from arrivals.cli.send import send
 from arrivals.cli.send_bulk import send_bulk
@@ -39,7 +40,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     BEGIN: (dev, serve, world),
     SEND: (send, send_bulk, watch, explain, timeline),
     OPERATE: (network.pause, network.resume, network.drain, reload),
-    PROVE: (verify, doctor, backup, restore, hold),
+    PROVE: (verify, doctor, backup, restore, hold, migrate),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:

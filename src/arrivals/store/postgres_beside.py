@@ -44,9 +44,23 @@ def reading_database(url: str) -> Iterator[PostgresConnection]:
 
 @contextlib.contextmanager
 def session_beside(url: str) -> Iterator[PostgresConnection]:
-    """Open any database for reading, and turn its words for trouble into the contract's."""
+    """Open any database for reading; raises StoreError, whether at once or later."""
+    with _session(url, "arrivals look", _LOOK) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def changing_database(url: str, application: str) -> Iterator[PostgresConnection]:
+    """Open any database to change more than messages; raises StoreError or RuleBroken."""
+    with _session(url, application, "SET row_security = off") as session:
+        yield session
+
+
+@contextlib.contextmanager
+def _session(url: str, application: str, settings: str) -> Iterator[PostgresConnection]:
+    """Open a session, and turn PostgreSQL's words for trouble into the contract's."""
     try:
-        session = _connect(url)
+        session = _connect(url, application, settings)
         try:
             yield session
         finally:
@@ -63,9 +77,9 @@ def session_beside(url: str) -> Iterator[PostgresConnection]:
         raise found from None
 
 
-def _connect(url: str) -> PostgresConnection:
+def _connect(url: str, application: str, settings: str) -> PostgresConnection:
     try:
-        return PostgresConnection(url, application="arrivals look", settings=_LOOK)
+        return PostgresConnection(url, application=application, settings=settings)
     except psycopg.ProgrammingError as error:  # the URL itself can't be read
         raise StoreUnavailable(f"{without_password(url)} can't be used: {error}") from None
     except psycopg.OperationalError as error:
