@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import apsw
 import msgspec
 import pytest
 
@@ -196,3 +197,36 @@ def test_a_database_of_a_newer_program_is_told(postgres_url) -> None:
     found = type_in("accounts", "list", "--data", postgres_url)
     assert found.code == 1
     assert "schema 9" in found.err
+
+
+# --- copy ---------------------------------------------------------------------------------
+
+
+def test_an_installation_moves_to_a_database_and_back(postgres_url, tmp_path) -> None:
+    """What was moved is told, and both ends are verified."""
+    asyncio.run(inhabit(tmp_path / "data"))
+    secret = postgres_url.replace("postgres@", f"postgres:{SECRET}@")
+    there = type_in("copy", "--from", tmp_path / "data", "--to", secret, "--json")
+    assert there.code == 0
+    say_nothing_secret(there)
+    assert there.json["violations"] == {"from": {}, "to": {}}
+    assert there.json["rows"]["adjustments"] > 0
+    back = type_in("copy", "--from", secret, "--to", tmp_path / "back")
+    assert back.code == 0
+    say_nothing_secret(back)
+    assert "Serve one of them only" in back.out
+    again = type_in("copy", "--from", tmp_path / "data", "--to", secret)
+    assert again.code == 1
+    assert "isn't empty" in again.err
+    say_nothing_secret(again)
+
+
+def test_a_copy_of_what_is_broken_says_so(postgres_url, tmp_path) -> None:
+    """What the database's own rules allow and the checks don't."""
+    asyncio.run(inhabit(tmp_path))
+    connection = apsw.Connection(str(tmp_path / "arrivals.db"))
+    connection.execute("UPDATE balances SET held = held + 1")
+    connection.close()
+    found = type_in("copy", "--from", tmp_path, "--to", postgres_url)
+    assert found.code == 1
+    assert found.out.count("broken 2 ×: Every balance is the sum") == 2

@@ -39,5 +39,5 @@ QUESTIONS = {
 
 
 def schema_of(url: str) -> dict[str, list[Any]]:
-    """Return every part of a schema, by kind, in an order that doesn't depend on its history."""
+    """Return every part of a schema, by kind, in an order that no history changes."""
     return {kind: sorted(execute(url, text), key=repr) for kind, text in QUESTIONS.items()}

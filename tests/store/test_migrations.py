@@ -171,9 +171,11 @@ async def test_programs_of_two_schemas_serve_together(postgres_url, install):
         ):
             install("")  # from here on the older program is started
             await asyncio.gather(*(each.send("31600000001") for each in (here, newer) * 5))
-            async with older(postgres_url, SystemClock()) as third:
-                async with home(postgres_url, third) as again:
-                    await again.send("31600000001")
+            async with (
+                older(postgres_url, SystemClock()) as third,
+                home(postgres_url, third) as again,
+            ):
+                await again.send("31600000001")
     assert execute(postgres_url, "SELECT max(version) FROM schema_versions") == [(2,)]
     assert [each for each in run_checks(postgres_url, SystemClock()) if each.count] == []
 
