@@ -1,7 +1,7 @@
 # Everything a contributor types. A bare `make` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check lint test format coverage docs prove-kills bench lock clean
+.PHONY: help setup run check lint test format coverage docs prove prove-kills prove-cluster bench bench-postgres lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,7 +18,7 @@ DEV_READY := $(VENV)/.ready-to-develop
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 # --- Set up ---------------------------------------------------------------------------
 
@@ -80,6 +80,14 @@ docs: $(DEV_READY) ## Write the tables and diagrams in docs/ that are drawn from
 
 prove-kills: $(DEV_READY) ## Kill the server 20 times under 10,000 messages; nothing may be lost
 	@$(BIN)/python -m tests.e2e.kill_run --kills 20 --messages 10000 $(ARGS)
+
+prove-cluster: $(DEV_READY) ## Kill 2 API and 3 worker processes and their PostgreSQL under 50,000 messages
+	@$(BIN)/python -m tests.e2e.cluster_run --messages 50000 --restarts 5 $(ARGS)
+
+prove: prove-kills prove-cluster ## Both of these
+
+bench-postgres: $(DEV_READY) ## Measure what one PostgreSQL carries, by processes and accounts
+	@$(BIN)/python -m tests.bench.postgres $(ARGS)
 
 bench: $(DEV_READY) ## Measure throughput and latency on this machine
 	@$(BIN)/python -m tests.bench $(ARGS)

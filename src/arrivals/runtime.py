@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,10 @@ import uvicorn
 from arrivals.clock import Clock, SystemChance, SystemClock
 from arrivals.core.catalogue import Provider
 from arrivals.flows.fleet import Fleet
+from arrivals.flows.neighbours import Neighbours
 from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults
+from arrivals.flows.platform import Platform
 from arrivals.flows.sweep import Sweeper
 from arrivals.http.app import application
 from arrivals.http.connection import CoalescingProtocol
@@ -29,7 +32,7 @@ from arrivals.providers.api import Connection
 from arrivals.providers.smpp import SmppConnection
 from arrivals.store.activity import ActivityLog
 from arrivals.store.api import Transaction
-from arrivals.store.backend import open_store
+from arrivals.store.backend import holder, open_store
 from arrivals.telemetry import Telemetry
 
 BACKLOG: Final = 2_048  # connections that wait to be accepted
@@ -41,11 +44,21 @@ STOP_REQUESTS_S: Final = 2  # for requests that are being answered
 STOP_S: Final = 4.0  # for everything: a clean stop takes no more than five seconds
 
 
+class Role(StrEnum):
+    """What a process does, where several share a database."""
+
+    ALL = "all"
+    API = "api"  # takes requests, and answers once they are committed
+    WORKER = "worker"  # owns binds, sends, takes receipts, and does what is due
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSettings:
     """What a serving process needs to know; port 0 takes any free port."""
 
     data: Path
+    database: str | None = None  # a postgresql:// URL; None: in the data folder
+    role: Role = Role.ALL
     host: str = "127.0.0.1"
     port: int = 8025
     metrics_port: int = 9025
@@ -57,7 +70,7 @@ class RunSettings:
 class Running:
     """Where a serving process can be found."""
 
-    api_url: str
+    api_url: str | None  # a worker has none
     metrics_url: str
 
 
@@ -65,12 +78,15 @@ async def run(
     settings: RunSettings, *, on_ready: Callable[[Running], None], stop: asyncio.Event
 ) -> None:
     """Serve until `stop` is set; then finish what is under way and close."""
-    api_socket = _listen(settings.host, settings.port)
+    serves, sends = settings.role is not Role.WORKER, settings.role is not Role.API
+    api_socket = _listen(settings.host, settings.port) if serves else None
     metrics_socket = _listen(settings.host, settings.metrics_port)
     clock = SystemClock()  # one for all: its wall time is its own where the machine's goes back
     use_any_core = _keep_to_one_core()
-    store = open_store(settings.data, clock, begin_reader=use_any_core)
+    place = settings.database or settings.data
+    store = open_store(place, clock, begin_reader=use_any_core)
     await store.open()
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     activity = ActivityLog(settings.data)
     await activity.open()
     try:
@@ -78,9 +94,8 @@ async def run(
             store, clock, SystemChance(), settings.defaults, settings.prepare
         )
         connect = functools.partial(connection_to, clock=clock)
-        fleet = Fleet(platform, connect, f"{socket.gethostname()}:{os.getpid()}")
+        fleet = Fleet(platform, connect, holder(), sends=sends)
         telemetry = Telemetry()
-        api = _server(application(platform, activity, secret, answered=telemetry.answered))
         operations = OperationsApp(
             platform,
             telemetry,
@@ -89,19 +104,23 @@ async def run(
             commits=lambda: store.commits,
         )
         metrics = _server(operations)
-        work = [
-            asyncio.create_task(fleet.run(), name="fleet"),
-            asyncio.create_task(Sweeper(platform).run(), name="sweep"),
-            asyncio.create_task(api.serve([api_socket]), name="api"),
-            asyncio.create_task(metrics.serve([metrics_socket]), name="metrics"),
-        ]
-        await _started(api, metrics, work)
+        doors = {metrics: metrics_socket}
+        if api_socket is not None:
+            api = application(platform, activity, secret, answered=telemetry.answered)
+            doors[_server(api)] = api_socket
+        answering = [asyncio.create_task(each.serve([at])) for each, at in doors.items()]
+        work = [*_work_behind(platform, fleet, sends=sends), *answering]
+        await _started(list(doors), work)
         on_ready(
-            Running(api_url=_url(api_socket), metrics_url=f"{_url(metrics_socket)}/metrics")
+            Running(
+                api_url=_url(api_socket) if api_socket else None,
+                metrics_url=f"{_url(metrics_socket)}/metrics",
+            )
         )
         await _until(stop, work)
-        api.should_exit = metrics.should_exit = True
-        await asyncio.wait(work[2:], timeout=STOP_REQUESTS_S)
+        for each in doors:
+            each.should_exit = True
+        await asyncio.wait(answering, timeout=STOP_REQUESTS_S)
         for task in work:
             task.cancel()
         await asyncio.wait(work, timeout=STOP_S)
@@ -109,6 +128,16 @@ async def run(
         await activity.close()
         await store.close()
         use_any_core()
+
+
+def _work_behind(platform: Platform, fleet: Fleet, *, sends: bool) -> list[asyncio.Task[None]]:
+    """Start what a process does without being asked."""
+    parts = {"fleet": fleet.run()}
+    if sends:
+        parts["sweep"] = Sweeper(platform).run()
+    if platform.store.is_shared:
+        parts["neighbours"] = Neighbours(platform, fleet).run()
+    return [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
 
 def _keep_to_one_core() -> Callable[[], None]:
@@ -188,8 +217,8 @@ def _server(app: object) -> _Server:
     return _Server(config)
 
 
-async def _started(api: _Server, metrics: _Server, work: list[asyncio.Task[None]]) -> None:
-    while not (api.started and metrics.started):
+async def _started(doors: list[_Server], work: list[asyncio.Task[None]]) -> None:
+    while not all(each.started for each in doors):
         for task in work:
             if task.done():
                 await task

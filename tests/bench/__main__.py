@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import uvloop
 
 from tests.bench import kannel
 from tests.bench.batches import batch
-from tests.bench.end_to_end import Figure, single_sends
+from tests.bench.end_to_end import Figure, median_of, single_sends
 
 # Messages, connections, recipients a request.
 PARTS = [(100_000, 16, 100)]
@@ -58,16 +57,7 @@ async def side_by_side(messages: int, connections: int, rounds: int) -> list[Fig
             found.setdefault(each.name, []).append(each)
     if not kannel.is_installed():
         _say("Kannel isn't installed, so there is nothing to compare with")
-    return [_median(each) for each in found.values()]
-
-
-def _median(figures: list[Figure]) -> Figure:
-    """Return the median of each measure; a whole run's is no more than its parts'."""
-    names = ("accepted_per_s", "settled_per_s", "p50_ms", "p99_ms", "cpu_us_per_message")
-    middle = {
-        name: statistics.median(getattr(each, name) for each in figures) for name in names
-    }
-    return replace(figures[0], **middle)
+    return [median_of(each) for each in found.values()]
 
 
 def _print(figures: list[Figure]) -> None:

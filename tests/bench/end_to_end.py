@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.bench.load import load, request
@@ -35,6 +36,15 @@ class Figure:
     p50_ms: float
     p99_ms: float
     cpu_us_per_message: float
+
+
+def median_of(figures: list[Figure]) -> Figure:
+    """Return the median of each measure; a whole run's is no more than its parts'."""
+    names = ("accepted_per_s", "settled_per_s", "p50_ms", "p99_ms", "cpu_us_per_message")
+    middle = {
+        name: statistics.median(getattr(each, name) for each in figures) for name in names
+    }
+    return replace(figures[0], **middle)
 
 
 async def single_sends(messages: int, connections: int, recipients: int = 1) -> Figure:

@@ -51,6 +51,8 @@ class Verdict:
     verify_exit: int = -1
     verify_said: str = ""
     seconds: float = 0.0
+    sent_seconds: float = 0.0
+    window: int = WINDOW  # messages that one kill may leave in doubt
 
     @property
     def good(self) -> bool:
@@ -59,7 +61,7 @@ class Verdict:
             and not (self.open or self.handed_off_twice or self.lost)
             and not (self.unknown_not_ambiguous or self.never_taken)
             and self.outcomes["delivered"] > 0
-            and self.outcomes["unknown"] <= self.kills * WINDOW
+            and self.outcomes["unknown"] <= self.kills * self.window
             and self.verify_exit == 0
         )
 
@@ -76,6 +78,18 @@ class Verdict:
             f"arrivals verify        {'clean' if self.verify_exit == 0 else self.verify_said}",
             f"seconds                {self.seconds:>7.0f}",
         ]
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "good": self.good,
+            "outcomes": self.outcomes,
+            "acknowledged": len(self.acknowledged),
+            "kills": self.kills,
+            "handed_off_twice": self.handed_off_twice,
+            "lost": self.lost,
+            "open": self.open,
+            "seconds": round(self.seconds),
+        }
 
 
 class KillRun:
@@ -160,7 +174,7 @@ class KillRun:
         until = time.monotonic() + OUTCOME_TIMEOUT_S
         while time.monotonic() < until:
             states = self._states()
-            self.verdict.open = sum(count for state, count in states.items() if state in _OPEN)
+            self.verdict.open = sum(count for state, count in states.items() if state in OPEN)
             self._progress(f"waiting for outcomes: {self.verdict.open:,} still open")
             if not self.verdict.open:
                 return
@@ -180,7 +194,7 @@ class KillRun:
         verdict.outcomes = Counter(stored.values())
         verdict.lost = sorted(set(verdict.acknowledged.values()) - set(stored))
         twice = self._rows("SELECT msisdn FROM messages GROUP BY msisdn HAVING count(*) > 1")
-        taken = self._taken()
+        taken = taken_by_destination(self.site.truth)
         more = {msisdn for msisdn, count in taken.items() if count > 1}
         verdict.handed_off_twice = sorted(more | {row[0] for row in twice})
         verdict.never_taken = [
@@ -204,15 +218,6 @@ class KillRun:
         )
         verdict.verify_exit, verdict.verify_said = done.returncode, done.stdout + done.stderr
 
-    def _taken(self) -> Counter[str]:
-        """Return how often the world took a message to each destination."""
-        taken: Counter[str] = Counter()
-        for line in self.site.truth.read_text().splitlines():
-            record = json.loads(line)
-            if record["event"] == "handoff" and record["status"] == 0:
-                taken[record["destination"]] += 1
-        return taken
-
     def _progress(self, text: str) -> None:
         now = time.monotonic()
         if now - self._said >= 1.0:
@@ -220,7 +225,17 @@ class KillRun:
             print(f"  {text}", file=sys.stderr, flush=True)
 
 
-_OPEN = {"accepted", "scheduled", "waiting", "sending", "ambiguous", "submitted"}
+def taken_by_destination(truth: Path) -> Counter[str]:
+    """Return how often the world took a message to each destination."""
+    taken: Counter[str] = Counter()
+    for line in truth.read_text().splitlines():
+        record = json.loads(line)
+        if record["event"] == "handoff" and record["status"] == 0:
+            taken[record["destination"]] += 1
+    return taken
+
+
+OPEN = {"accepted", "scheduled", "waiting", "sending", "ambiguous", "submitted"}
 
 
 def main() -> int:
@@ -237,18 +252,7 @@ def main() -> int:
         )
         verdict = asyncio.run(run.run())
     if chosen.json:
-        print(
-            json.dumps(
-                {
-                    "good": verdict.good,
-                    "outcomes": verdict.outcomes,
-                    "acknowledged": len(verdict.acknowledged),
-                    "handed_off_twice": verdict.handed_off_twice,
-                    "lost": verdict.lost,
-                    "open": verdict.open,
-                }
-            )
-        )
+        print(json.dumps(verdict.facts()))
     else:
         print("\n".join(verdict.lines()))
         print("Nothing was lost." if verdict.good else "SOMETHING IS WRONG.")

@@ -94,9 +94,27 @@ async def test_every_change_is_one_event(funded: Ground):
     assert (await funded.load(key)).seq == 1
 
 
-_words = st.none() | st.sampled_from(
-    ["007", "1e5", "true", "null", "0.10", "", '"', "\\", "[1]", "\u2028", "\x7f", "ключ", "📨"]
-) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)  # fmt: skip
+_words = (
+    st.none()
+    | st.sampled_from(
+        [
+            "007",
+            "1e5",
+            "true",
+            "null",
+            "0.10",
+            "",
+            '"',
+            "\\",
+            "[1]",
+            "\u2028",
+            "\x7f",
+            "ключ",
+            "📨",
+        ]
+    )
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+)
 _whole = st.integers(0, LARGEST)
 _fields = st.fixed_dictionaries(
     {

@@ -6,13 +6,13 @@ import ipaddress
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Installation, settings_of, stop_of_config
-from arrivals.cli.output import on_stdout, put_json, say
+from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
 from arrivals.cli.serving import serve_until_stopped
 
 if TYPE_CHECKING:
@@ -29,15 +29,53 @@ ConfigFile = Annotated[
 ]
 
 
-def serve(config: ConfigFile = Path("arrivals.toml"), as_json: AsJson = False) -> None:
+ServingRole = Annotated[
+    Literal["all", "api", "worker"],
+    typer.Option("--role", help="What this process does, of those that share a database."),
+]
+ServingPort = Annotated[
+    int | None, typer.Option("--port", help="Where the API listens. [else the settings file's]")
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option("--metrics-port", help="Where metrics are. [else the settings file's]"),
+]
+
+
+class _How(NamedTuple):
+    """What the command line says about serving."""
+
+    role: str
+    port: int | None
+    metrics_port: int | None
+    as_json: bool
+
+
+def serve(
+    config: ConfigFile = Path("arrivals.toml"),
+    role: ServingRole = "all",
+    port: ServingPort = None,
+    metrics_port: MetricsPort = None,
+    as_json: AsJson = False,
+) -> None:
     """Serve in production form: apply a settings file, then run until stopped.
+
+    Any number of processes can serve from one PostgreSQL database, each in its role: `api`
+    takes requests, `worker` sends and takes receipts, `all` does both.
 
     The file is checked whole before anything changes. arrivals.example.toml is one to
     begin with, and works as it stands beside `arrivals world`.
     """
     settings, configuration = read(config)
+    if role != "all" and settings.server.database is None:
+        raise Stop(
+            f"--role {role} needs a database that processes can share",
+            'set `database = "postgresql://…"` in the table [server]',
+            code=ExitCode.USAGE,
+        )
+    how = _How(role, port, metrics_port, as_json)
     serve_until_stopped(
-        lambda stop: _run(settings, configuration, stop, as_json=as_json), in_production=True
+        lambda stop: _run(settings, configuration, stop, how), in_production=True
     )
 
 
@@ -70,18 +108,23 @@ def read(config: Path) -> tuple[Settings, Configuration]:
 
 
 async def _run(
-    settings: Settings, configuration: Configuration, stop: asyncio.Event, *, as_json: bool
+    settings: Settings,
+    configuration: Configuration,
+    stop: asyncio.Event,
+    how: _How,
 ) -> None:
     from arrivals.flows.plan import Defaults
-    from arrivals.runtime import RunSettings, run
+    from arrivals.runtime import Role, RunSettings, run
 
     server, defaults = settings.server, settings.defaults
     applied: list[Applied] = []
     run_settings = RunSettings(
         data=settings.data,
+        database=server.database,
+        role=Role(how.role),
         host=server.host,
-        port=server.port,
-        metrics_port=server.metrics_port,
+        port=server.port if how.port is None else how.port,
+        metrics_port=server.metrics_port if how.metrics_port is None else how.metrics_port,
         defaults=Defaults(
             valid_for_s=defaults.valid_for,
             outcome_grace_s=defaults.outcome_grace,
@@ -90,23 +133,27 @@ async def _run(
         prepare=_preparation(configuration, server.host, applied),
     )
 
+    kept = without_password(server.database) if server.database else str(settings.data)
+
     def ready(running: Running) -> None:
-        if as_json:
+        if how.as_json:
             put_json(
                 {
                     "ready": True,
                     "api": running.api_url,
                     "metrics": running.metrics_url,
-                    "data": str(settings.data),
+                    "role": how.role,
+                    "data": kept,
                     "applied": applied[-1],
                 }
             )
             return
         console = on_stdout()
         console.print("Arrivals is serving.", style="bold green")
-        say(f"  API      {running.api_url}")
+        if running.api_url is not None:
+            say(f"  API      {running.api_url}")
         say(f"  Metrics  {running.metrics_url}")
-        say(f"  Data     {settings.data}")
+        say(f"  Data     {kept}")
         _tell_applied(applied[-1])
         sys.stdout.flush()
 
@@ -129,6 +176,14 @@ def _preparation(
         applied.append(apply_configuration(tx, configuration))
 
     return prepare
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL as it may be shown: whose, where and which."""
+    shown = url.partition("?")[0]
+    scheme, _, rest = shown.partition("://")
+    login, at, where = rest.rpartition("@")
+    return f"{scheme}://{login.partition(':')[0]}{at}{where}"
 
 
 def is_loopback(host: str) -> bool:

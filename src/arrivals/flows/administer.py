@@ -122,8 +122,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 def ensure_installation(tx: Transaction, entropy: Callable[[int], bytes]) -> None:
     """Give a new installation its secrets; one that has them keeps them."""
     for name in (MESSAGE_ID_SECRET, KEY_PEPPER):
-        if tx.setting(name) is None:
-            tx.set_setting(name, entropy(SECRET_OCTETS).hex())
+        if tx.setting(name) is None:  # others may begin at the same time, and one of them wins
+            tx.begin_setting(name, entropy(SECRET_OCTETS).hex())
 
 
 def hold_restored(tx: Transaction, hold: bool) -> Held:  # noqa: FBT001 - a step's only item

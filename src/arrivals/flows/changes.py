@@ -25,6 +25,10 @@ class Changes:
         """Return an event that is set at the message's next commit; take it before you look."""
         return self._messages.setdefault(key, asyncio.Event())
 
+    def waited_for(self) -> list[int]:
+        """Return the messages that somebody waits for."""
+        return list(self._messages)
+
     def work_for(self, provider_id: str) -> asyncio.Event:
         """Return the event that is set when a provider's queue may have work."""
         return self._work.setdefault(provider_id, asyncio.Event())

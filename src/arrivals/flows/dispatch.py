@@ -87,8 +87,12 @@ def _claim(
         wanted = request.limit - len(submissions)
         if wanted <= 0:
             break
-        for outgoing in tx.claim(request.provider_id, lane, wanted, paused):
-            ranks.claimed(request.provider_id, lane, outgoing.message.rank or 0)
+        claimed = tx.claim(request.provider_id, lane, wanted, paused)
+        if claimed:
+            highest = claimed[-1].message.rank or 0
+            ranks.claimed(request.provider_id, lane, highest)
+            tx.note_lane(request.provider_id, lane, highest)
+        for outgoing in claimed:
             submission = _intend(tx, journal, outgoing, request.epoch)
             if submission is not None:
                 submissions.append(submission)
@@ -175,6 +179,7 @@ class Dispatcher:
         self._facts: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Future[list[Submission]] | None = None
         self._claims = 0
+        self._waiting = False
 
         def catalogue() -> Catalogue:
             return platform.catalogue
@@ -185,6 +190,11 @@ class Dispatcher:
         self._receive = receive_step(catalogue)
         self._recover = recover_step(catalogue, ranks, defaults)
         self._divert = divert_step(catalogue, ranks)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could send and found nothing to."""
+        return self._waiting
 
     @property
     def epoch(self) -> int:
@@ -214,7 +224,7 @@ class Dispatcher:
 
     async def _keep_lease(self) -> None:
         if self._platform.store.is_shared:
-            await self._lease.keep()
+            await self._lease.keep(lambda: self.connection.up)
         else:
             await asyncio.Event().wait()
 
@@ -243,9 +253,11 @@ class Dispatcher:
         if claimed:
             self.connection.submit(claimed)
             return
+        self._waiting = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDLE_LOOK_S):
                 await self._work.wait()
+        self._waiting = False
 
     async def _finish(self) -> None:
         """Give back what was claimed and never handed over, then record what is under way."""

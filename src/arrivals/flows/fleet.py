@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,12 +13,14 @@ import msgspec
 
 from arrivals.core.catalogue import Catalogue, Flow, Provider
 from arrivals.flows.dispatch import Dispatcher
+from arrivals.flows.lease import LEASED_ELSEWHERE, LeaseLost
 from arrivals.flows.platform import Platform
 from arrivals.providers.api import Connection
 from arrivals.store.api import Step, StoreError, Transaction
 
 _log = logging.getLogger("arrivals.fleet")
 
+SHARE_AT_ONCE: Final = 3  # a third of the free binds, rounded up, at each look
 LOOK_EVERY_S: Final = 1.0  # a changed catalogue or a revoked key holds this soon
 RESTART_AFTER_S: Final = 1.0
 
@@ -31,12 +34,20 @@ CATALOGUE: Final = Step("catalogue", 95, _changed)
 
 
 class Fleet:
-    """The dispatchers of one process, and its look-out for a changed catalogue."""
+    """The dispatchers of one process, and its look-out for changes and free binds."""
 
     def __init__(
-        self, platform: Platform, connect: Callable[[Provider], Connection], owner: str
+        self,
+        platform: Platform,
+        connect: Callable[[Provider], Connection],
+        owner: str,
+        *,
+        sends: bool = True,
     ) -> None:
+        """Name the owner of the binds; one that doesn't send keeps the look-out only."""
         self.dispatchers: dict[str, Dispatcher] = {}
+        self._sends = sends
+        self._elsewhere: dict[str, bool] = {}  # binds that others own, and whether each is up
         self._platform = platform
         self._connect = connect
         self._owner = owner
@@ -55,13 +66,20 @@ class Fleet:
             await self._stop(list(self._running))
 
     def binds(self) -> dict[str, bool]:
-        """Return which providers' connections can take messages."""
-        return {name: each.connection.up for name, each in self.dispatchers.items()}
+        """Return which providers' connections can take messages, in whichever process."""
+        own = {name: each.connection.up for name, each in self.dispatchers.items()}
+        return self._elsewhere | own
+
+    def idle(self) -> list[str]:
+        """Return the providers that this process sends for and that wait for work."""
+        return [name for name, each in self.dispatchers.items() if each.is_idle]
 
     async def _look(self) -> None:
         platform = self._platform
         try:
             changed = await platform.store.write(CATALOGUE, platform.catalogue.version)
+            if platform.store.is_shared:
+                self._elsewhere = await platform.store.write(LEASED_ELSEWHERE, self._owner)
         except StoreError:
             return  # the snapshot holds until the store is back
         except msgspec.DecodeError as error:
@@ -84,10 +102,24 @@ class Fleet:
             if name not in wanted or not _same_dial(provider, wanted[name]) or task.done()
         ]
         await self._stop(stale)
-        for name, provider in wanted.items():
-            if name not in self._running:
-                task = asyncio.create_task(self._send(provider), name=f"dispatch {name}")
-                self._running[name] = (provider, task)
+        for name in self._to_start(list(wanted)):
+            task = asyncio.create_task(self._send(wanted[name]), name=f"dispatch {name}")
+            self._running[name] = (wanted[name], task)
+
+    def _to_start(self, wanted: Sequence[str]) -> list[str]:
+        """Return the providers to begin sending for: of those that are free a share.
+
+        Processes that share a database begin in orders of their own and leave some for the
+        others, who look at the same time; what is left over they take at the next look.
+        """
+        if not self._sends:
+            return []
+        free = [each for each in wanted if each not in self._running]
+        if not self._platform.store.is_shared:
+            return free
+        free = [each for each in free if each not in self._elsewhere]
+        free.sort(key=lambda each: zlib.crc32(f"{self._owner} {each}".encode()))
+        return free[: -(-len(free) // SHARE_AT_ONCE)]
 
     async def _send(self, provider: Provider) -> None:
         try:
@@ -96,6 +128,11 @@ class Fleet:
             await dispatcher.run()
         except asyncio.CancelledError:
             raise
+        except LeaseLost as lost:
+            _log.warning("provider %s: %s", provider.provider_id, lost)
+        except StoreError as error:
+            _log.warning("provider %s waits for the store: %s", provider.provider_id, error)
+            await asyncio.sleep(RESTART_AFTER_S)
         except Exception:  # noqa: BLE001 - one provider's trouble must not reach the others
             _log.exception("provider %s: its dispatcher stopped", provider.provider_id)
             await asyncio.sleep(RESTART_AFTER_S)

@@ -9,7 +9,7 @@ database, has stopped sending by the time somebody else starts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -20,7 +20,7 @@ from arrivals.store.api import Step, StoreError, Transaction
 LEASE_S: Final = 12.0
 RENEW_EVERY_S: Final = 4.0
 GIVE_UP_AFTER_S: Final = 8.0  # since the last renewal was begun
-RETRY_S: Final = 0.5
+LOOK_EVERY_S: Final = 0.5
 
 _LEASE_US: Final = int(LEASE_S * 1_000_000)
 
@@ -35,6 +35,7 @@ class BindOwner(msgspec.Struct, frozen=True):
     provider_id: str
     owner: str
     epoch: int = 0
+    up: bool = False
 
 
 def _take(tx: Transaction, wanted: Sequence[BindOwner]) -> list[int | None]:
@@ -42,7 +43,9 @@ def _take(tx: Transaction, wanted: Sequence[BindOwner]) -> list[int | None]:
 
 
 def _renew(tx: Transaction, owners: Sequence[BindOwner]) -> list[bool]:
-    return [tx.renew_bind(each.provider_id, each.epoch, _LEASE_US) for each in owners]
+    return [
+        tx.renew_bind(each.provider_id, each.epoch, _LEASE_US, up=each.up) for each in owners
+    ]
 
 
 def _release(tx: Transaction, owners: Sequence[BindOwner]) -> list[None]:
@@ -51,7 +54,7 @@ def _release(tx: Transaction, owners: Sequence[BindOwner]) -> list[None]:
     return [None for _ in owners]
 
 
-def _elsewhere(tx: Transaction, owners: Sequence[str]) -> list[set[str]]:
+def _elsewhere(tx: Transaction, owners: Sequence[str]) -> list[dict[str, bool]]:
     return [tx.leased_elsewhere(each) for each in owners]
 
 
@@ -86,14 +89,19 @@ class Lease:
         self.epoch, self._renewed_at = epoch, began
         return True
 
-    async def keep(self) -> None:
-        """Renew until cancelled; raises LeaseLost as soon as nothing more may be sent."""
-        mine = msgspec.structs.replace(self._wish, epoch=self.epoch)
+    async def keep(self, is_up: Callable[[], bool]) -> None:
+        """Renew until cancelled; raises LeaseLost as soon as nothing more may be sent.
+
+        `is_up` tells whether the provider can be reached, for the other processes to know.
+        """
         clock = self._platform.clock
-        renewed = True
+        mine = msgspec.structs.replace(self._wish, epoch=self.epoch)
         while True:
-            await asyncio.sleep(RENEW_EVERY_S if renewed else RETRY_S)
-            renewed = await self._renew(mine, clock.monotonic())
+            await asyncio.sleep(LOOK_EVERY_S)
+            now = clock.monotonic()
+            if now - self._renewed_at >= RENEW_EVERY_S or is_up() is not mine.up:
+                mine = msgspec.structs.replace(mine, up=is_up())
+                await self._renew(mine, now)
 
     async def release(self) -> None:
         """Let the next owner begin at once."""
@@ -101,7 +109,7 @@ class Lease:
             mine = msgspec.structs.replace(self._wish, epoch=self.epoch)
             await self._platform.store.write(RELEASE, mine)
 
-    async def _renew(self, mine: BindOwner, began: float) -> bool:
+    async def _renew(self, mine: BindOwner, began: float) -> None:
         left = self._renewed_at + GIVE_UP_AFTER_S - began
         if left <= 0:
             raise LeaseLost("the lease could not be renewed in time")
@@ -109,10 +117,9 @@ class Lease:
             async with asyncio.timeout(left):
                 renewed = await self._platform.store.write(RENEW, mine)
         except StoreError:
-            return False
+            return  # the next look tries again
         except TimeoutError:
             raise LeaseLost("the lease could not be renewed in time") from None
         if not renewed:
             raise LeaseLost("another process owns the bind")
         self._renewed_at = began
-        return True

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import apsw
 import msgspec
 
+from arrivals.store.sqlite import one_opener
 from arrivals.store.statements import statements
 
 T = TypeVar("T")
@@ -194,9 +195,10 @@ class ActivityLog:
         connection = apsw.Connection(str(self._path))
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         self._path.chmod(0o600)
-        for pragma in ("journal_mode = WAL", "synchronous = OFF"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        connection.execute(_SQL["schema"]).fetchall()
+        with one_opener(self._path.parent):
+            for pragma in ("journal_mode = WAL", "synchronous = OFF"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            connection.execute(_SQL["schema"]).fetchall()
         self._connection = connection
 
     def _flush_here(self) -> None:

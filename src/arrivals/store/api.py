@@ -145,14 +145,26 @@ class Transaction(Protocol):
         process can serve, its wish is enough and nobody's lease holds it up.
         """
 
-    def renew_bind(self, provider_id: str, epoch: int, lease_us: int) -> bool:
-        """Lease a bind anew from now; False if a newer owner has it."""
+    def renew_bind(self, provider_id: str, epoch: int, lease_us: int, *, up: bool) -> bool:
+        """Lease a bind anew from now; False if a newer owner has it.
+
+        `up` tells the others whether its provider can be reached.
+        """
 
     def release_bind(self, provider_id: str, epoch: int) -> None:
         """Let anybody take a bind at once, if this is still its epoch."""
 
-    def leased_elsewhere(self, owner: str) -> set[str]:
-        """Return the providers whose binds are leased to others."""
+    def leased_elsewhere(self, owner: str) -> dict[str, bool]:
+        """Return the providers whose binds are leased to others, and whether each is up."""
+
+    def note_lane(self, provider_id: str, lane: int, rank: int) -> None:
+        """Tell the processes that hand out ranks how far a lane has been claimed.
+
+        It needn't be exact, nor known at once; where there is one process it knows already.
+        """
+
+    def lane_times(self) -> list[tuple[str, int, int]]:
+        """Return (provider, lane, rank) as `note_lane` was told."""
 
     def bind_epoch(self, provider_id: str) -> int:
         """Return the newest epoch of a provider's bind; 0 if nobody ever owned it.
@@ -220,6 +232,12 @@ class Transaction(Protocol):
     def unpark(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:
         """Take out the parked receipts that one of these forms matches, the oldest first."""
 
+    def parked_with_match(self, since_us: int, limit: int) -> list[tuple[str, str]]:
+        """Return (provider, form) of receipts parked since then that match a hand-off now.
+
+        That happens where an answer and its receipt are recorded by two processes at once.
+        """
+
     def keep_raw(self, receipts: Sequence[tuple[str, int | None, str]]) -> None:
         """Keep raw receipts: (provider, message if matched, hex)."""
 
@@ -256,6 +274,9 @@ class Transaction(Protocol):
 
     def setting(self, name: str) -> str | None:
         """Return a value of the installation itself: its secrets, its order floor."""
+
+    def begin_setting(self, name: str, value: str) -> None:
+        """Write a value of the installation itself unless it has one already."""
 
     def set_setting(self, name: str, value: str) -> None:
         """Write a value of the installation itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import threading
@@ -14,12 +15,18 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from arrivals.clock import Clock
-from arrivals.store.api import Item, Result, StaleWrite, Step, StoreUnavailable
+from arrivals.store.api import Item, Result, StaleWrite, Step, StoreError, StoreUnavailable
 from arrivals.store.group_commit import GroupCommit
-from arrivals.store.postgres_connection import BY_KEY, PostgresConnection, named
+from arrivals.store.postgres_connection import (
+    BY_KEY,
+    DEADLOCKS_SOON,
+    PostgresConnection,
+    named,
+)
 from arrivals.store.postgres_reader import PostgresReader
 from arrivals.store.postgres_schema import migrate
 from arrivals.store.postgres_transaction import SQL, PostgresTransaction, SlotShort, Waters
+from arrivals.store.transaction import as_text
 
 T = TypeVar("T")
 
@@ -35,15 +42,24 @@ RECONNECT_S: Final = 2.0  # a database that restarts is waited for this long, th
 # Advisory locks, by what their upper bits say.
 _SLOT_LOCK: Final = 1 << 60
 _SPEND_LOCK: Final = 2 << 60
+SPEND_LOCKS: Final = 256  # accounts share them, for the server has room for some thousands
+
+_FORGET_WRITERS_AFTER_US: Final = 86_400 * 1_000_000
 
 _AGAIN: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _SAME_KEY: Final = frozenset(
     {"idempotency_pkey", "postings_reference", "batches_account_id_key_key"}
 )
 
+_TIMEOUT: Final = "57014"  # query_canceled
+
 _NOT_IN_A_NAME: Final = re.compile(r"[^\w:.-]")
 
 _log = logging.getLogger("arrivals.store")
+
+
+class _Lost(Exception):
+    """The transaction ended with its session, and nothing of it remains."""
 
 
 class PostgresStore:
@@ -130,20 +146,33 @@ class PostgresStore:
 
 
 class PostgresWriter:
-    """The writer's session; implements the group commit's backend."""
+    """The writer's session; implements the group commit's backend.
+
+    Every transaction begins with a row that names it, so that it can be looked up if the answer
+    to its COMMIT is lost. It has to be the first thing, not the last: a COMMIT may lie unread
+    in a server that stands still, and only what it has done already makes others wait for it.
+    """
 
     def __init__(self, url: str, clock: Clock, holder: str) -> None:
         self._url = url
         self._clock = clock
         self._holder = _NOT_IN_A_NAME.sub("_", holder)
-        self._serial = 0  # of the last commit that was begun
+        self._serial = 0  # of the newest transaction
+        self._told = 0  # of the newest that is known to be committed
         self._latest_us = 0
         self._waters = Waters()
-        self._spending: list[int] = []  # accounts whose slots nobody else may shift meanwhile
+        self._spending: list[int] = []  # locks on accounts whose slots nobody else may shift
         self._transaction: PostgresTransaction | None = None
+        self._may_run_again = False
         session = PostgresConnection(url, application=f"arrivals migrate {holder}")
         try:
             migrate(session)
+            # A process that begins anew under the old name is another one.
+            self._holder += f":{session.execute('SELECT gen_random_uuid()').get}"
+            session.execute(
+                "DELETE FROM writers WHERE begun_at < %s",
+                (clock.now_us() - _FORGET_WRITERS_AFTER_US,),
+            )
         finally:
             session.close()
         self._connection = self._connect()
@@ -152,34 +181,53 @@ class PostgresWriter:
 
     def begin(self) -> PostgresTransaction:
         """Begin; a session that was lost is replaced first."""
+        self._may_run_again = False
         if self._connection.is_broken:
             self._connection = self._reconnect()
-        self._connection.script("BEGIN")
         self._latest_us = max(self._latest_us + 1, self._clock.now_us())
+        self._serial += 1
+        # One round trip for both; a holder's name has nothing in it to be quoted.
+        begun = f"begun('{self._holder}', {self._serial}, {self._told}, {self._latest_us})"
+        try:
+            self._connection.script(f"BEGIN; SELECT {begun}")
+        except psycopg.OperationalError:
+            if not self._connection.is_broken:
+                raise
+            self._connection = self._reconnect()  # it was lost while nothing was going on
+            self._connection.script(f"BEGIN; SELECT {begun}")
+        self._connection.gather()
         self._transaction = PostgresTransaction(
             self._connection, self._latest_us, self._slot, self._waters
         )
         return self._transaction
 
     def commit(self) -> None:
-        """Commit, with this process's own number for it; if the answer is lost, look it up."""
+        """Commit; if the answer is lost, look it up.
+
+        Raises StoreUnavailable if nobody can tell within LOOK_UP_S.
+        """
         if self._transaction is None:
             raise AssertionError("nothing was begun")
         self._transaction.finish()
-        self._serial += 1
+        self._connection.settle()
         try:
-            # One round trip for both; a holder's name has nothing in it to be quoted.
-            numbered = f"SET serial = {self._serial} WHERE holder = '{self._holder}'"
-            self._connection.script(f"UPDATE writers {numbered}; COMMIT")
-        except psycopg.OperationalError:
-            if not self._connection.is_broken or not self._was_committed():
+            durable = self._connection.commit()
+        except psycopg.Error:
+            if not self._connection.is_broken:
                 raise
+            durable = False
+        if not durable and not self._was_committed():
+            raise _Lost
         self._transaction = None
+        self._told = self._serial
         self._end_spending()
 
     def rollback(self) -> None:
         """Undo; a session that is lost has undone it already."""
+        self._may_run_again = self._transaction is not None
         self._transaction = None
+        with contextlib.suppress(psycopg.Error):  # told already, or of no interest any more
+            self._connection.settle()
         try:
             if not self._connection.is_broken:
                 self._connection.script("ROLLBACK")
@@ -187,27 +235,29 @@ class PostgresWriter:
             self._connection.close()
 
     def mend(self, error: BaseException) -> bool:
-        """Shift funds to a short slot; run again what met another process."""
-        try:
-            if isinstance(error, SlotShort):
-                self._shift_funds(error)
-                return True
-            self._end_spending()
-        except psycopg.Error as trouble:
-            _log.warning("funds couldn't be shifted: %s", type(trouble).__name__)
-            return False
-        if isinstance(error, StaleWrite):
+        """Shift funds to short slots; run again what met others or lost its session."""
+        self._end_spending()
+        if isinstance(error, SlotShort):
+            return self._shift_funds(error.wanted)
+        if isinstance(error, StaleWrite | _Lost):
             return True
+        if not isinstance(error, psycopg.Error):
+            return False
         if isinstance(error, psycopg.errors.UniqueViolation):
             return error.diag.constraint_name in _SAME_KEY
-        return isinstance(error, psycopg.Error) and error.sqlstate in _AGAIN
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            self._connection.close()  # it became a standby; another one takes writes
+        # What is lost before its COMMIT was sent is lost for certain.
+        return error.sqlstate in _AGAIN or (self._connection.is_broken and self._may_run_again)
 
     def named(self, error: BaseException) -> BaseException:
         """Turn PostgreSQL's word for trouble into the contract's."""
         if isinstance(error, psycopg.Error):
             return named(error)
         if isinstance(error, SlotShort):
-            return StoreUnavailable("other processes keep spending the same account")
+            return StoreUnavailable("other processes keep spending the same accounts")
+        if isinstance(error, _Lost):
+            return StoreUnavailable("the database can't be reached")
         return error
 
     def close(self) -> None:
@@ -226,15 +276,12 @@ class PostgresWriter:
     def _connect(self) -> PostgresConnection:
         """Open a session that has a slot of its own for as long as it lives."""
         session = PostgresConnection(
-            self._url, application=f"arrivals writer {self._holder}", settings=BY_KEY
+            self._url,
+            application=f"arrivals writer {self._holder}",
+            settings=f"{BY_KEY}; {DEADLOCKS_SOON}",
         )
         try:
             self._slot = _free_slot(session)
-            session.execute(
-                "INSERT INTO writers (holder, serial, begun_at) VALUES (%s, %s, %s)"
-                " ON CONFLICT (holder) DO NOTHING",
-                (self._holder, self._serial, self._clock.now_us()),
-            )
         except BaseException:
             session.close()
             raise
@@ -255,51 +302,92 @@ class PostgresWriter:
     def _was_committed(self) -> bool:
         """Look up whether the last commit happened, though its answer was lost.
 
-        The row is locked by the transaction itself for as long as that is undecided, in
-        whichever state its own session is left.
+        As long as that is undecided, in whichever state its own session is left, this waits for
+        it; and once this has said no, it can't happen any more. Raises StoreUnavailable after
+        LOOK_UP_S.
         """
         until = time.monotonic() + LOOK_UP_S
-        while time.monotonic() < until:
+        key = (self._holder, self._serial, self._clock.now_us())
+        while (left_s := until - time.monotonic()) > 0:
             try:
-                self._connection = self._connect()
-                serial = self._connection.execute(SQL["own_commit"], (self._holder,)).get
-            except psycopg.OperationalError:
-                time.sleep(LOOK_UP_EVERY_S)
+                if self._connection.is_broken:
+                    self._connection = self._connect()
+                looked_up, durable = self._connection.durably(SQL["own_commit"], key, left_s)
+            except psycopg.OperationalError as error:
+                if error.sqlstate != _TIMEOUT:
+                    self._connection.close()
+                time.sleep(min(LOOK_UP_EVERY_S, left_s))
                 continue
-            return bool(serial == self._serial)
-        return False
+            if durable:  # or else the copy that commits wait for is away: ask again
+                return not looked_up
+        self._connection.close()
+        raise StoreUnavailable("the database doesn't say whether the last commit happened")
 
     # --- funds -----------------------------------------------------------------------
 
-    def _shift_funds(self, short: SlotShort) -> None:
-        """Move funds from an account's other slots to this process's own.
+    def _shift_funds(self, wanted: dict[int, int]) -> bool:
+        """Move funds from accounts' other slots to this process's own; False if it can't.
 
-        Until the transaction has run again no other process may shift this account's funds:
+        Until the transaction has run again no other process may shift these accounts' funds:
         each waits for its turn, and holds nothing else while it waits.
         """
-        accounts = sorted({*self._spending, short.account_id})
-        self._end_spending()
-        for account_id in accounts:
-            self._connection.execute("SELECT pg_advisory_lock(%s)", (_SPEND_LOCK | account_id,))
-            self._spending.append(account_id)
-        self._connection.script("BEGIN")
         try:
-            found = self._connection.execute(SQL["lock_slots"], (short.account_id,)).fetchall()
-            for slot, amount in _shifts(found, self._slot, short.wanted):
-                for change, of in ((-amount, slot), (amount, self._slot)):
-                    self._connection.execute(SQL["move_funds"], (change, short.account_id, of))
-            self._connection.script("COMMIT")
-        except psycopg.Error:
-            self._connection.script("ROLLBACK")
-            raise
+            for lock in sorted({account_id % SPEND_LOCKS for account_id in wanted}):
+                self._spending.append(lock)
+                self._connection.execute("SELECT pg_advisory_lock(%s)", (_SPEND_LOCK | lock,))
+            # What the transaction opened went with it.
+            self._connection.execute(SQL["open_slots"], (self._slot, as_text(sorted(wanted))))
+            for account_id, amount in sorted(wanted.items()):
+                self._shift(account_id, amount)
+        except (psycopg.Error, StoreError) as trouble:
+            _log.warning("funds couldn't be shifted: %s", type(trouble).__name__)
+            self._connection.close()
+            self._spending = []
+            return False
+        return True
+
+    def _shift(self, account_id: int, wanted: int) -> None:
+        """Take from slots that are free, and then wait for others, holding none meanwhile."""
+        short = self._move(SQL["lock_free_slots"], (account_id,), account_id, wanted)
+        if short <= 0:
+            return
+        rich = self._connection.execute(SQL["rich_slots"], (account_id,)).fetchall()
+        for (slot,) in rich:
+            if short > 0 and slot != self._slot:
+                short = self._move(SQL["lock_slot"], (account_id, slot), account_id, wanted)
+
+    def _move(self, lock: str, of: tuple[int, ...], account_id: int, wanted: int) -> int:
+        """Lock slots and move funds to this process's own; return how much it still lacks."""
+        # Lost in a crash, it is lost together with what was paid from it: no need to sync.
+        self._connection.script("BEGIN; SET LOCAL synchronous_commit = off")
+        found = self._connection.execute(lock, of).fetchall()
+        locked = {slot for slot, _, _ in found}
+        if self._slot not in locked:  # nobody waits for this one while holding another
+            own = (account_id, self._slot)
+            found += self._connection.execute(SQL["lock_slot"], own).fetchall()
+        shifts = _shifts(found, self._slot, wanted)
+        total = sum(amount for _, amount in shifts)
+        if total:
+            moves = [*((slot, -amount) for slot, amount in shifts), (self._slot, total)]
+            moved = self._connection.execute(SQL["move_funds"], (as_text(moves), account_id))
+            if moved.changes != len(moves):
+                raise StoreError("what leaves one slot enters another")
+        self._connection.script("COMMIT")
+        spendable = {slot: available + limit for slot, available, limit in found}
+        lacking: int = wanted - total - spendable.get(self._slot, 0)
+        return lacking
 
     def _end_spending(self) -> None:
-        while self._spending and not self._connection.is_broken:
-            account_id = self._spending.pop()
-            self._connection.execute(
-                "SELECT pg_advisory_unlock(%s)", (_SPEND_LOCK | account_id,)
-            )
-        self._spending = []
+        """Let others shift funds again; where the session is lost, so are its locks."""
+        locks, self._spending = self._spending, []
+        try:
+            for lock in locks:
+                if not self._connection.is_broken:
+                    self._connection.execute(
+                        "SELECT pg_advisory_unlock(%s)", (_SPEND_LOCK | lock,)
+                    )
+        except psycopg.Error:
+            self._connection.close()
 
 
 def _shifts(slots: list[tuple[int, int, int]], own: int, wanted: int) -> list[tuple[int, int]]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from contextlib import AbstractContextManager
+import threading
 from typing import Any, Final, Self
 
 import psycopg
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import TextLoader
 
-from arrivals.store.api import RuleBroken, StoreError, StoreFull, StoreUnavailable
+from arrivals.store.api import (
+    RuleBroken,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 
 CONNECT_TIMEOUT_S: Final = 3
 # A peer that is gone without a word is noticed in about eight seconds.
@@ -19,11 +28,24 @@ KEEPALIVE: Final[dict[str, Any]] = {
     "keepalives_count": 2,
     "tcp_user_timeout": 8_000,
 }
+# The same for the server, whose own patience is two hours: as long as it takes our process to
+# be there, what it has locked stays locked. One that is there and stands still is given up too.
+SESSION: Final = (
+    "SET synchronous_commit = on; SET timezone = 'UTC'; SET tcp_keepalives_idle = 3;"
+    " SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2;"
+    " SET tcp_user_timeout = 8000; SET idle_in_transaction_session_timeout = 30000"
+)
 # Every statement that runs on the hot path looks a few rows up by a key. Told so, the planner
 # can't be led astray by statistics of a table that was empty a moment ago.
 BY_KEY: Final = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
     " SET plan_cache_mode = force_generic_plan; SET jit = off"
+)
+# Batches may meet in a circle, where one message has news from two sides. It is resolved by
+# running one of them again; how soon, only a privileged user may say.
+DEADLOCKS_SOON: Final = (
+    "DO $$ BEGIN SET deadlock_timeout = '100ms';"
+    " EXCEPTION WHEN insufficient_privilege THEN NULL; END $$"
 )
 
 # PostgreSQL's text holds every character but this one.
@@ -31,15 +53,21 @@ _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _REPLACED: Final = "\ufffd"
 
 _OUT_OF_ROOM: Final = frozenset({"53100"})  # disk_full
+_DAMAGED: Final = frozenset({"XX001", "XX002"})  # data_corrupted, index_corrupted
+# A standby that takes no writes; a session that stood still in a transaction and was ended.
+_GONE: Final = frozenset({"25006", "25P03"})
 
 
 class Found:
     """What a statement found, as apsw's cursors give it."""
 
-    __slots__ = ("_cursor",)
+    __slots__ = ("_cursor", "_pipeline")
 
-    def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
+    def __init__(
+        self, cursor: psycopg.Cursor[Any], pipeline: psycopg.Pipeline | None = None
+    ) -> None:
         self._cursor = cursor
+        self._pipeline = pipeline
 
     @property
     def get(self) -> Any:
@@ -49,11 +77,15 @@ class Found:
 
     def fetchall(self) -> list[Any]:
         """Return all rows; there are none where the statement returns nothing."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
         return self._cursor.fetchall() if self._cursor.description else []
 
     @property
     def changes(self) -> int:
         """How many rows the statement changed."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
         return self._cursor.rowcount
 
 
@@ -67,13 +99,18 @@ class PostgresConnection:
             application_name=application,
             connect_timeout=CONNECT_TIMEOUT_S,
             prepare_threshold=0,
+            target_session_attrs="read-write",  # of several hosts, the one that isn't a standby
             **KEEPALIVE,
         )
         adapters = self._session.adapters
         adapters.register_dumper(int, Int8Dumper)  # one prepared form, whatever the size
         adapters.register_loader("json", TextLoader)
-        self._session.execute("SET synchronous_commit = on", prepare=False)
-        self._session.execute("SET timezone = 'UTC'", prepare=False)
+        self._depth = 0
+        self._warned = False
+        self._gathering: AbstractContextManager[psycopg.Pipeline] | None = None
+        self._pipeline: psycopg.Pipeline | None = None
+        self._session.add_notice_handler(self._notice)
+        self._session.execute(SESSION, prepare=False)
         if settings:
             self._session.execute(settings, prepare=False)
 
@@ -93,11 +130,53 @@ class PostgresConnection:
             bound: Any = {name: _storable(value) for name, value in values.items()}
         else:
             bound = [_storable(value) for value in values]
-        return Found(self._session.execute(statement, bound))
+        return Found(self._session.execute(statement, bound), self._pipeline)
+
+    def gather(self) -> None:
+        """From now on send statements without waiting for what they say, until one is asked.
+
+        The first that fails raises when the next is asked, or at `settle`.
+        """
+        self._gathering = self._session.pipeline()
+        self._pipeline = self._gathering.__enter__()
+
+    def settle(self) -> None:
+        """Wait for what was sent; raises the first error."""
+        gathering, self._gathering, self._pipeline = self._gathering, None, None
+        if gathering is not None:
+            gathering.__exit__(None, None, None)
 
     def script(self, text: str) -> None:
         """Run statements that take no values, in one round trip."""
         self._session.execute(text, prepare=False)
+
+    def commit(self) -> bool:
+        """Commit; False if the server warned that it isn't durable everywhere it should be.
+
+        Raises StoreError if the transaction had failed already: nothing of it remains.
+        """
+        self._warned = False
+        if self._session.execute("COMMIT", prepare=False).statusmessage != "COMMIT":
+            raise StoreError("a step went on after one of its statements had failed")
+        return not self._warned
+
+    def durably(self, statement: str, values: Any, timeout_s: float) -> tuple[Any, bool]:
+        """Run one statement and commit it; return its value, and whether that is durable.
+
+        It is cancelled after a while, for no setting of the server's bounds a commit.
+        """
+        self._warned = False
+        too_long = threading.Timer(timeout_s, self._cancel)
+        too_long.start()
+        try:
+            return self.execute(statement, values).get, not self._warned
+        finally:
+            too_long.cancel()
+            too_long.join()
+
+    def _cancel(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            self._session.cancel_safe(timeout=CONNECT_TIMEOUT_S)
 
     def close(self) -> None:
         """Give the session back; never raises."""
@@ -105,15 +184,23 @@ class PostgresConnection:
 
     def __enter__(self) -> Self:
         """Show one state of the database, unless one is shown already."""
-        self._nested = self.in_transaction
-        if not self._nested:
+        if not self.in_transaction:
+            self._depth = 0
             self.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        elif not self._depth:
+            self._depth = 1  # somebody else's transaction, and theirs to end
+        self._depth += 1
         return self
 
     def __exit__(self, *about: object) -> None:
-        """Go on with the present state."""
-        if not self._nested and not self.is_broken:
+        """Go on with the present state, at the end of the outermost."""
+        self._depth -= 1
+        if not self._depth and not self.is_broken:
             self.script("ROLLBACK")
+
+    def _notice(self, said: psycopg.errors.Diagnostic) -> None:
+        # "canceling wait for synchronous replication": committed here, and perhaps only here
+        self._warned = self._warned or said.severity_nonlocalized == "WARNING"
 
 
 def _storable(value: Any) -> Any:
@@ -130,6 +217,10 @@ def named(error: psycopg.Error) -> Exception:
     state = error.sqlstate or ""
     if state in _OUT_OF_ROOM:
         return StoreFull("no room on the database's disk")
+    if state in _DAMAGED:
+        return StoreDamaged(f"the database is damaged: {error.diag.message_primary}")
+    if state in _GONE:
+        return StoreUnavailable(f"the database takes no writes: {error.diag.message_primary}")
     if state.startswith(("22", "23")):  # a value of the wrong kind, or one that breaks a rule
         return RuleBroken(str(error.diag.message_primary))  # names the rule, quotes no value
     if state.startswith(("28", "3D")):

@@ -1,8 +1,9 @@
 """A writing transaction on PostgreSQL, among those of other processes.
 
 Balances are kept in slots, one for each process that writes, so that no process waits for
-another to spend. A process whose own slot is short while the account is not says so with
-SlotShort; the writer then moves funds between slots, and the transaction runs again.
+another to spend. A transaction that finds its own slot short while the account is not goes on
+as if it weren't, and says all that was short with SlotShort before it writes any money; the
+writer then moves funds between slots, and the transaction runs again.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ from typing import Any, Final
 
 import msgspec
 
-from arrivals.store.api import RuleBroken
+from arrivals.store.api import RuleBroken, StaleWrite
 from arrivals.store.postgres_connection import PostgresConnection
-from arrivals.store.rows import Balance, Outgoing
+from arrivals.store.rows import Balance, Handoff, Match, Outgoing
 from arrivals.store.statements import POSTGRESQL, statements
-from arrivals.store.transaction import MESSAGE_COLUMNS, OUTGOING, SqlTransaction, as_text
+from arrivals.store.transaction import (
+    MATCHES,
+    MESSAGE_COLUMNS,
+    OUTGOING,
+    SqlTransaction,
+    as_text,
+)
 
 POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence
+TELL_EVERY_US: Final = 250_000
 FULL_LOOK_EVERY_US: Final = 1_000_000
+# Hand-offs looked at for one id: more have it only where a provider counts its ids anew, and
+# whoever waits for a receipt is among the newest that are open.
+MATCHES_MAX: Final = 100
 ORDER_FLOOR: Final = "order_floor"
 CATALOGUE_VERSION: Final = "catalogue_version"
 
@@ -35,11 +46,10 @@ _SLOTS: Final = msgspec.json.Decoder(list[tuple[int, str, int, int, int, int, in
 
 
 class SlotShort(Exception):
-    """An account's funds reach, but not those in this process's slot."""
+    """Accounts' funds reach, but not those in this process's slot: what each needs in it."""
 
-    def __init__(self, account_id: int, wanted: int) -> None:
-        super().__init__(f"account {account_id}")
-        self.account_id = account_id
+    def __init__(self, wanted: dict[int, int]) -> None:
+        super().__init__(f"{len(wanted)} accounts")
         self.wanted = wanted
 
 
@@ -53,12 +63,21 @@ class Waters:
     """
 
     def __init__(self) -> None:
+        self._told: dict[tuple[str, int], int] = {}
         self._of: dict[tuple[str, int], tuple[int, int]] = {}  # rank, time of the full look
 
     def of(self, provider_id: str, lane: int, now_us: int) -> int:
         """Return the rank to claim from; 0 for a full look."""
         rank, looked_us = self._of.get((provider_id, lane), (0, 0))
         return rank if now_us - looked_us < FULL_LOOK_EVERY_US else 0
+
+    def may_tell(self, provider_id: str, lane: int, now_us: int) -> bool:
+        """Tell whether it is time to let the other processes know how far a lane is."""
+        told_us = self._told.get((provider_id, lane), 0)
+        if now_us - told_us < TELL_EVERY_US:
+            return False
+        self._told[provider_id, lane] = now_us
+        return True
 
     def forget(self, provider_id: str, lane: int) -> None:
         """Claim from the lane's beginning the next time."""
@@ -83,6 +102,8 @@ class PostgresTransaction(SqlTransaction):
         self._slot = slot
         self._waters = waters
         self._own: dict[int, int] = {}  # what this slot can spend, with its share of the limit
+        self._short: dict[int, int] = {}  # where that is less than this
+        self._seen: dict[tuple[Any, ...], dict[str, int]] = {}  # as they are in the database
         self._posting_ids: list[int] = []
 
     # --- money -----------------------------------------------------------------------
@@ -90,10 +111,11 @@ class PostgresTransaction(SqlTransaction):
     def _reaches(self, before: Balance, change: int) -> bool:
         if not super()._reaches(before, change):
             return False
-        moved = self._moved.get(before.account_id)
-        own = self._own[before.account_id] + (moved[0] if moved else 0)
-        if change < 0 and own + change < 0:
-            raise SlotShort(before.account_id, -change - (moved[0] if moved else 0))
+        account_id = before.account_id
+        moved = self._moved.get(account_id)
+        wanted = -change - (moved[0] if moved else 0)
+        if change < 0 and self._own[account_id] < wanted:
+            self._short[account_id] = max(wanted, self._short.get(account_id, 0))
         return True
 
     def read_balances(self, account_ids: Any) -> None:
@@ -109,6 +131,7 @@ class PostgresTransaction(SqlTransaction):
     def _read_slots(self, account_ids: Sequence[int]) -> list[int]:
         """Lock and read this process's slots; return the accounts that have none yet."""
         missing = set(account_ids)
+        self._run("lock_balances", self._slot, as_text(account_ids))
         found = self._rows(_SLOTS, "balances", self._slot, as_text(account_ids))
         for account_id, currency, available, held, limit, *others in found:
             missing.discard(account_id)
@@ -125,8 +148,14 @@ class PostgresTransaction(SqlTransaction):
     def open_balance(self, account_id: int, currency: str, credit_limit: int) -> None:
         self._flush_money()
         self._run("open_balance", account_id, currency, 0)
-        self._all("lock_slots", account_id)
-        self._run("gather_slots", credit_limit, account_id)
+        # Everything into one slot, so that a limit can be compared with all there is. A slot
+        # that somebody opens meanwhile isn't among these, and keeps what is put into it.
+        slots = {slot: available for slot, available, _ in self._all("lock_slots", account_id)}
+        moves = [(slot, -available) for slot, available in slots.items() if slot and available]
+        if moves:
+            moves.append((0, -sum(change for _, change in moves)))
+            self._run("move_funds", as_text(moves), account_id)
+        self._run("set_limit", credit_limit, account_id)
         self._read.pop(account_id, None)
 
     def _next_posting_id(self) -> int:
@@ -136,6 +165,8 @@ class PostgresTransaction(SqlTransaction):
         return self._posting_ids.pop()
 
     def _write_balances(self, rows: Sequence[tuple[int, int, int]]) -> None:
+        if self._short:
+            raise SlotShort(self._short)
         unread = [account_id for account_id, _, _ in rows if account_id not in self._own]
         if unread:
             self._run("open_slots", self._slot, as_text(unread))
@@ -154,11 +185,20 @@ class PostgresTransaction(SqlTransaction):
         if name == ORDER_FLOOR:
             self._all("raise_order_ids", int(value))
 
-    def _change_catalogue(self) -> None:
-        """Raise the version, one change at a time: two of the same version would be one."""
+    def put(self, kind: str, document_id: str, body: str) -> None:
+        self._lock_catalogue()
+        super().put(kind, document_id, body)
+
+    def add_price_list(
+        self, route_id: int, currency: str, rates: Sequence[tuple[str, str, int]]
+    ) -> int:
+        self._lock_catalogue()
+        return super().add_price_list(route_id, currency, rates)
+
+    def _lock_catalogue(self) -> None:
+        """Let one change it at a time: two of the same version would be taken for one."""
         if not self._catalogue_changed:
-            self._all("locked_setting", CATALOGUE_VERSION)
-        super()._change_catalogue()
+            self._run("lock_setting", CATALOGUE_VERSION)
 
     def claim(
         self,
@@ -198,16 +238,55 @@ class PostgresTransaction(SqlTransaction):
         epoch = self._value("take_bind", provider_id, owner, self.now_us, lease_us)
         return None if epoch is None else int(epoch)
 
-    def renew_bind(self, provider_id: str, epoch: int, lease_us: int) -> bool:
-        return bool(self._changed("renew_bind", lease_us, provider_id, epoch))
+    def renew_bind(self, provider_id: str, epoch: int, lease_us: int, *, up: bool) -> bool:
+        return bool(self._changed("renew_bind", lease_us, up, provider_id, epoch))
 
     def release_bind(self, provider_id: str, epoch: int) -> None:
         self._run("release_bind", provider_id, epoch)
 
-    def leased_elsewhere(self, owner: str) -> set[str]:
-        return set(self._plain("leased_elsewhere", owner))
+    def leased_elsewhere(self, owner: str) -> dict[str, bool]:
+        return dict(self._plain("leased_elsewhere", owner))
+
+    def note_lane(self, provider_id: str, lane: int, rank: int) -> None:
+        if self._waters.may_tell(provider_id, lane, self.now_us):
+            self._run("note_lane", provider_id, lane, rank)
+
+    def lane_times(self) -> list[tuple[str, int, int]]:
+        return self._all("lane_times")
+
+    # --- receipts --------------------------------------------------------------------
+
+    def match(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Match]:
+        questions = [
+            (number, provider_id, form)
+            for number, (provider_id, forms) in enumerate(wanted)
+            for form in forms
+        ]
+        if not questions:
+            return []
+        found = self._rows(MATCHES, "match", as_text(questions), MATCHES_MAX)
+        for each in found:
+            self._seen.setdefault(_name_of(each.handoff), dict(each.seen))
+        return found
+
+    def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
+        rows = [
+            (*_name_of(each), seen, self._seen.get(_name_of(each))) for each, seen in handoffs
+        ]
+        read = [row for row in rows if row[6] is not None]
+        if read and self._changed("see", as_text(read)) != len(read):
+            raise StaleWrite("another process counted a receipt of the same hand-off")
+        added = [row for row in rows if row[6] is None]
+        if added:
+            self._run("see", as_text(added))
+        self._seen |= {_name_of(each): dict(seen) for each, seen in handoffs}
 
     # --- the connection --------------------------------------------------------------
+
+    def finish(self) -> None:
+        if self._short:
+            raise SlotShort(self._short)
+        super().finish()
 
     def _run(self, name: str, *values: Any) -> None:
         self._connection.execute(SQL[name], values)
@@ -220,3 +299,13 @@ class PostgresTransaction(SqlTransaction):
 
     def _value(self, name: str, *values: Any) -> Any:
         return self._connection.execute(SQL[name], values).get
+
+
+def _name_of(handoff: Handoff) -> tuple[Any, ...]:
+    return (
+        handoff.provider_id,
+        handoff.external_id,
+        handoff.message_id,
+        handoff.attempt,
+        handoff.part,
+    )

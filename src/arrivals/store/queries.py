@@ -5,6 +5,7 @@ A reader sees one committed state of the database per call and changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -111,6 +112,25 @@ class Reader(TraceQueries):
             page = self._rows(_REPORTS, text, account_id, *values, limit, skip)
         page.sort(key=lambda each: each.key)
         return total, page
+
+    def ready_providers(
+        self, lanes: Sequence[tuple[str, int]], paused: tuple[Sequence[int], Sequence[int]]
+    ) -> set[str]:
+        """Return the providers that have a message ready in one of these lanes."""
+        bound = {
+            "lanes": _encode(list(lanes)).decode(),
+            "accounts": _encode(list(paused[0])).decode(),
+            "routes": _encode(list(paused[1])).decode(),
+        }
+        found = self._connection.execute(self._sql["ready_providers"], bound).get
+        return set(msgspec.json.decode(found, type=list[str]))
+
+    def newest_events(self, keys: Sequence[int]) -> dict[int, int]:
+        """Return the number of each message's newest event."""
+        found = self._connection.execute(
+            self._sql["newest_events"], (_encode(list(keys)).decode(),)
+        ).get
+        return dict(msgspec.json.decode(found, type=list[tuple[int, int]]))
 
     @for_account
     def open_messages(self, account_id: int, order_id: int, limit: int) -> list[int]:

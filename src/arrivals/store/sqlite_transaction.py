@@ -36,14 +36,27 @@ class SqliteTransaction(SqlTransaction):
     def take_bind(self, provider_id: str, owner: str, lease_us: int) -> int:  # noqa: ARG002
         return int(self._value("take_bind", provider_id, owner, self.now_us))
 
-    def renew_bind(self, provider_id: str, epoch: int, lease_us: int) -> bool:  # noqa: ARG002
+    def renew_bind(
+        self,
+        provider_id: str,
+        epoch: int,
+        lease_us: int,  # noqa: ARG002
+        *,
+        up: bool,  # noqa: ARG002
+    ) -> bool:
         return self.bind_epoch(provider_id) == epoch
 
     def release_bind(self, provider_id: str, epoch: int) -> None:
         """Leave it: the next process that opens the folder takes it as it is."""
 
-    def leased_elsewhere(self, owner: str) -> set[str]:  # noqa: ARG002
-        return set()
+    def leased_elsewhere(self, owner: str) -> dict[str, bool]:  # noqa: ARG002
+        return {}
+
+    def note_lane(self, provider_id: str, lane: int, rank: int) -> None:
+        """Tell nobody: the only process that hands out ranks is this one."""
+
+    def lane_times(self) -> list[tuple[str, int, int]]:
+        return []
 
     def _next_posting_id(self) -> int:
         posting_id = self._next_posting or int(self._value("next_posting_id"))

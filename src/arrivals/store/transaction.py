@@ -47,7 +47,7 @@ MESSAGE_COLUMNS: Final = (
 _MESSAGES: Final = msgspec.json.Decoder(list[Message])
 OUTGOING: Final = msgspec.json.Decoder(list[Outgoing])
 _ATTEMPTS: Final = msgspec.json.Decoder(list[Attempt])
-_MATCHES: Final = msgspec.json.Decoder(list[Match])
+MATCHES: Final = msgspec.json.Decoder(list[Match])
 _BALANCES: Final = msgspec.json.Decoder(list[Balance])
 _PROVIDERS: Final = msgspec.json.Decoder(list[tuple[int, tuple[str, ...]]])
 # Money that a hold put aside already: its account has a balance, in the hold's currency.
@@ -317,7 +317,7 @@ class SqlTransaction(ABC):
             for number, (provider_id, forms) in enumerate(wanted)
             for form in forms
         ]
-        return self._rows(_MATCHES, "match", as_text(questions)) if questions else []
+        return self._rows(MATCHES, "match", as_text(questions)) if questions else []
 
     def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
         return self._rows(_MESSAGES, "in_doubt", provider_id, as_text(sorted(set(msisdns))))
@@ -353,6 +353,10 @@ class SqlTransaction(ABC):
         found = self._rows(decoder, "parked", provider_id, as_text(sorted(set(forms))))
         self._unpark([each.parked_id for each in found])
         return sorted(found, key=lambda each: each.parked_id)
+
+    def parked_with_match(self, since_us: int, limit: int) -> list[tuple[str, str]]:
+        found = self._plain("parked_with_match", since_us, limit)
+        return [(provider_id, form) for provider_id, form in found]
 
     def _unpark(self, parked_ids: list[int]) -> None:
         if parked_ids:
@@ -416,6 +420,9 @@ class SqlTransaction(ABC):
     def setting(self, name: str) -> str | None:
         found = self._value("setting", name)
         return None if found is None else str(found)
+
+    def begin_setting(self, name: str, value: str) -> None:
+        self._run("begin_setting", name, value)
 
     def set_setting(self, name: str, value: str) -> None:
         self._run("set_setting", name, value)

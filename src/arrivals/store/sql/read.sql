@@ -54,6 +54,21 @@ AND o.accepted_at < ?
 -- name: order
 SELECT 1 FROM orders WHERE account_id = ? AND id = ?
 
+-- name: ready_providers
+-- For the processes of an installation.
+SELECT {list[}provider{]list} FROM (
+  SELECT DISTINCT k.value->>0 AS provider
+  FROM {arrays lanes} AS k
+  WHERE EXISTS (SELECT 1 FROM messages AS m
+                WHERE m.provider_id = k.value->>0 AND m.lane = CAST(k.value->>1 AS BIGINT)
+                  AND m.rank IS NOT NULL
+                  AND m.account_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values accounts})
+                  AND m.route_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values routes}))) AS p
+
+-- name: newest_events
+SELECT {[}m.id, m.seq{]}
+FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k JOIN messages AS m ON m.id = k.id
+
 -- name: open_messages
 SELECT {list[}id{]list}
 FROM (SELECT id FROM messages

@@ -14,13 +14,23 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 );
 
--- The processes that write: the number of its last commit tells each, after a COMMIT whose
--- answer was lost, whether it happened.
+-- A row for the newest transaction of each process that writes, the first thing in it: it tells,
+-- after a COMMIT whose answer was lost, whether that happened. A new row each time, for the
+-- versions of an updated one would pile up while somebody holds an old snapshot.
 CREATE TABLE writers (
-  holder   TEXT PRIMARY KEY,
-  serial   BIGINT NOT NULL,
-  begun_at BIGINT NOT NULL
-) WITH (fillfactor = 50);
+  holder    TEXT NOT NULL,
+  serial    BIGINT NOT NULL,
+  begun_at  BIGINT NOT NULL,
+  looked_up BOOLEAN NOT NULL DEFAULT FALSE,  -- put here by who asked: the transaction was lost
+  PRIMARY KEY (holder, serial)
+);
+
+CREATE FUNCTION begun(of_holder TEXT, new_serial BIGINT, told BIGINT, now BIGINT)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO writers (holder, serial, begun_at) VALUES (of_holder, new_serial, now);
+  DELETE FROM writers AS w WHERE w.holder = of_holder AND w.serial = told;
+END $$;
 
 -- Accounts, API keys, providers and routes, each a document that core/catalogue.py reads.
 CREATE TABLE catalogue (
@@ -319,7 +329,16 @@ CREATE TABLE binds (
   epoch       BIGINT NOT NULL,
   owner       TEXT NOT NULL,
   taken_at    BIGINT NOT NULL,
-  leased_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity'
+  leased_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity',
+  up          BOOLEAN NOT NULL DEFAULT false  -- whether its provider could be reached
+) WITH (fillfactor = 50);
+
+-- How far each lane has been claimed, for the processes that hand out places in it.
+CREATE TABLE lanes (
+  provider_id TEXT NOT NULL,
+  lane        BIGINT NOT NULL,
+  rank        BIGINT NOT NULL,
+  PRIMARY KEY (provider_id, lane)
 ) WITH (fillfactor = 50);
 
 -- Streams of recipients, committed in chunks; a stream cut off goes on where it stopped.
@@ -343,56 +362,90 @@ CREATE TABLE batches (
 -- A span holds 2^24 order ids. A new one begins at a time: the ids jump to it, and what was
 -- before stays together. `detached_at` is set once its rows are gone from the hot tables.
 CREATE TABLE spans (
-  n           BIGINT PRIMARY KEY,
-  begun_at    BIGINT,          -- NULL: made ahead, and nothing is in it yet
-  detached_at BIGINT,
-  last_posting BIGINT          -- of when it was detached: older ones may name its rows
+  n                    BIGINT PRIMARY KEY,
+  begun_at             BIGINT,  -- NULL: made ahead, and nothing is in it yet
+  handoffs_detached_at BIGINT,  -- earlier than the rest: no receipt comes so late
+  detached_at          BIGINT,
+  last_posting         BIGINT   -- of when it was detached: older ones may name its rows
 );
 
+-- Made aside and then attached: to attach holds up nobody who reads or writes, while
+-- CREATE TABLE … PARTITION OF would wait for them all, and they for it.
 CREATE FUNCTION add_span(wanted BIGINT) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  low BIGINT := wanted << 24;
-  high BIGINT := (wanted + 1) << 24;
+  part TEXT;
+  bits INT;
 BEGIN
   INSERT INTO spans (n) VALUES (wanted);
-  EXECUTE format('CREATE TABLE orders_%s PARTITION OF orders FOR VALUES FROM (%s) TO (%s)',
-                 wanted, low, high);
-  EXECUTE format('CREATE TABLE messages_%s PARTITION OF messages FOR VALUES FROM (%s) TO (%s)'
-                 ' WITH (fillfactor = 70)', wanted, low << 17, high << 17);
-  EXECUTE format('CREATE TABLE adjustments_%s PARTITION OF adjustments FOR VALUES FROM (%s) TO (%s)',
-                 wanted, low << 17, high << 17);
-  EXECUTE format('CREATE TABLE events_%s PARTITION OF events FOR VALUES FROM (%s) TO (%s)',
-                 wanted, low << 17, high << 17);
+  FOREACH part IN ARRAY ARRAY['orders', 'messages', 'adjustments', 'events', 'handoffs'] LOOP
+    bits := CASE part WHEN 'orders' THEN 24 ELSE 24 + 17 END;
+    EXECUTE format('CREATE TABLE %s_%s (LIKE %s INCLUDING ALL)', part, wanted, part);
+    EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s_%s FOR VALUES FROM (%s) TO (%s)',
+                   part, part, wanted, wanted << bits, (wanted + 1) << bits);
+  END LOOP;
+  EXECUTE format('ALTER TABLE messages_%s SET (fillfactor = 70)', wanted);
   EXECUTE format('CREATE INDEX ON events_%s USING brin (tx) WITH (pages_per_range = 16,'
                  ' autosummarize = on)', wanted);
-  EXECUTE format('CREATE TABLE handoffs_%s PARTITION OF handoffs FOR VALUES FROM (%s) TO (%s)',
-                 wanted, low << 17, high << 17);
 END $$;
 SELECT add_span(0);
 SELECT add_span(1);
 
--- Days of raw receipts; the eldest is dropped whole.
+-- The next order id will be above this one, and has a span. Nobody takes an id meanwhile: the lock
+-- keeps `nextval` out, or an id that was given out since we looked would be given out again.
+CREATE FUNCTION raise_order_ids(floor_id BIGINT) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  wanted BIGINT := (floor_id + 1) >> 24;
+BEGIN
+  ALTER SEQUENCE order_ids OWNED BY NONE;
+  IF floor_id > (SELECT last_value FROM order_ids) THEN
+    FOR each IN wanted .. wanted + 1 LOOP
+      IF NOT EXISTS (SELECT FROM spans AS s WHERE s.n = each) THEN
+        PERFORM add_span(each);
+      END IF;
+    END LOOP;
+    PERFORM setval('order_ids', floor_id);
+  END IF;
+END $$;
+
+-- Days of raw receipts; the eldest is dropped whole. What has no day of its own is kept aside.
 CREATE FUNCTION add_raw_day(day BIGINT) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  EXECUTE format('CREATE TABLE IF NOT EXISTS raw_receipts_%s PARTITION OF raw_receipts'
+  EXECUTE format('CREATE TABLE raw_receipts_%s (LIKE raw_receipts INCLUDING ALL)', day);
+  EXECUTE format('ALTER TABLE raw_receipts ATTACH PARTITION raw_receipts_%s'
                  ' FOR VALUES FROM (%s) TO (%s)', day, day * 86400000000, (day + 1) * 86400000000);
-  EXECUTE format('CREATE INDEX IF NOT EXISTS raw_receipts_%s_id ON raw_receipts_%s (id)', day, day);
 END $$;
+CREATE INDEX raw_receipts_id ON raw_receipts (id);
 CREATE TABLE raw_receipts_other PARTITION OF raw_receipts DEFAULT;
 
 -- The second wall between tenants. What an account asks to read is read in this role, which sees
 -- that account's rows and nothing else, whatever the statement says, and can change nothing.
 DO $$
 BEGIN
-  CREATE ROLE arrivals_tenant NOLOGIN;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'arrivals_tenant') THEN
+    CREATE ROLE arrivals_tenant NOLOGIN;
+  END IF;
 EXCEPTION
-  WHEN duplicate_object OR unique_violation THEN NULL;
+  WHEN duplicate_object OR unique_violation THEN NULL;  -- another database's migration made it
+  WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'it may not create the role arrivals_tenant: let a superuser run CREATE ROLE'
+      ' arrivals_tenant NOLOGIN; GRANT arrivals_tenant TO %;', quote_ident(current_user)
+      USING ERRCODE = 'insufficient_privilege';
 END $$;
+-- To be a member is not enough on every version: what counts is that we can become it.
 DO $$
 BEGIN
-  IF NOT pg_has_role(current_user, 'arrivals_tenant', 'MEMBER') THEN
-    EXECUTE format('GRANT arrivals_tenant TO %I', current_user);
-  END IF;
+  SET LOCAL ROLE arrivals_tenant;
+  RESET ROLE;
+EXCEPTION
+  WHEN insufficient_privilege THEN
+    BEGIN
+      EXECUTE format('GRANT arrivals_tenant TO %I', current_user);
+    EXCEPTION
+      WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'it may not become the role arrivals_tenant: let a superuser run GRANT'
+          ' arrivals_tenant TO %;', quote_ident(current_user)
+          USING ERRCODE = 'insufficient_privilege';
+    END;
 END $$;
 
 CREATE FUNCTION present_account() RETURNS BIGINT LANGUAGE sql STABLE AS

@@ -5,7 +5,11 @@ order of its ids, so that overlapping batches wait for each other and never in a
 because values out of JSON need their types said.
 
 -- name: own_commit
-SELECT serial FROM writers WHERE holder = ? FOR UPDATE
+-- Waits for a transaction that is still undecided. One that was lost leaves no row; then this puts
+-- its own there, and says so.
+INSERT INTO writers (holder, serial, begun_at, looked_up) VALUES (?, ?, ?, TRUE)
+ON CONFLICT (holder, serial) DO UPDATE SET serial = excluded.serial
+RETURNING looked_up
 
 -- name: insert_orders
 INSERT INTO orders (id, account_id, key_id, route_id, accepted_at, category, sender, text,
@@ -37,7 +41,7 @@ FROM {arrays}
 SELECT {list[}nextval('order_ids'){]list} FROM generate_series(1, ?)
 
 -- name: raise_order_ids
-SELECT setval('order_ids', greatest(?, (SELECT last_value FROM order_ids)))
+SELECT raise_order_ids(?)
 
 -- name: next_posting_ids
 -- The transaction's own number comes first: so whoever waits for all older transactions to end
@@ -50,17 +54,21 @@ SELECT (value->>0)::bigint, (value->>1)::bigint, value->>2, (value->>3)::bigint,
        value->>5, (value->>6)::bigint, value->>7, value->>8, value->>9
 FROM {arrays}
 
+-- name: lock_balances
+SELECT 1 FROM balances AS b
+WHERE b.slot = ? AND b.account_id IN (SELECT CAST(value AS BIGINT) FROM {values})
+ORDER BY b.account_id FOR NO KEY UPDATE
+
 -- name: balances
-WITH own AS (
-  SELECT b.* FROM balances AS b
-  WHERE b.slot = ? AND b.account_id IN (SELECT CAST(value AS BIGINT) FROM {values})
-  ORDER BY b.account_id FOR NO KEY UPDATE)
+-- Another statement than the lock's, and so a later look: what somebody moved between two slots
+-- while we waited for ours would be missing from both, or be in both.
 SELECT {[}own.account_id, own.currency, own.available, own.held, own.credit_limit,
           o.available, o.held, o.credit_limit{]}
-FROM own CROSS JOIN LATERAL (
+FROM balances AS own CROSS JOIN LATERAL (
   SELECT coalesce(sum(b.available), 0) AS available, coalesce(sum(b.held), 0) AS held,
          coalesce(sum(b.credit_limit), 0) AS credit_limit
   FROM balances AS b WHERE b.account_id = own.account_id AND b.slot <> own.slot) AS o
+WHERE own.slot = ? AND own.account_id IN (SELECT CAST(value AS BIGINT) FROM {values})
 
 -- name: open_slots
 INSERT INTO balances (account_id, slot, currency)
@@ -80,16 +88,25 @@ WHERE balances.account_id = v.account_id AND balances.slot = ?
 SELECT slot, available, credit_limit FROM balances WHERE account_id = ?
 ORDER BY slot FOR NO KEY UPDATE
 
--- name: move_funds
-UPDATE balances SET available = available + ? WHERE account_id = ? AND slot = ?
+-- name: lock_free_slots
+SELECT slot, available, credit_limit FROM balances WHERE account_id = ?
+ORDER BY slot FOR NO KEY UPDATE SKIP LOCKED
 
--- name: gather_slots
--- Everything into one slot, so that a limit can be compared with all there is.
-UPDATE balances SET
-  available = CASE slot WHEN 0 THEN (SELECT sum(b.available) FROM balances AS b
-                                     WHERE b.account_id = balances.account_id) ELSE 0 END,
-  credit_limit = CASE slot WHEN 0 THEN ? ELSE 0 END
-WHERE account_id = ?
+-- name: lock_slot
+SELECT slot, available, credit_limit FROM balances WHERE account_id = ? AND slot = ?
+FOR NO KEY UPDATE
+
+-- name: rich_slots
+SELECT slot FROM balances WHERE account_id = ? AND available + credit_limit > 0
+ORDER BY available + credit_limit DESC
+
+-- name: move_funds
+UPDATE balances SET available = balances.available + v.available
+FROM (SELECT (value->>0)::bigint AS slot, (value->>1)::bigint AS available FROM {arrays}) AS v
+WHERE balances.account_id = ? AND balances.slot = v.slot
+
+-- name: set_limit
+UPDATE balances SET credit_limit = ? WHERE account_id = ? AND slot = 0
 
 -- name: open_balance
 INSERT INTO balances (account_id, currency, credit_limit) VALUES (?, ?, ?)
@@ -210,12 +227,12 @@ INSERT INTO binds (provider_id, epoch, owner, taken_at, leased_until)
 VALUES (?, 1, ?, ?, clock_timestamp() + ? * interval '1 microsecond')
 ON CONFLICT (provider_id) DO UPDATE
 SET epoch = binds.epoch + 1, owner = excluded.owner, taken_at = excluded.taken_at,
-    leased_until = excluded.leased_until
+    leased_until = excluded.leased_until, up = false
 WHERE binds.leased_until <= clock_timestamp() OR binds.owner = excluded.owner
 RETURNING epoch
 
 -- name: renew_bind
-UPDATE binds SET leased_until = clock_timestamp() + ? * interval '1 microsecond'
+UPDATE binds SET leased_until = clock_timestamp() + ? * interval '1 microsecond', up = ?
 WHERE provider_id = ? AND epoch = ?
 
 -- name: release_bind
@@ -226,7 +243,14 @@ UPDATE binds SET leased_until = '-infinity' WHERE provider_id = ? AND epoch = ?
 SELECT epoch FROM binds WHERE provider_id = ? FOR SHARE
 
 -- name: leased_elsewhere
-SELECT {list[}provider_id{]list} FROM binds WHERE leased_until > clock_timestamp() AND owner <> ?
+SELECT {[}provider_id, up{]} FROM binds WHERE leased_until > clock_timestamp() AND owner <> ?
+
+-- name: note_lane
+INSERT INTO lanes (provider_id, lane, rank) VALUES (?, ?, ?)
+ON CONFLICT (provider_id, lane) DO UPDATE SET rank = greatest(lanes.rank, excluded.rank)
+
+-- name: lane_times
+SELECT provider_id, lane, rank FROM lanes
 
 -- name: add_handoffs
 INSERT INTO handoffs (provider_id, external_id, message_id, attempt, part, at)
@@ -236,22 +260,27 @@ FROM {arrays} ORDER BY 1, 2, 3, 4, 5
 ON CONFLICT DO NOTHING
 
 -- name: match
+-- Of an id that a provider used again and again: open messages first, then the newest.
 SELECT {[}(w.value->>0)::bigint,
   {row}(h.provider_id, h.external_id, h.message_id, h.attempt, h.part, h.at),
-  {json h.seen}, m.msisdn, m.state{]}
-FROM {arrays} AS w
-JOIN handoffs AS h ON h.provider_id = w.value->>1 AND h.external_id = w.value->>2
-JOIN messages AS m ON m.id = h.message_id
+  {json h.seen}, h.msisdn, h.state{]}
+FROM {arrays} AS w CROSS JOIN LATERAL (
+  SELECT h.*, m.msisdn, m.state
+  FROM handoffs AS h JOIN messages AS m ON m.id = h.message_id
+  WHERE h.provider_id = w.value->>1 AND h.external_id = w.value->>2
+  ORDER BY m.resolution IS NULL DESC, h.message_id DESC, h.attempt DESC, h.part LIMIT ?) AS h
 
 -- name: see
+-- What was counted since it was read would be lost: such a row is passed over, and the caller told.
 UPDATE handoffs SET seen = v.seen
 FROM (SELECT value->>0 AS provider_id, value->>1 AS external_id,
              (value->>2)::bigint AS message_id, (value->>3)::bigint AS attempt,
-             (value->>4)::bigint AS part, value->>5 AS seen
+             (value->>4)::bigint AS part, value->>5 AS seen, value->6 AS before
       FROM {arrays} ORDER BY 1, 2, 3, 4, 5) AS v
 WHERE handoffs.provider_id = v.provider_id AND handoffs.external_id = v.external_id
   AND handoffs.message_id = v.message_id AND handoffs.attempt = v.attempt
   AND handoffs.part = v.part
+  AND (v.before = 'null' OR CAST(handoffs.seen AS jsonb) = v.before)
 
 -- name: park
 INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt) VALUES (?, ?, ?, ?)
@@ -273,6 +302,16 @@ WITH p AS MATERIALIZED (
                WHERE provider_id = ? AND form IN (SELECT value FROM {values}))
   ORDER BY id FOR UPDATE)
 SELECT {[}p.id, p.provider_id, p.received_at, p.receipt{]} FROM p
+
+-- name: parked_with_match
+SELECT {[}provider_id, form{]} FROM (
+  SELECT f.provider_id, f.form
+  FROM parked_receipts AS p
+  JOIN parked_forms AS f ON f.parked_id = p.id
+  WHERE p.received_at >= ?
+    AND EXISTS (SELECT FROM handoffs AS h
+                WHERE h.provider_id = f.provider_id AND h.external_id = f.form)
+  LIMIT ?) AS found
 
 -- name: unpark_forms
 DELETE FROM parked_forms WHERE parked_id IN (SELECT CAST(value AS BIGINT) FROM {values})
@@ -349,8 +388,12 @@ SELECT ?, ?, value->>0, value->>1, (value->>2)::bigint FROM {arrays}
 -- name: setting
 SELECT value FROM meta WHERE name = ?
 
--- name: locked_setting
-SELECT value FROM meta WHERE name = ? FOR UPDATE
+-- name: lock_setting
+INSERT INTO meta (name, value) VALUES (?, '0')
+ON CONFLICT (name) DO UPDATE SET name = excluded.name
+
+-- name: begin_setting
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING
 
 -- name: set_setting
 INSERT INTO meta (name, value) VALUES (?, ?)

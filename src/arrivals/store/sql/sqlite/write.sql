@@ -207,6 +207,16 @@ FROM parked_receipts AS p
 WHERE p.id IN (SELECT parked_id FROM parked_forms
                WHERE provider_id = ? AND form IN (SELECT value FROM json_each(?)))
 
+-- name: parked_with_match
+SELECT json_group_array(json_array(provider_id, form)) FROM (
+  SELECT f.provider_id, f.form
+  FROM parked_receipts AS p
+  JOIN parked_forms AS f ON f.parked_id = p.id
+  WHERE p.received_at >= ?
+    AND EXISTS (SELECT 1 FROM handoffs AS h
+                WHERE h.provider_id = f.provider_id AND h.external_id = f.form)
+  LIMIT ?)
+
 -- name: unpark_forms
 DELETE FROM parked_forms WHERE parked_id IN (SELECT value FROM json_each(?))
 
@@ -276,6 +286,9 @@ SELECT ?, ?, value->>0, value->>1, value->>2 FROM jsonb_each(?)
 
 -- name: setting
 SELECT value FROM meta WHERE name = ?
+
+-- name: begin_setting
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING
 
 -- name: set_setting
 INSERT INTO meta (name, value) VALUES (?, ?)
