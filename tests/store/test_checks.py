@@ -403,6 +403,35 @@ def test_a_trigger_that_is_off_in_one_partition_is_missed(sound, copy) -> None:
     assert broken(copy) == {SENTENCE_OF_TRIGGERS: ("trigger messages_keep_their_price",)}
 
 
+def test_a_span_that_was_given_away_is_not_missed(sound, copy) -> None:
+    """Its postings, streams and costs stay, and are no violations; others would be."""
+    if "://" not in copy:
+        pytest.skip("a folder keeps all it has")
+    tables = ("handoffs", "events", "adjustments", "messages", "orders")
+    execute(
+        copy,
+        *(f"ALTER TABLE {each} DETACH PARTITION {each}_0" for each in tables),
+        "UPDATE spans SET begun_at = n, detached_at = CASE n WHEN 0 THEN 1 END",
+    )
+    assert set(broken(copy)) >= {
+        SENTENCES[each]
+        for each in (
+            "held_by_orders",
+            "settled_by_messages",
+            "adjusted_by_messages",
+            "batch_totals",
+        )
+    }
+    execute(
+        copy,
+        "UPDATE spans SET last_posting = (SELECT max(id) FROM postings) WHERE n = 0",
+        f"UPDATE spans SET begun_at = {SystemClock().now_us()} WHERE n = 1",
+    )
+    assert broken(copy) == {}
+    execute(copy, "UPDATE batches SET created_at = created_at + 3600000000")
+    assert set(broken(copy)) == {SENTENCES["batch_totals"]}
+
+
 def test_a_database_without_a_schema_cannot_be_checked(postgres_url) -> None:
     """Nothing is created by looking."""
     with pytest.raises(StoreUnavailable, match="holds no Arrivals database"):

@@ -96,8 +96,8 @@ class Target(Protocol):
     def storable(self, table: str, columns: Sequence[str]) -> Callable[[Row], Row]:
         """Return what makes a row one that can be stored there."""
 
-    def prepare(self, orders: Sequence[int], days: Sequence[int]) -> None:
-        """Make room for orders of these spans, and for raw receipts of these days."""
+    def prepare(self, orders: Sequence[int]) -> None:
+        """Make room for orders of these spans."""
 
     def write(self, table: str, columns: Sequence[str], rows: Iterator[Row]) -> None:
         """Insert rows."""
@@ -148,8 +148,7 @@ def _open(
 
 def _copy(source: Source, target: Target, progress: Progress) -> dict[str, int]:
     orders = sorted({int(span) for (span,) in source.rows("orders", ["id >> 24"])})
-    days = sorted({int(day) for (day,) in source.rows("raw_receipts", ["at / 86400000000"])})
-    target.prepare(orders, days)
+    target.prepare(orders)
     found: dict[str, int] = {}
     for table in TABLES:
         columns = source.columns(table)

@@ -63,7 +63,7 @@ class FolderTarget:
         """Return a row as it is: SQLite has a place for everything."""
         return lambda row: row
 
-    def prepare(self, orders: Sequence[int], days: Sequence[int]) -> None:
+    def prepare(self, orders: Sequence[int]) -> None:
         """Make room: there is room for all."""
 
     def write(self, table: str, columns: Sequence[str], rows: Iterator[Row]) -> None:

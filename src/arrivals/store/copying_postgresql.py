@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.string import TextLoader
 
-from arrivals.store.api import StoreError, StoreUnavailable
+from arrivals.store.api import RuleBroken, StoreError, StoreUnavailable
 from arrivals.store.beside import shown
 from arrivals.store.copying import ROWS_A_STRETCH, TABLES, Row, Totals
 from arrivals.store.postgres import _SLOT_LOCK, SLOTS_MAX
@@ -30,7 +30,7 @@ _COLUMNS: Final = (
 )
 # PostgreSQL's own: a slot is a process's, a lease its database's clock's, and events are
 # numbered by the transaction that wrote them.
-_ITS_OWN: Final = {"events": {"tx"}, "binds": {"leased_until"}}
+_ITS_OWN: Final = {"events": {"tx"}, "binds": {"leased_until", "up"}}
 _BALANCES: Final = (
     "(SELECT account_id, 0::bigint AS slot, currency, sum(available)::bigint AS available,"
     " sum(held)::bigint AS held, sum(credit_limit)::bigint AS credit_limit"
@@ -71,7 +71,8 @@ def taken_whole(url: str, *, empty: bool = False) -> Iterator[Session]:
             connection.rollback()
     except psycopg.Error as error:
         found = named(error)
-        if isinstance(found, psycopg.Error):
+        lost = (error.sqlstate or "08")[:2] in {"08", "57"}  # the connection, or the server
+        if not isinstance(found, RuleBroken) and not lost:
             found = StoreError(f"the copy failed: {error.diag.message_primary or error}")
         raise found from None
 
@@ -152,14 +153,11 @@ class PostgresTarget:
 
         return storable
 
-    def prepare(self, orders: Sequence[int], days: Sequence[int]) -> None:
-        """Make the partitions that the rows belong in, and the next one for new orders."""
+    def prepare(self, orders: Sequence[int]) -> None:
+        """Make the partitions that orders belong in; raw receipts of past days need none."""
         present = {n for (n,) in self._connection.execute("SELECT n FROM spans").fetchall()}
-        wanted = {*orders, *(span + 1 for span in orders[-1:])}
-        for span in sorted(wanted - present):
+        for span in sorted(set(orders) - present):
             self._connection.execute("SELECT add_span(%s)", [span])
-        for day in days:
-            self._connection.execute("SELECT add_raw_day(%s)", [day])
 
     def write(self, table: str, columns: Sequence[str], rows: Iterator[Row]) -> None:
         """Insert rows with COPY; triggers and constraints see each of them."""

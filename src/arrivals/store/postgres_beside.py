@@ -123,10 +123,6 @@ _SERVER: Final = (
     " current_setting('server_version'), pg_is_in_recovery(),"
     " current_setting('server_encoding'), pg_database_size(current_database())"
 )
-_TENANT: Final = (
-    "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'arrivals_tenant'"
-    " AND pg_has_role(current_user, oid, 'MEMBER'))"
-)
 
 
 def postgres_facts(url: str, clock: Clock) -> PostgresFacts:
@@ -152,10 +148,20 @@ def postgres_facts(url: str, clock: Clock) -> PostgresFacts:
             schema_version=schema_version,
             missing=missing,
             refused=refused,
-            has_tenant_role=session.execute(_TENANT).get,
+            has_tenant_role=_can_be_tenant(session),
             ahead_us=ahead_us,
             unsure_us=unsure_us,
         )
+
+
+def _can_be_tenant(session: PostgresConnection) -> bool:
+    """Try it: to be a member is not enough on every version."""
+    try:
+        session.script("BEGIN; SET LOCAL ROLE arrivals_tenant; ROLLBACK")
+    except psycopg.errors.DatabaseError:
+        session.script("ROLLBACK")
+        return False
+    return True
 
 
 def _clock_difference(session: PostgresConnection, clock: Clock) -> tuple[int, int]:

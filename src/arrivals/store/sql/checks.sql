@@ -177,13 +177,6 @@ SELECT m.id FROM messages AS m LEFT JOIN orders AS o ON o.id = m.id >> 17
 WHERE m.id > :low AND m.id <= :high
   AND (o.id IS NULL OR o.account_id <> m.account_id OR o.route_id <> m.route_id)
 
--- name: batch_totals
-SELECT b.id FROM batches AS b LEFT JOIN orders AS o ON o.batch_id = b.id
-WHERE b.id > :low AND b.id <= :high
-GROUP BY b.id
-HAVING coalesce(sum(o.count), 0) <> b.accepted OR coalesce(sum(o.cost), 0) <> b.cost
-    OR b.lines <> b.accepted + b.refused
-
 -- name: orphans
 SELECT id FROM messages
 WHERE id > :low AND id <= :high

@@ -5,6 +5,23 @@ JSON are looked into in words of its own.
 -- name: last_posting
 SELECT coalesce(max(id), 0) FROM postings
 
+-- name: last_given_away
+-- Rows of spans that were detached may have named postings up to this one.
+SELECT coalesce(max(last_posting), 0) FROM spans WHERE detached_at IS NOT NULL
+
+-- name: batch_totals
+-- Orders of a stream that is older than the end of the last detached span may be gone.
+SELECT b.id FROM batches AS b LEFT JOIN orders AS o ON o.batch_id = b.id
+WHERE b.id > :low AND b.id <= :high
+GROUP BY b.id
+HAVING b.lines <> b.accepted + b.refused
+    OR CASE WHEN b.created_at < (
+              SELECT coalesce(max(s.ended_at), 0)
+              FROM (SELECT detached_at, lead(begun_at) OVER (ORDER BY n) AS ended_at FROM spans) AS s
+              WHERE s.detached_at IS NOT NULL)
+            THEN coalesce(sum(o.count), 0) > b.accepted OR coalesce(sum(o.cost), 0) > b.cost
+            ELSE coalesce(sum(o.count), 0) <> b.accepted OR coalesce(sum(o.cost), 0) <> b.cost END
+
 -- name: next_transaction
 SELECT pg_current_xact_id()::text::bigint
 

@@ -4,6 +4,16 @@ column, there is one writer, and the schema and JSON are looked into in words of
 -- name: last_posting
 SELECT coalesce(max(id), 0) FROM postings
 
+-- name: last_given_away
+SELECT 0
+
+-- name: batch_totals
+SELECT b.id FROM batches AS b LEFT JOIN orders AS o ON o.batch_id = b.id
+WHERE b.id > :low AND b.id <= :high
+GROUP BY b.id
+HAVING coalesce(sum(o.count), 0) <> b.accepted OR coalesce(sum(o.cost), 0) <> b.cost
+    OR b.lines <> b.accepted + b.refused
+
 -- name: known_triggers
 SELECT name FROM sqlite_schema WHERE type = 'trigger'
 
