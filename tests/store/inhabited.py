@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from arrivals.clock import SystemChance, SystemClock
 from arrivals.core.catalogue import Account, ApiKey
 from arrivals.core.ids import make_api_key, message_key
 from arrivals.core.money import Micros
-from arrivals.flows.administer import register_key
+from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION, register_key
 from arrivals.flows.amend import Amendment, amend_step
 from arrivals.flows.answer import answer_step
 from arrivals.flows.batches import BatchStream, Opening, StreamLine, open_stream
-from arrivals.flows.configuration import KeyToRegister
+from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.flows.dispatch import ClaimRequest, claim_step
-from arrivals.flows.plan import Recipient, SendRequest
+from arrivals.flows.opening import open_platform
+from arrivals.flows.plan import Defaults, Recipient, SendRequest
 from arrivals.flows.receive import receive_step
 from arrivals.providers.api import (
     Answer,
@@ -27,8 +30,17 @@ from arrivals.providers.api import (
     Throttled,
     Unanswered,
 )
-from arrivals.store.api import Transaction
-from tests.flows.installation import Installation, account, installed, own_bind, provider
+from arrivals.store.api import Store, Transaction
+from arrivals.store.backend import open_store
+from tests.flows.installation import (
+    FUNDS,
+    PRICES,
+    Installation,
+    account,
+    own_bind,
+    provider,
+    route,
+)
 
 NORTH = "north"
 TEST_KEY = make_api_key("test", "aa", "inhabi", bytes(32))
@@ -41,14 +53,45 @@ def generous() -> Account:
     return account(2, refund_on=frozenset({"failed"}), recharge=True)
 
 
-async def inhabit(folder: Path) -> None:
-    """Make the database of a data folder."""
-    async with installed(
-        folder,
-        providers=[provider(NORTH, 1, cost=COST), provider("south", 1, cost=COST)],
-        accounts=(account(1), generous()),
-        started=False,
-    ) as here:
+@asynccontextmanager
+async def home(place: str | Path, store: Store | None = None) -> AsyncIterator[Installation]:
+    """Open an installation in a data folder or a database, with nobody at work in it.
+
+    A `store` that is named is open already, and stays open.
+    """
+    is_ours = store is None
+    if store is None:
+        store = open_store(place, SystemClock())
+        await store.open()
+    try:
+        await store.write(ENSURE_INSTALLATION, SystemChance().entropy)
+        wanted = Configuration(
+            providers=(provider(NORTH, 1, cost=COST), provider("south", 1, cost=COST)),
+            routes=(route(1, [NORTH, "south"]),),
+            prices={1: PRICES},
+            accounts=(account(1), generous()),
+            opening_funds={1: FUNDS, 2: FUNDS},
+        )
+        await store.write(APPLY_CONFIGURATION, wanted)
+        platform, _ = await open_platform(store, SystemClock(), SystemChance(), Defaults())
+        yield Installation(store, platform)  # type: ignore[arg-type]  # any store will do
+    finally:
+        if is_ours:
+            await store.close()
+
+
+async def settle_all(here: Installation) -> None:
+    """Hand off what waits, and let some of it be delivered, some fail and some be revised."""
+    epoch = await own_bind(here.store, NORTH)
+    claimed = await _claim(here, epoch, 100)
+    await _answer(here, claimed, [_taken(each) for each in claimed])
+    await _receive(here, [_receipt(each, "UNDELIV") for each in claimed[::2]])
+    await _receive(here, [_receipt(each, "DELIVRD") for each in claimed])
+
+
+async def inhabit(place: str | Path) -> None:
+    """Make the database of a data folder or of a URL, which has none yet."""
+    async with home(place) as here:
         await here.in_transaction(_register_key)
         here.platform.swap(await here.in_transaction(lambda tx: tx.catalogue()))
         await _live(here)

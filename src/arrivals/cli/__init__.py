@@ -15,10 +15,12 @@ import typer
 
 from arrivals import __version__
 from arrivals.cli import accounts, keys, network
-from arrivals.cli.backup import backup, restore
+from arrivals.cli.backup import backup, hold, restore
+from arrivals.cli.copy import copy
 from arrivals.cli.dev import dev
 from arrivals.cli.doctor import doctor
 from arrivals.cli.inspecting import explain, timeline, watch
+from arrivals.cli.migrate import migrate
 from arrivals.cli.output import ExitCode, Stop, report
 from arrivals.cli.send import send
 from arrivals.cli.send_bulk import send_bulk
@@ -39,7 +41,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     BEGIN: (dev, serve, world),
     SEND: (send, send_bulk, watch, explain, timeline),
     OPERATE: (network.pause, network.resume, network.drain, reload),
-    PROVE: (verify, doctor, backup, restore),
+    PROVE: (verify, doctor, backup, restore, hold, migrate, copy),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:

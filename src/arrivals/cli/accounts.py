@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arrivals.cli.connection import AsJson
-from arrivals.cli.database import Config, Data, Installation, data_folder
+from arrivals.cli.database import Config, Data, Installation, place_of
 from arrivals.cli.output import money, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def micros(text: str) -> Micros:
 @app.command("list")
 def list_accounts(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
     """List the accounts with their balances."""
-    installation = Installation(data_folder(data, config))
+    installation = Installation(place_of(data, config))
     catalogue = installation.catalogue()
     balances = installation.balances(tuple(catalogue.accounts))
     rows = [(catalogue.accounts[each], balances[each]) for each in sorted(catalogue.accounts)]
@@ -107,7 +107,7 @@ def create_account(
         routes=frozenset(route or ()),
     )
     _check(wanted)
-    account = Installation(data_folder(data, config)).do(CREATE_ACCOUNT, wanted)
+    account = Installation(place_of(data, config)).do(CREATE_ACCOUNT, wanted)
     if as_json:
         put_json({"account_id": account.account_id, "username": account.username})
         return
@@ -146,7 +146,7 @@ def credit(
     as_json: AsJson = False,
 ) -> None:
     """Book money that came in: external:funding to the account's funds."""
-    _fund(data_folder(data, config), account, micros(amount), reason, reference, as_json)
+    _fund(place_of(data, config), account, micros(amount), reason, reference, as_json)
 
 
 @app.command("debit")
@@ -163,17 +163,22 @@ def debit(
     from arrivals.core.money import Micros
 
     taken = Micros(-micros(amount))
-    _fund(data_folder(data, config), account, taken, reason, reference, as_json)
+    _fund(place_of(data, config), account, taken, reason, reference, as_json)
 
 
 def _fund(
-    folder: Path, account: int, amount: Micros, reason: str, reference: str, as_json: bool
+    place: str | Path,
+    account: int,
+    amount: Micros,
+    reason: str,
+    reference: str,
+    as_json: bool,
 ) -> None:
     from arrivals.flows.administer import FUND, Funding
 
     if not reference.strip():
         raise typer.BadParameter("it says what is booked once only", param_hint="--reference")
-    funded = Installation(folder).do(
+    funded = Installation(place).do(
         FUND, Funding(account_id=account, amount=amount, reason=reason, reference=reference)
     )
     if as_json:
@@ -204,7 +209,7 @@ def limit_account(
     """Set how far below zero an account may go."""
     from arrivals.flows.administer import SET_LIMIT, NewLimit
 
-    balance = Installation(data_folder(data, config)).do(
+    balance = Installation(place_of(data, config)).do(
         SET_LIMIT, NewLimit(account_id=account, limit=micros(amount))
     )
     if as_json:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from arrivals.cli.connection import DEFAULT_DATA, AsJson
-from arrivals.cli.database import Config, Data, Installation, data_folder
+from arrivals.cli.database import Config, Data, Installation, as_place, place_of
 from arrivals.cli.output import Stop, on_stdout, put_json, say
+
+if TYPE_CHECKING:
+    from arrivals.flows.administer import Held
+
+_DUMP: Final = (
+    "pg_dump --format=custom --file=FILE '{url}' copies it as of one moment while servers run; "
+    "to lose nothing with a disk, keep a pg_basebackup and archive the log as well"
+)
+_RESTORE: Final = (
+    "psql '{url}' --command='CREATE ROLE arrivals_tenant' if the server hasn't got it, then "
+    "pg_restore --exit-on-error --dbname='{url}' FILE into an empty database; before a server "
+    "starts on it: arrivals hold --data '{url}'"
+)
 
 
 def backup(
@@ -27,7 +40,7 @@ def backup(
     from arrivals.store.api import StoreError
     from arrivals.store.backup import back_up
 
-    folder = data_folder(data, config)
+    folder = _folder(place_of(data, config), _DUMP)
     try:
         octets = back_up(folder, target, _progress(quiet=as_json))
     except StoreError as error:
@@ -37,6 +50,17 @@ def backup(
     else:
         say(f"{target} holds everything in {folder}: {octets / 1e6:.1f} MB.")
         say(f"Try it: arrivals restore {target} --data SOME-FOLDER --hold")
+
+
+def _folder(place: str | Path, instead: str) -> Path:
+    """Return the folder, or stop with the command that does this for a database."""
+    from arrivals.store.backend import is_postgresql
+    from arrivals.store.beside import shown
+
+    if is_postgresql(place):
+        url = shown(place)
+        raise Stop(f"{url} is copied by PostgreSQL's own programs", instead.format(url=url))
+    return Path(place)
 
 
 def _progress(*, quiet: bool) -> Callable[[int, int], None]:
@@ -54,8 +78,8 @@ def _progress(*, quiet: bool) -> Callable[[int, int], None]:
 def restore(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="What backup wrote.")],
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="A folder without a database.")
-    ] = DEFAULT_DATA,
+        str, typer.Option(metavar="DIR", help="A folder without a database.")
+    ] = str(DEFAULT_DATA),
     hold: Annotated[
         bool,
         typer.Option("--hold/--no-hold", help="Send nothing until the providers are resumed."),
@@ -71,20 +95,41 @@ def restore(
     from arrivals.store.api import StoreError
     from arrivals.store.backup import restore as put_back
 
+    folder = _folder(as_place(data), _RESTORE)
     try:
-        put_back(source, data)
+        put_back(source, folder)
     except StoreError as error:
         raise Stop(str(error), "name a backup, and an empty folder with --data") from None
-    held = Installation(data).do(HOLD_RESTORED, hold)
+    held = Installation(folder).do(HOLD_RESTORED, hold)
+    if not as_json:
+        say(f"{folder} holds what {source} held.")
+    _tell(held, str(folder), as_json=as_json)
+
+
+def hold(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Hold a database that PostgreSQL's own programs restored: nothing is sent.
+
+    Run it once, before a server starts there. It does what `restore --hold` does to a folder:
+    pauses the providers, and gives new orders numbers that nobody had.
+    """
+    from arrivals.flows.administer import HOLD_RESTORED
+    from arrivals.store.beside import shown
+
+    place = place_of(data, config)
+    held = Installation(place).do(HOLD_RESTORED, True)  # noqa: FBT003 - a step's only item
+    _tell(held, shown(place), as_json=as_json)
+
+
+def _tell(held: Held, place: str, *, as_json: bool) -> None:
     if as_json:
-        put_json({"data": str(data), "order_floor": held.order_floor, "paused": held.paused})
+        put_json({"data": place, "order_floor": held.order_floor, "paused": held.paused})
         return
     console = on_stdout()
-    say(f"{data} holds what {source} held. New orders begin after {held.order_floor}.")
+    say(f"New orders begin after {held.order_floor}.")
     if held.paused:
         console.print("Its providers are paused: nothing is sent yet.", style="bold")
         say("Start the server and look: what waits may have been sent after the backup.")
         for each in held.paused:
-            say(f"  arrivals resume provider {each} --data {data}")
+            say(f"  arrivals resume provider {each} --data '{place}'")
     else:
         console.print("It isn't held: a server started on it sends at once.", style="yellow")

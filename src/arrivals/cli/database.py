@@ -24,26 +24,38 @@ Done = TypeVar("Done")
 DATA_VARIABLE: Final = "ARRIVALS_DATA"
 
 Data = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--data",
-        metavar="DIR",
-        help=f"The data folder. [else ${DATA_VARIABLE}, {DEFAULT_DATA}]",
+        metavar="PLACE",
+        help=f"A data folder or a postgresql:// URL. [else ${DATA_VARIABLE}, {DEFAULT_DATA}]",
     ),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The settings file that names the folder."),
+    typer.Option("--config", metavar="FILE", help="The settings file that names it."),
 ]
 
 
-def data_folder(data: Path | None, config: Path | None) -> Path:
-    """Return the folder that --data, --config or the environment names; raises Stop."""
+def place_of(data: str | None, config: Path | None) -> str | Path:
+    """Return the folder or URL that --data, --config or the environment names; raises Stop."""
     if data is not None:
-        return data
+        return as_place(data)
     if config is not None:
-        return settings_of(config).data
-    return Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA)
+        return settings_of(config).place
+    return as_place(os.environ.get(DATA_VARIABLE) or str(DEFAULT_DATA))
+
+
+def as_place(text: str) -> str | Path:
+    """Return what a person wrote as a database's URL, or as a folder."""
+    scheme, mark, _ = text.partition("://")
+    if not mark:
+        return Path(text)
+    if scheme not in {"postgresql", "postgres"}:
+        raise typer.BadParameter(
+            f"{scheme}:// isn't a database of Arrivals; write postgresql://…, or a folder"
+        )
+    return text
 
 
 def settings_of(config: Path) -> Settings:
@@ -74,10 +86,10 @@ def stop_of_config(error: Exception) -> Stop:
 
 
 class Installation:
-    """A data folder's database, open for one command."""
+    """The database of a data folder or of a URL, open for one command."""
 
     def __init__(self, place: str | Path) -> None:
-        """Name the folder, which must hold a database already, or a database's URL."""
+        """Name the folder, or the database's URL; it must hold an installation already."""
         self.place = place
 
     def do(self, step: Step[Item, Done | Impossible], item: Item) -> Done:
@@ -107,13 +119,16 @@ class Installation:
         from arrivals.clock import SystemChance, SystemClock
         from arrivals.flows.administer import ENSURE_INSTALLATION
         from arrivals.store.api import StoreError
-        from arrivals.store.backend import holds_database, open_store
+        from arrivals.store.backend import open_store
+        from arrivals.store.beside import must_hold_database
 
-        if not holds_database(self.place):
+        try:
+            must_hold_database(self.place)
+        except StoreError as error:
             raise Stop(
-                f"{self.place} holds no Arrivals database",
-                "start `arrivals dev` or `arrivals serve` once, or name the folder with --data",
-            )
+                str(error),
+                "start `arrivals dev` or `arrivals serve` once, or name another with --data",
+            ) from None
         store = open_store(self.place, SystemClock(), exclusive=False)
         try:
             await store.open()

@@ -7,14 +7,14 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from arrivals.cli.connection import DEV_FILE, AsJson
-from arrivals.cli.database import Config, Data, data_folder
+from arrivals.cli.database import Config, Data, place_of
+from arrivals.cli.diagnosis import BAD, GOOD, LOOK, Answer
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, put_table
 
 if TYPE_CHECKING:
@@ -27,18 +27,6 @@ SYNCS_PER_S_MIN: Final = 50.0  # below, a single send waits longer than people n
 SQLITE_MIN: Final = (3, 40)
 YEAR_US: Final = 365 * 86_400 * 1_000_000
 RELEASED_US: Final = 1_767_225_600_000_000  # 2026-01-01: no clock is right before it
-
-GOOD, LOOK, BAD = "good", "look", "bad"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """One thing that was looked at."""
-
-    what: str
-    state: str  # good | look | bad
-    found: str
-    fix: str = ""
 
 
 def doctor(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
@@ -62,8 +50,10 @@ def doctor(data: Data = None, config: Config = None, as_json: AsJson = False) ->
     raise typer.Exit(int(ExitCode.REFUSED if bad else ExitCode.OK))
 
 
-def _answers(data: Path | None, config: Path | None) -> Iterator[Answer]:
+def _answers(data: str | None, config: Path | None) -> Iterator[Answer]:
+    from arrivals.cli.doctor_postgresql import look_at_postgresql
     from arrivals.clock import SystemClock
+    from arrivals.store.backend import is_postgresql
 
     settings: Settings | None = None
     if config is not None:
@@ -71,16 +61,25 @@ def _answers(data: Path | None, config: Path | None) -> Iterator[Answer]:
         yield answer
         if settings is None and data is None:
             return
-    folder = data_folder(data, None) if settings is None else data or settings.data
+    place = place_of(data, config if settings is None else None)
+    if settings is not None and data is None:
+        place = settings.place
     clock = SystemClock()
     yield _clock(clock)
+    if is_postgresql(place):
+        yield from look_at_postgresql(str(place), clock)
+    else:
+        yield from _folder(Path(place), clock)
+    if settings is not None:
+        yield _port("API port", settings.server.host, settings.server.port)
+        yield _port("metrics port", settings.server.host, settings.server.metrics_port)
+
+
+def _folder(folder: Path, clock: SystemClock) -> Iterator[Answer]:
     yield from _disk(folder, clock)
     yield from _database(folder)
     if (folder / DEV_FILE).exists():
         yield _dev_file(folder / DEV_FILE)
-    if settings is not None:
-        yield _port("API port", settings.server.host, settings.server.port)
-        yield _port("metrics port", settings.server.host, settings.server.metrics_port)
 
 
 def _settings(config: Path) -> tuple[Settings | None, Answer]:

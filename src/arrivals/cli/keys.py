@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from arrivals.cli.connection import AsJson
-from arrivals.cli.database import Config, Data, Installation, data_folder
+from arrivals.cli.database import Config, Data, Installation, place_of
 from arrivals.cli.output import on_stdout, put_json, put_table, say
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
@@ -32,7 +32,7 @@ def new_key(environment: Literal["live", "test"]) -> str:
 @app.command("list")
 def list_keys(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
     """List all keys; their secrets aren't kept anywhere."""
-    catalogue = Installation(data_folder(data, config)).catalogue()
+    catalogue = Installation(place_of(data, config)).catalogue()
     keys = sorted(catalogue.keys.values(), key=lambda key: (key.account_id, key.key_id))
     if as_json:
         put_json(
@@ -79,7 +79,7 @@ def create_key(
     from arrivals.flows.configuration import KeyToRegister
 
     key = new_key(environment)
-    made = Installation(data_folder(data, config)).do(
+    made = Installation(place_of(data, config)).do(
         REGISTER_KEY, KeyToRegister(account_id=account, name=name, key=key)
     )
     if as_json:
@@ -112,7 +112,7 @@ def revoke_key(
     """End a key for good; a running server refuses it within five seconds."""
     from arrivals.flows.administer import REVOKE_KEY
 
-    key = Installation(data_folder(data, config)).do(REVOKE_KEY, key_id)
+    key = Installation(place_of(data, config)).do(REVOKE_KEY, key_id)
     if as_json:
         put_json({"key_id": key.key_id, "account_id": key.account_id, "active": key.active})
     else:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from arrivals.cli.connection import AsJson
-from arrivals.cli.database import Config, Data, Installation, data_folder
+from arrivals.cli.database import Config, Data, Installation, place_of
 from arrivals.cli.output import ExitCode, Stop, money, put_json, put_table, say
 
 routes = typer.Typer(help="List the published ways to send.", no_args_is_help=True)
@@ -26,7 +26,7 @@ RouteId = Annotated[int, typer.Argument(metavar="ROUTE", help="The route's numbe
 @routes.command("list")
 def list_routes(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
     """List the routes."""
-    catalogue = Installation(data_folder(data, config)).catalogue()
+    catalogue = Installation(place_of(data, config)).catalogue()
     found = sorted(catalogue.routes.values(), key=lambda route: route.route_id)
     if as_json:
         put_json(found)
@@ -55,7 +55,7 @@ def list_routes(data: Data = None, config: Config = None, as_json: AsJson = Fals
 @providers.command("list")
 def list_providers(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
     """List the providers; passwords aren't shown."""
-    catalogue = Installation(data_folder(data, config)).catalogue()
+    catalogue = Installation(place_of(data, config)).catalogue()
     found = sorted(catalogue.providers.values(), key=lambda provider: provider.provider_id)
     rows = [
         {
@@ -128,7 +128,7 @@ def import_prices(
         raise Stop(
             f"{file} isn't UTF-8 text", "save it as CSV in UTF-8", code=ExitCode.USAGE
         ) from None
-    version = Installation(data_folder(data, config)).do(
+    version = Installation(place_of(data, config)).do(
         IMPORT_PRICES, NewPrices(route_id=route, rows=rows)
     )
     if as_json:
@@ -146,7 +146,7 @@ def list_prices(
     """List a route's prices per segment."""
     from arrivals.core.money import json_number
 
-    catalogue = Installation(data_folder(data, config)).catalogue()
+    catalogue = Installation(place_of(data, config)).catalogue()
     if route not in catalogue.routes:
         raise Stop(f"there is no route {route}", "see: arrivals routes list")
     found = catalogue.prices.get(route)
@@ -183,37 +183,35 @@ def pause(
     kind: Kind, name: Name, data: Data = None, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Hold traffic: what is accepted waits in its queue until `resume`."""
-    _set_flow(kind, name, "paused", data_folder(data, config), as_json=as_json)
+    _set_flow(kind, name, "paused", place_of(data, config), as_json=as_json)
 
 
 def resume(
     kind: Kind, name: Name, data: Data = None, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Let traffic flow again."""
-    _set_flow(kind, name, "active", data_folder(data, config), as_json=as_json)
+    _set_flow(kind, name, "active", place_of(data, config), as_json=as_json)
 
 
 def drain(
     kind: Kind, name: Name, data: Data = None, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Accept nothing new, and let the queue empty itself."""
-    _set_flow(kind, name, "draining", data_folder(data, config), as_json=as_json)
+    _set_flow(kind, name, "draining", place_of(data, config), as_json=as_json)
 
 
 def _set_flow(
     kind: Literal["provider", "route", "account"],
     name: str,
     flow: Literal["active", "paused", "draining"],
-    folder: Path,
+    place: str | Path,
     *,
     as_json: bool,
 ) -> None:
     from arrivals.core.catalogue import Flow
     from arrivals.flows.administer import SET_FLOW, FlowChange
 
-    before = Installation(folder).do(
-        SET_FLOW, FlowChange(kind=kind, name=name, flow=Flow(flow))
-    )
+    before = Installation(place).do(SET_FLOW, FlowChange(kind=kind, name=name, flow=Flow(flow)))
     if as_json:
         put_json({"kind": kind, "id": name, "before": before.value, "now": flow})
     elif before == flow:

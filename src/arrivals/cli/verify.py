@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from arrivals.cli.connection import AsJson
-from arrivals.cli.database import Config, Data, data_folder
+from arrivals.cli.database import Config, Data, place_of
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -22,22 +22,23 @@ def verify(data: Data = None, config: Config = None, as_json: AsJson = False) ->
     """
     from arrivals.clock import SystemClock
     from arrivals.store.api import StoreError
+    from arrivals.store.beside import shown
     from arrivals.store.checks import run_checks
 
-    folder = data_folder(data, config)
+    place = place_of(data, config)
     findings: list[Finding] = []
     waiting = on_stdout().status("Checking") if sys.stdout.isatty() and not as_json else None
     try:
         if waiting is not None:
             waiting.start()
-        for finding in run_checks(folder, SystemClock()):
+        for finding in run_checks(place, SystemClock()):
             findings.append(finding)
             if waiting is not None:
                 waiting.update(f"Checked: {finding.sentence}")
     except StoreError as error:
         raise Stop(
             f"it couldn't be checked: {error}",
-            "name the data folder with --data; see also: arrivals doctor",
+            "name the data folder or the database with --data; see also: arrivals doctor",
             code=ExitCode.UNCHECKED,
         ) from None
     finally:
@@ -45,7 +46,7 @@ def verify(data: Data = None, config: Config = None, as_json: AsJson = False) ->
             waiting.stop()
     violations = sum(each.count for each in findings)
     if as_json:
-        put_json({"data": str(folder), "violations": violations, "checks": findings})
+        put_json({"data": shown(place), "violations": violations, "checks": findings})
     else:
         _tell(findings, violations)
     raise typer.Exit(int(ExitCode.VIOLATIONS if violations else ExitCode.OK))

@@ -1,4 +1,4 @@
-"""Look into a database beside the process that serves it: read only, in short transactions."""
+"""Look into a database beside the processes that serve it: read only, in short transactions."""
 
 from __future__ import annotations
 
@@ -6,14 +6,58 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import apsw
 import msgspec
 
 from arrivals.store.api import StoreError, StoreUnavailable
+from arrivals.store.backend import holds_database, is_postgresql
+from arrivals.store.reading import ReadingConnection
+from arrivals.store.statements import POSTGRESQL, SQLITE
 
 DATABASE_NAME: Final = "arrivals.db"
 BUSY_TIMEOUT_MS: Final = 5_000
+
+
+@contextlib.contextmanager
+def looking_into(place: str | Path) -> Iterator[tuple[ReadingConnection, str]]:
+    """Open a data folder or the database of a URL for reading; also give its dialect.
+
+    Raises StoreError, whether at once or while it is read.
+    """
+    if is_postgresql(place):
+        from arrivals.store.postgres_beside import reading_database  # where it is used only
+
+        with reading_database(str(place)) as session:
+            yield session, POSTGRESQL
+    else:
+        with reading(Path(place)) as connection:
+            yield connection, SQLITE
+
+
+def must_hold_database(place: str | Path) -> None:
+    """Raise StoreUnavailable if a folder or a database is empty, or isn't reached."""
+    if is_postgresql(place):
+        with looking_into(place):
+            return
+    if not holds_database(place):
+        raise StoreUnavailable(f"{place} holds no Arrivals database")
+
+
+def shown(place: str | Path) -> str:
+    """Return a place in words for a person or a log: a URL without its password."""
+    return without_password(str(place)) if is_postgresql(place) else str(place)
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL as it may be shown."""
+    found = urlsplit(url)
+    user, at, host = found.netloc.rpartition("@")
+    query = [pair for pair in parse_qsl(found.query) if "password" not in pair[0].lower()]
+    return found._replace(
+        netloc=user.partition(":")[0] + at + host, query=urlencode(query, safe="/")
+    ).geturl()
 
 
 @contextlib.contextmanager

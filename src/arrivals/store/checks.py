@@ -4,7 +4,9 @@ Every check is a statement that returns what breaks one invariant. A large table
 stretches, each its own short read, so a check of any size holds back neither writers nor the
 log's checkpoint. Sums that span stretches are compared up to the newest posting there was when
 the check began: whatever names an older posting was committed with it, so a live server can't
-make a right sum look wrong.
+make a right sum look wrong. Where several write at once, the newest posting isn't the last one
+to be committed: then the check waits until all who were writing when it looked have ended, so
+that no older posting can still turn up.
 """
 
 from __future__ import annotations
@@ -14,20 +16,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from time import sleep
 from typing import Any, Final
 
-import apsw
 import msgspec
 
 from arrivals.clock import Clock
 from arrivals.core.ids import MessageIds
 from arrivals.core.message import TRANSITIONS
 from arrivals.core.text import analyse
-from arrivals.store.beside import reading
-from arrivals.store.statements import migrations, statements
+from arrivals.store.api import StoreUnavailable
+from arrivals.store.beside import looking_into
+from arrivals.store.reading import ReadingConnection
+from arrivals.store.statements import POSTGRESQL, migrations, statements
 
 ROWS_A_STRETCH: Final = 50_000  # measured: well below half a second for the dearest check
 SAMPLES_MAX: Final = 5
+HORIZON_WAIT_S: Final = 60.0  # for transactions that were open; Arrivals' own take milliseconds
+HORIZON_LOOK_EVERY_S: Final = 0.005
 _LAST: Final = (1 << 63) - 1
 
 
@@ -135,22 +141,23 @@ SENTENCE_OF_SHAPES: Final = "A message's alphabet and segments are those of its 
 SENTENCE_OF_COSTS: Final = "What providers cost us is the sum of their messages' costs."
 
 
-def run_checks(folder: Path, clock: Clock) -> Iterator[Finding]:
-    """Run every check on a data folder's database, yielding each finding as it is made.
+def run_checks(place: str | Path, clock: Clock) -> Iterator[Finding]:
+    """Run every check on a data folder's or a URL's database, yielding each finding as made.
 
     Raises StoreError if the database can't be read.
     """
-    with reading(folder) as connection:
-        yield from _Checking(connection, clock).all()
+    with looking_into(place) as (connection, dialect):
+        yield from _Checking(connection, dialect, clock).all()
 
 
 class _Checking:
     """One run of all checks."""
 
-    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+    def __init__(self, connection: ReadingConnection, dialect: str, clock: Clock) -> None:
         self._connection = connection
+        self._dialect = dialect
         self._clock = clock
-        self._sql = statements("checks")
+        self._sql = statements("checks", dialect)
         secret = self._value("installation_secret")
         self._ids = MessageIds(bytes.fromhex(secret)) if secret else None
 
@@ -190,22 +197,25 @@ class _Checking:
     # --- sums over many stretches ----------------------------------------------------
 
     def _sum(self, check: Sum) -> Finding:
-        known = self._value("last_posting")
+        known = self._last_posting()
         sums: dict[int, int] = {}
         for stretch in self._walk(check.walk):
             for posting_id, amount in self._named(check.parts, stretch | {"known": known}):
                 sums[posting_id] = sums.get(posting_id, 0) + amount
         wrong = []
+        # Read after the walk, for a span may have been detached meanwhile.
+        given_away = int(self._value("last_given_away"))
         for stretch in self._walk("postings", last=known):
             for posting_id, amount in self._named(check.whole, stretch):
-                if sums.pop(posting_id, 0) != amount:
+                found = sums.pop(posting_id, 0)
+                if found > amount or (found < amount and posting_id > given_away):
                     wrong.append(posting_id)
         wrong += sums  # what names a posting that isn't there, or isn't of this kind
         names = [f"posting {each}" for each in wrong]
         return _finding(check.invariant, check.sentence, len(wrong), names)
 
     def _balances(self) -> Finding:
-        known = self._value("last_posting")
+        known = self._last_posting()
         moved: dict[int, tuple[int, int]] = {}
         for stretch in self._walk("postings", last=known):
             for account_id, available, held in self._named("moved_money", stretch):
@@ -238,12 +248,14 @@ class _Checking:
             self._named("message_costs", stretch)[0][0] for stretch in self._walk("messages")
         )
         most = self._posted_costs()
+        if self._value("last_given_away"):
+            least = 0  # what detached messages cost is in the ledger alone
         wrong = not least <= summed <= most
         names = [f"messages {summed}, ledger {most} micro-units"] if wrong else []
         return _finding(14, SENTENCE_OF_COSTS, int(wrong), names)
 
     def _posted_costs(self) -> int:
-        known = self._value("last_posting")
+        known = self._last_posting()
         return sum(
             int(self._named("posted_costs", stretch)[0][0])
             for stretch in self._walk("postings", last=known)
@@ -251,10 +263,36 @@ class _Checking:
 
     def _triggers(self) -> Finding:
         present = {name for (name,) in self._named("known_triggers", {})}
-        missing = sorted(_triggers_of_the_schema() - present)
+        missing = sorted(_triggers_of_the_schema(self._dialect) - present)
         return _finding(
             3, SENTENCE_OF_TRIGGERS, len(missing), [f"trigger {each}" for each in missing]
         )
+
+    # --- the horizon -----------------------------------------------------------------
+
+    def _last_posting(self) -> int:
+        """Return the newest posting, when none below it can be committed any more.
+
+        A transaction has its number before it is given ids for postings. So whoever may still
+        commit an id below the newest one had a number when that was read, and a number given
+        out after that is larger. (The end of the snapshot in which it was read needn't be: it
+        is past those that have *ended*.)
+        """
+        newest = int(self._value("last_posting"))
+        if self._dialect != POSTGRESQL:
+            return newest
+        if self._value("is_standby"):
+            raise StoreUnavailable("a standby can't be checked: name the primary")
+        ours = self._value("next_transaction")
+        until = self._clock.monotonic() + HORIZON_WAIT_S
+        while self._value("eldest_transaction") < ours:
+            if self._clock.monotonic() > until:
+                raise StoreUnavailable(
+                    f"a transaction has been open for more than {HORIZON_WAIT_S:.0f} s, and "
+                    "what it will commit can't be told; see pg_stat_activity"
+                )
+            sleep(HORIZON_LOOK_EVERY_S)
+        return newest
 
     # --- walking ---------------------------------------------------------------------
 
@@ -320,9 +358,9 @@ def _legal_moves() -> str:
 
 
 @cache
-def _triggers_of_the_schema() -> frozenset[str]:
+def _triggers_of_the_schema(dialect: str) -> frozenset[str]:
     created: set[str] = set()
-    for _, text in migrations():
+    for _, text in migrations(dialect):
         created -= set(re.findall(r"DROP TRIGGER (?:IF EXISTS )?(\w+)", text))
         created |= set(re.findall(r"CREATE TRIGGER (\w+)", text))
     return frozenset(created)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from contextlib import AbstractContextManager
 import threading
+from contextlib import AbstractContextManager
 from typing import Any, Final, Self
 
 import psycopg

@@ -7,7 +7,10 @@ beside it: so the processes of version N and N-1 may serve together while they a
 from __future__ import annotations
 
 import re
+from time import sleep
 from typing import Final
+
+import psycopg
 
 from arrivals.core.message import TRANSITIONS
 from arrivals.store.api import StoreUnavailable
@@ -15,6 +18,11 @@ from arrivals.store.postgres_connection import PostgresConnection
 from arrivals.store.statements import POSTGRESQL, migrations
 
 _MIGRATE_LOCK: Final = 3 << 60
+# A change of a table waits for whoever reads it, and all others wait behind the change. So it
+# gives up soon, lets them pass, and tries again.
+LOCK_WAIT_S: Final = 2.0
+LOCK_WAITS_MAX: Final = 30
+BETWEEN_WAITS_S: Final = 0.5
 _WORKS_WITH: Final = re.compile(r"^-- works with: (\d+)$", re.MULTILINE)
 
 
@@ -26,9 +34,19 @@ def migrate(session: PostgresConnection) -> list[int]:
     missing = missing_migrations(session)
     if not missing and _has_moves(session):
         return []
+    for _ in range(LOCK_WAITS_MAX - 1):
+        try:
+            return _migrate_once(session)
+        except psycopg.errors.LockNotAvailable:
+            sleep(BETWEEN_WAITS_S)
+    return _migrate_once(session)
+
+
+def _migrate_once(session: PostgresConnection) -> list[int]:
     session.script("BEGIN")
     try:
         session.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATE_LOCK,))
+        session.script(f"SET LOCAL lock_timeout = {round(LOCK_WAIT_S * 1_000)}")
         session.script(
             "CREATE TABLE IF NOT EXISTS schema_versions"
             " (version BIGINT PRIMARY KEY, works_with BIGINT NOT NULL)"
@@ -46,10 +64,9 @@ def migrate(session: PostgresConnection) -> list[int]:
                 "INSERT INTO moves VALUES (%s, %s) ON CONFLICT DO NOTHING", (source, target)
             )
         session.script("COMMIT")
-    except BaseException:
-        if not session.is_broken:
+    finally:
+        if not session.is_broken and session.in_transaction:
             session.script("ROLLBACK")
-        raise
     return missing
 
 

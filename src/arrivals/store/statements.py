@@ -68,7 +68,7 @@ _WORDS: Final = {
         (r"\{values (\w+)\}", r"jsonb_array_elements_text(CAST(:\1 AS jsonb))"),
         (r"\{arrays (\w+)\}", r"jsonb_array_elements(CAST(:\1 AS jsonb))"),
         (r"\?", "%s"),
-        (r"(?<!:):([a-z]\w*)", r"%(\1)s"),
+        (r"(?<![:\w]):([a-z]\w*)", r"%(\1)s"),
     ),
 }
 

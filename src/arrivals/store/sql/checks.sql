@@ -2,41 +2,37 @@ The invariants as questions: each statement returns the ids of what breaks one, 
 holds. They run beside a live server, so each reads one bounded stretch (above :low, up to :high)
 in one short transaction. What is compared over stretches is compared up to what was there when
 the check began. :now is in microseconds; :legal is a JSON list of [from, kind, to].
+sql/sqlite and sql/postgresql hold what a dialect asks in words of its own.
 
 -- name: sampled
-SELECT CAST(id AS TEXT), count(*) OVER () FROM ({statement}) LIMIT 5
+SELECT CAST(id AS TEXT), count(*) OVER () FROM ({statement}) AS broken LIMIT 5
 
 -- name: end_of_postings
-SELECT max(id) FROM (SELECT id FROM postings WHERE id > :low ORDER BY id LIMIT :rows)
+SELECT max(id) FROM (SELECT id FROM postings WHERE id > :low ORDER BY id LIMIT :rows) AS stretch
 
 -- name: end_of_orders
 SELECT max(id) >> 17
-FROM (SELECT id FROM messages WHERE id >= (:low + 1) << 17 ORDER BY id LIMIT :rows)
+FROM (SELECT id FROM messages WHERE id >= (:low + 1) << 17 ORDER BY id LIMIT :rows) AS stretch
 
 -- name: end_of_messages
-SELECT max(id) FROM (SELECT id FROM messages WHERE id > :low ORDER BY id LIMIT :rows)
+SELECT max(id) FROM (SELECT id FROM messages WHERE id > :low ORDER BY id LIMIT :rows) AS stretch
 
 -- name: end_of_batches
 -- A stream has many orders, so a stretch has fewer streams.
-SELECT max(id) FROM (SELECT id FROM batches WHERE id > :low ORDER BY id LIMIT 1 + :rows / 1000)
-
--- name: last_posting
-SELECT coalesce(max(id), 0) FROM postings
+SELECT max(id)
+FROM (SELECT id FROM batches WHERE id > :low ORDER BY id LIMIT 1 + :rows / 1000) AS stretch
 
 -- name: next_handoffs
 SELECT provider_id, external_id FROM handoffs
 WHERE (provider_id, external_id) > (:low_provider, :low_id)
 ORDER BY provider_id, external_id LIMIT 1 OFFSET :rows
 
--- name: known_triggers
-SELECT name FROM sqlite_schema WHERE type = 'trigger'
-
 -- name: installation_secret
 SELECT value FROM meta WHERE name = 'message_id_secret'
 
 -- name: posting_accounts
 SELECT id FROM postings
-WHERE id > :low AND id <= :high AND NOT CASE kind
+WHERE id > :low AND id <= :high AND (CASE kind
   WHEN 'funding' THEN debit = 'external:funding' AND credit = 'funds:' || account_id
   WHEN 'withdrawal' THEN debit = 'funds:' || account_id AND credit = 'external:funding'
   WHEN 'hold' THEN debit = 'funds:' || account_id AND credit = 'held:' || account_id
@@ -46,31 +42,13 @@ WHERE id > :low AND id <= :high AND NOT CASE kind
   WHEN 'recharge' THEN debit = 'funds:' || account_id AND credit = 'revenue:' || currency
   WHEN 'cost' THEN account_id IS NULL AND debit = 'cost:' || substr(debit, 6)
                    AND credit = 'payable:' || substr(debit, 6)
-  ELSE false END
+  ELSE false END) IS NOT TRUE
 
 -- name: posting_currency
 SELECT p.id FROM postings AS p
 WHERE p.id > :low AND p.id <= :high AND p.account_id IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM balances AS b
                   WHERE b.account_id = p.account_id AND b.currency = p.currency)
-
--- name: posting_integers
-SELECT id FROM postings
-WHERE id > :low AND id <= :high AND (typeof(amount) <> 'integer' OR amount < 0)
-
--- name: balance_integers
-SELECT account_id AS id FROM balances
-WHERE typeof(available) <> 'integer' OR typeof(held) <> 'integer'
-   OR typeof(credit_limit) <> 'integer'
-
--- name: message_integers
-SELECT id FROM messages WHERE id > :low AND id <= :high
-  AND (typeof(price) <> 'integer' OR price < 0 OR typeof(provider_cost) <> 'integer')
-
--- name: overdrawn
-SELECT account_id AS id FROM balances
-GROUP BY account_id
-HAVING sum(available) + sum(credit_limit) < 0 OR min(held) < 0
 
 -- name: moved_money
 SELECT account_id,
@@ -95,7 +73,7 @@ FROM balances AS b GROUP BY b.account_id
 SELECT m.id FROM messages AS m
 LEFT JOIN postings AS p ON p.id = m.resolution_posting
 WHERE m.id > :low AND m.id <= :high AND m.resolution IS NOT NULL
-  AND (p.id IS NULL OR p.account_id IS NOT m.account_id
+  AND (p.id IS NULL OR p.account_id IS DISTINCT FROM m.account_id
        OR p.kind <> CASE m.resolution WHEN 'captured' THEN 'capture' ELSE 'release' END)
 
 -- name: order_totals
@@ -104,7 +82,8 @@ LEFT JOIN messages AS m ON m.id >= o.id << 17 AND m.id < (o.id + 1) << 17
 WHERE o.id > :low AND o.id <= :high
 GROUP BY o.id
 HAVING count(m.id) <> o.count OR coalesce(sum(m.price), 0) <> o.cost
-    OR min(m.account_id) IS NOT o.account_id OR max(m.account_id) IS NOT o.account_id
+    OR min(m.account_id) IS DISTINCT FROM o.account_id
+    OR max(m.account_id) IS DISTINCT FROM o.account_id
 
 -- name: held_by_orders
 SELECT hold_posting, sum(cost) FROM orders
@@ -136,12 +115,12 @@ LEFT JOIN postings AS p ON p.id = a.posting_id
 LEFT JOIN adjustments AS b ON b.message_id = a.message_id AND b.n = a.n - 1
 WHERE a.message_id > :low AND a.message_id <= :high
   AND (m.id IS NULL OR m.resolution IS NULL OR a.amount <> m.price
-       OR p.kind IS NOT a.kind OR p.account_id IS NOT m.account_id
+       OR p.kind IS DISTINCT FROM a.kind OR p.account_id IS DISTINCT FROM m.account_id
        OR (a.n > 1 AND b.n IS NULL)
        -- Paid and given back take turns, from what settlement left behind.
-       OR a.kind IS NOT CASE coalesce(b.kind, m.resolution)
-                          WHEN 'captured' THEN 'refund' WHEN 'recharge' THEN 'refund'
-                          ELSE 'recharge' END)
+       OR a.kind <> CASE coalesce(b.kind, m.resolution)
+                      WHEN 'captured' THEN 'refund' WHEN 'recharge' THEN 'refund'
+                      ELSE 'recharge' END)
 
 -- name: price_snapshot
 SELECT m.id FROM messages AS m LEFT JOIN rates AS r ON r.id = m.rate_id
@@ -156,7 +135,8 @@ WHERE m.id > :low AND m.id <= :high AND coalesce(m.text, o.text) IS NOT NULL
 -- name: uncharged_parts
 SELECT DISTINCT h.message_id AS id FROM handoffs AS h JOIN messages AS m ON m.id = h.message_id
 WHERE (h.provider_id, h.external_id) >= (:low_provider, :low_id)
-  AND (:high_provider IS NULL OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
+  AND (CAST(:high_provider AS TEXT) IS NULL
+       OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
   AND (h.part < 1 OR h.part > m.segments)
 
 -- name: unresolved_ends
@@ -189,20 +169,13 @@ WHERE id > :low AND id <= :high AND kind = 'cost'
 -- name: whole_orders
 SELECT o.id FROM orders AS o LEFT JOIN postings AS p ON p.id = o.hold_posting
 WHERE o.id > :low AND o.id <= :high
-  AND (p.id IS NULL OR p.kind <> 'hold' OR p.account_id IS NOT o.account_id
+  AND (p.id IS NULL OR p.kind <> 'hold' OR p.account_id IS DISTINCT FROM o.account_id
        OR p.currency <> o.currency)
 
 -- name: messages_of_orders
 SELECT m.id FROM messages AS m LEFT JOIN orders AS o ON o.id = m.id >> 17
 WHERE m.id > :low AND m.id <= :high
   AND (o.id IS NULL OR o.account_id <> m.account_id OR o.route_id <> m.route_id)
-
--- name: batch_totals
-SELECT b.id FROM batches AS b LEFT JOIN orders AS o ON o.batch_id = b.id
-WHERE b.id > :low AND b.id <= :high
-GROUP BY b.id
-HAVING coalesce(sum(o.count), 0) <> b.accepted OR coalesce(sum(o.cost), 0) <> b.cost
-    OR b.lines <> b.accepted + b.refused
 
 -- name: orphans
 SELECT id FROM messages
@@ -218,25 +191,25 @@ WHERE e.message_id > :low AND e.message_id <= :high AND NOT CASE
   WHEN e.from_state IS NULL THEN e.seq = 1 AND e.to_state IN ('accepted', 'scheduled')
   WHEN e.from_state = e.to_state THEN true
   ELSE (e.from_state, e.kind, e.to_state) IN
-       (SELECT value->>0, value->>1, value->>2 FROM json_each(:legal)) END
+       (SELECT value->>0, value->>1, value->>2 FROM {arrays legal} AS legal) END
 
 -- name: event_gaps
 SELECT m.id FROM messages AS m
 LEFT JOIN events AS e ON e.message_id = m.id
 WHERE m.id > :low AND m.id <= :high
 GROUP BY m.id
-HAVING count(e.seq) <> m.seq OR min(e.seq) IS NOT 1 OR max(e.seq) IS NOT m.seq
+HAVING count(e.seq) <> m.seq OR min(e.seq) IS DISTINCT FROM 1 OR max(e.seq) IS DISTINCT FROM m.seq
 
 -- name: state_is_fold
 SELECT m.id FROM messages AS m
 LEFT JOIN events AS e ON e.message_id = m.id AND e.seq = m.seq
 WHERE m.id > :low AND m.id <= :high
-  AND (e.to_state IS NOT m.state OR e.at IS NOT m.changed_at)
+  AND (e.to_state IS DISTINCT FROM m.state OR e.at IS DISTINCT FROM m.changed_at)
 
 -- name: broken_chains
 SELECT DISTINCT e.message_id AS id FROM events AS e
 JOIN events AS before ON before.message_id = e.message_id AND before.seq = e.seq - 1
-WHERE e.message_id > :low AND e.message_id <= :high AND e.from_state IS NOT before.to_state
+WHERE e.message_id > :low AND e.message_id <= :high AND e.from_state IS DISTINCT FROM before.to_state
 
 -- name: events_without_message
 SELECT DISTINCT e.message_id AS id FROM events AS e
@@ -296,23 +269,16 @@ SELECT id FROM parked_receipts WHERE received_at < :now - 73 * 3600000000
 SELECT p.id FROM parked_receipts AS p
 WHERE NOT EXISTS (SELECT 1 FROM parked_forms AS f WHERE f.parked_id = p.id)
 
--- name: foreign_handoffs
-SELECT DISTINCT h.message_id AS id FROM handoffs AS h
-LEFT JOIN messages AS m ON m.id = h.message_id
-LEFT JOIN orders AS o ON o.id = h.message_id >> 17
-WHERE (h.provider_id, h.external_id) >= (:low_provider, :low_id)
-  AND (:high_provider IS NULL OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
-  AND (m.id IS NULL OR h.attempt > m.attempts OR h.attempt < 1
-       OR h.provider_id NOT IN (SELECT value FROM json_each(o.providers)))
-
 -- name: wrong_environment
 SELECT DISTINCT h.message_id AS id FROM handoffs AS h
 JOIN orders AS o ON o.id = h.message_id >> 17
 JOIN catalogue AS k ON k.kind = 'key' AND k.id = o.key_id
 JOIN catalogue AS p ON p.kind = 'provider' AND p.id = h.provider_id
 WHERE (h.provider_id, h.external_id) >= (:low_provider, :low_id)
-  AND (:high_provider IS NULL OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
-  AND (k.body->>'$.environment' = 'test') <> (p.body->>'$.sandbox')
+  AND (CAST(:high_provider AS TEXT) IS NULL
+       OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
+  AND (k.body->>'environment' = 'test')
+      <> (CAST(p.body->>'sandbox' AS TEXT) IN ('true', '1'))
 
 -- name: times_go_back
 SELECT DISTINCT e.message_id AS id FROM events AS e
