@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,7 @@ from arrivals.store.postgres_connection import (
 )
 from arrivals.store.postgres_reader import PostgresReader
 from arrivals.store.postgres_schema import migrate
+from arrivals.store.postgres_spans import Upkeep, keep_up
 from arrivals.store.postgres_transaction import SQL, PostgresTransaction, SlotShort, Waters
 from arrivals.store.transaction import as_text
 
@@ -113,6 +114,21 @@ class PostgresStore:
             return await loop.run_in_executor(self._readers, self._read_here, query)
         except psycopg.Error as error:
             raise named(error) from error
+
+    async def keep_up(self) -> Sequence[str]:
+        """Make room ahead and set old rows aside; return the tables an operator may archive."""
+        try:
+            done = await asyncio.to_thread(self._keep_up)
+        except psycopg.Error as error:
+            raise named(error) from error
+        return done.detached if done is not None else ()
+
+    def _keep_up(self) -> Upkeep | None:
+        session = PostgresConnection(self._url, application="arrivals upkeep")
+        try:
+            return keep_up(session, self._clock.now_us())
+        finally:
+            session.close()
 
     async def close(self) -> None:
         """Finish what was submitted, then close."""
