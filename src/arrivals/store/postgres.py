@@ -179,6 +179,10 @@ class PostgresWriter:
         self._spending: list[int] = []  # locks on accounts whose slots nobody else may shift
         self._transaction: PostgresTransaction | None = None
         self._may_run_again = False
+        self._met: set[int] = set()  # messages that the transaction before had to do with
+        # Those of one that met another's in a circle, each holding what the other wanted: run
+        # again, it locks them all at once and in order, and so meets nobody that way.
+        self._meet_first: set[int] = set()
         session = PostgresConnection(url, application=f"arrivals migrate {holder}")
         try:
             migrate(session)
@@ -213,6 +217,8 @@ class PostgresWriter:
         self._transaction = PostgresTransaction(
             self._connection, self._latest_us, self._slot, self._waters
         )
+        if self._meet_first:
+            self._transaction.meet(self._meet_first)
         return self._transaction
 
     def commit(self) -> None:
@@ -233,11 +239,13 @@ class PostgresWriter:
             raise _Lost
         self._transaction = None
         self._told = self._serial
+        self._meet_first = set()
         self._end_spending()
 
     def rollback(self) -> None:
         """Undo; a session that is lost has undone it already."""
         self._may_run_again = self._transaction is not None
+        self._met = self._transaction.met if self._transaction is not None else set()
         self._transaction = None
         try:
             if not self._connection.is_broken:
@@ -258,6 +266,8 @@ class PostgresWriter:
             return error.diag.constraint_name in _SAME_KEY
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             self._connection.close()  # it became a standby; another one takes writes
+        if isinstance(error, psycopg.errors.DeadlockDetected):
+            self._meet_first = self._meet_first | self._met
         # What is lost before its COMMIT was sent is lost for certain.
         return error.sqlstate in _AGAIN or (self._connection.is_broken and self._may_run_again)
 

@@ -8,11 +8,12 @@ writer then moves funds between slots, and the transaction runs again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from arrivals.core.message import Message
 from arrivals.store.api import RuleBroken, StaleWrite
 from arrivals.store.postgres_connection import PostgresConnection
 from arrivals.store.rows import Balance, Handoff, Match, Outgoing
@@ -95,6 +96,7 @@ class PostgresTransaction(SqlTransaction):
         self._short: dict[int, int] = {}  # where that is less than this
         self._seen: dict[tuple[Any, ...], dict[str, int]] = {}  # as they are in the database
         self._posting_ids: list[int] = []
+        self.met: set[int] = set()  # the messages that were loaded, or tried to be
 
     # --- money -----------------------------------------------------------------------
 
@@ -236,6 +238,17 @@ class PostgresTransaction(SqlTransaction):
 
     def leased_elsewhere(self, owner: str) -> set[str]:
         return set(self._plain("leased_elsewhere", owner))
+
+    # --- messages --------------------------------------------------------------------
+
+    def load(self, keys: Iterable[int]) -> dict[int, Message]:
+        wanted = set(keys)
+        self.met |= wanted
+        return super().load(wanted)
+
+    def meet(self, keys: set[int]) -> None:
+        """Lock messages at once, in order, that will be loaded in several turns."""
+        self._all("lock_messages", as_text(sorted(keys)))
 
     # --- receipts --------------------------------------------------------------------
 
