@@ -240,11 +240,13 @@ class PostgresWriter:
         self._transaction = None
         self._told = self._serial
         self._meet_first = set()
+        self._waters.end(committed=True)
         self._end_spending()
 
     def rollback(self) -> None:
         """Undo; a session that is lost has undone it already."""
         self._may_run_again = self._transaction is not None
+        self._waters.end(committed=False)
         self._met = self._transaction.met if self._transaction is not None else set()
         self._transaction = None
         try:

@@ -8,8 +8,9 @@ writer then moves funds between slots, and the transaction runs again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,13 +22,14 @@ from arrivals.store.statements import POSTGRESQL, statements
 from arrivals.store.transaction import (
     MATCHES,
     MESSAGE_COLUMNS,
+    MESSAGES,
     OUTGOING,
     SqlTransaction,
     as_text,
 )
 
 POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence
-FULL_LOOK_EVERY_US: Final = 1_000_000
+FULL_LOOK_PAUSE: Final = 20  # times as long as the last look from the beginning took
 # Hand-offs looked at for one id: more have it only where a provider counts its ids anew, and
 # whoever waits for a receipt is among the newest that are open.
 MATCHES_MAX: Final = 100
@@ -42,6 +44,7 @@ SQL["first_ready"] = SQL["first_ready"].replace("{not_paused}", SQL["not_paused"
 SQL["claim_not_paused"] = SQL["claim"].replace("{not_paused}", SQL["not_paused"])
 SQL["claim"] = SQL["claim"].replace("{not_paused}", "")
 
+_DUE: Final = ("due",)
 _SLOTS: Final = msgspec.json.Decoder(list[tuple[int, str, int, int, int, int, int, int]])
 
 
@@ -54,32 +57,60 @@ class SlotShort(Exception):
 
 
 class Waters:
-    """From which rank on each lane is claimed, so that a claim doesn't wade through the dead.
+    """From where on each queue is looked through, so as not to wade through the dead.
 
-    While somebody holds an old snapshot open, what was claimed since stays in the index, and
-    every claim from the lane's beginning would pass it again. What is below the water (a
-    process that wasn't up to date put it there) is found by a look from the beginning, once
-    a second.
+    While somebody holds an old snapshot open, what was claimed or done since stays in an
+    index,
+    and every look from the beginning would pass it again. A look from the beginning is still
+    needed, for what others put below the water: a process that wasn't up to date, or whose
+    transaction came to nothing. It is taken each time while it costs next to nothing, and takes
+    no more than a twentieth of the time however much lies dead.
     """
 
     def __init__(self) -> None:
-        self._of: dict[tuple[str, int], tuple[int, int]] = {}  # rank, time of the full look
+        self._of: dict[tuple[Any, ...], _Water] = {}
+        self._moved: set[tuple[Any, ...]] = set()  # by the transaction that is open
 
-    def of(self, provider_id: str, lane: int, now_us: int) -> int:
-        """Return the rank to claim from; 0 for a full look."""
-        rank, looked_us = self._of.get((provider_id, lane), (0, 0))
-        return rank if now_us - looked_us < FULL_LOOK_EVERY_US else 0
+    def of(self, queue: tuple[Any, ...], without: object = None) -> int:
+        """Return the place to look from; 0 for the beginning.
 
-    def forget(self, provider_id: str, lane: int) -> None:
-        """Claim from the lane's beginning the next time."""
-        self._of.pop((provider_id, lane), None)
+        `without` is what is passed over: where that changed, it has to be looked for.
+        """
+        water = self._of.get(queue)
+        if water is None or water.without != without:
+            self._of.pop(queue, None)
+            return 0
+        return water.place if time.monotonic() < water.until else 0
 
-    def claimed(
-        self, provider_id: str, lane: int, asked: int, lowest: int, now_us: int
+    def looked(
+        self,
+        queue: tuple[Any, ...],
+        asked: int,
+        place: int | None,
+        began: float,
+        without: object = None,
     ) -> None:
-        """Note what the claim from rank `asked` found first."""
-        _, looked_us = self._of.get((provider_id, lane), (0, 0))
-        self._of[provider_id, lane] = (lowest, looked_us if asked else now_us)
+        """Note what a look from `asked` found first, if anything, and how long it took."""
+        before = self._of.get(queue, _Water(0, 0.0, without))
+        until = before.until
+        if not asked:
+            now = time.monotonic()
+            until = now + FULL_LOOK_PAUSE * (now - began)
+        self._of[queue] = _Water(before.place if place is None else place, until, without)
+        self._moved.add(queue)
+
+    def end(self, *, committed: bool) -> None:
+        """Forget where a transaction was that came to nothing: what it took is still there."""
+        if not committed:
+            for queue in self._moved:
+                self._of.pop(queue, None)
+        self._moved.clear()
+
+
+class _Water(NamedTuple):
+    place: int
+    until: float  # monotonic: when the beginning is looked at again
+    without: object
 
 
 class PostgresTransaction(SqlTransaction):
@@ -199,14 +230,12 @@ class PostgresTransaction(SqlTransaction):
         limit: int,
         paused: tuple[Sequence[int], Sequence[int]],
     ) -> list[Outgoing]:
-        if paused[0] or paused[1]:  # what is passed over now may go on at any time
-            self._waters.forget(provider_id, lane)
-            return self._claim(provider_id, lane, 0, max(limit, 0), paused)
-        asked = self._waters.of(provider_id, lane, self.now_us)
+        # What is passed over now may go on at any time.
+        queue, without = (provider_id, lane), (tuple(paused[0]), tuple(paused[1]))
+        began, asked = time.monotonic(), self._waters.of(queue, without)
         claimed = self._claim(provider_id, lane, asked, max(limit, 0), paused)
-        if claimed or not asked:
-            lowest = claimed[0].message.rank or 0 if claimed else 0
-            self._waters.claimed(provider_id, lane, asked, lowest, self.now_us)
+        lowest = claimed[0].message.rank if claimed else None
+        self._waters.looked(queue, asked, lowest, began, without)
         return claimed
 
     def _claim(
@@ -245,6 +274,14 @@ class PostgresTransaction(SqlTransaction):
         wanted = set(keys)
         self.met |= wanted
         return super().load(wanted)
+
+    def due(self, limit: int) -> list[Message]:
+        began, asked = time.monotonic(), self._waters.of(_DUE)
+        found = self._rows(MESSAGES, "due", self.now_us, asked, limit)
+        found.sort(key=lambda each: each.wake_at_us or 0)
+        latest = found[-1].wake_at_us if len(found) == limit and found else self.now_us
+        self._waters.looked(_DUE, asked, latest, began)
+        return found
 
     def meet(self, keys: set[int]) -> None:
         """Lock messages at once, in order, that will be loaded in several turns."""

@@ -172,8 +172,8 @@ SELECT count(*) FROM m
 
 -- name: due
 WITH m AS MATERIALIZED (
-  SELECT * FROM messages AS m WHERE m.wake_at <= ? ORDER BY m.wake_at LIMIT ?
-  FOR NO KEY UPDATE SKIP LOCKED)
+  SELECT * FROM messages AS m WHERE m.wake_at <= ? AND m.wake_at >= ?
+  ORDER BY m.wake_at LIMIT ? FOR NO KEY UPDATE SKIP LOCKED)
 SELECT {[}{message_columns}{]} FROM m JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: put_off
