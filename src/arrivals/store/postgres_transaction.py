@@ -17,7 +17,7 @@ import msgspec
 from arrivals.core.message import Message
 from arrivals.store.api import RuleBroken, StaleWrite
 from arrivals.store.postgres_connection import PostgresConnection
-from arrivals.store.rows import Balance, Handoff, Match, Outgoing
+from arrivals.store.rows import Balance, Event, Handoff, Match, NewMessage, Outgoing
 from arrivals.store.statements import POSTGRESQL, statements
 from arrivals.store.transaction import (
     MATCHES,
@@ -29,7 +29,7 @@ from arrivals.store.transaction import (
 )
 
 POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence
-FULL_LOOK_PAUSE: Final = 20  # times as long as the last look from the beginning took
+FULL_LOOK_PAUSE: Final = 50  # times as long as the last look from the beginning took
 # Hand-offs looked at for one id: more have it only where a provider counts its ids anew, and
 # whoever waits for a receipt is among the newest that are open.
 MATCHES_MAX: Final = 100
@@ -59,12 +59,11 @@ class SlotShort(Exception):
 class Waters:
     """From where on each queue is looked through, so as not to wade through the dead.
 
-    While somebody holds an old snapshot open, what was claimed or done since stays in an
-    index,
-    and every look from the beginning would pass it again. A look from the beginning is still
-    needed, for what others put below the water: a process that wasn't up to date, or whose
-    transaction came to nothing. It is taken each time while it costs next to nothing, and takes
-    no more than a twentieth of the time however much lies dead.
+    While somebody holds an old snapshot open, what was claimed or done since stays in an index,
+    and every look from the beginning would pass it again. What this process puts below the
+    water lowers it. For what others put there a look from the beginning is still needed: it
+    is taken often while it costs next to nothing, and takes no more than a fiftieth of the
+    time however much lies dead.
     """
 
     def __init__(self) -> None:
@@ -98,6 +97,12 @@ class Waters:
             until = now + FULL_LOOK_PAUSE * (now - began)
         self._of[queue] = _Water(before.place if place is None else place, until, without)
         self._moved.add(queue)
+
+    def put(self, queue: tuple[Any, ...], place: int | None) -> None:
+        """Look at a place again, if something that was put there could be missed."""
+        water = self._of.get(queue)
+        if water is not None and place is not None and place < water.place:
+            del self._of[queue]
 
     def end(self, *, committed: bool) -> None:
         """Forget where a transaction was that came to nothing: what it took is still there."""
@@ -279,9 +284,22 @@ class PostgresTransaction(SqlTransaction):
         began, asked = time.monotonic(), self._waters.of(_DUE)
         found = self._rows(MESSAGES, "due", self.now_us, asked, limit)
         found.sort(key=lambda each: each.wake_at_us or 0)
-        latest = found[-1].wake_at_us if len(found) == limit and found else self.now_us
-        self._waters.looked(_DUE, asked, latest, began)
+        earliest = found[0].wake_at_us if found else self.now_us
+        self._waters.looked(_DUE, asked, earliest, began)
         return found
+
+    def insert_messages(self, messages: Sequence[NewMessage]) -> None:
+        super().insert_messages(messages)
+        self._wet(messages)
+
+    def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
+        super().save(messages, events)
+        self._wet(messages)
+
+    def _wet(self, messages: Sequence[NewMessage] | Sequence[Message]) -> None:
+        for each in messages:
+            self._waters.put(_DUE, each.wake_at_us)
+            self._waters.put((each.provider_id, each.lane), each.rank)
 
     def meet(self, keys: set[int]) -> None:
         """Lock messages at once, in order, that will be loaded in several turns."""
