@@ -61,6 +61,7 @@ Sender = Annotated[
 ]
 RouteId = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1")]
 AccountId = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1")]
+KeepDays = Annotated[int, Meta(ge=7, le=36_500, description="days, 7 to 36500")]
 DatabaseUrl = Annotated[
     str,
     Meta(
@@ -103,6 +104,7 @@ class Server(_Table, frozen=True, kw_only=True):
     metrics_port: Port = 9025
     data: FileName = "arrivals-data"
     database: DatabaseUrl | None = None
+    keep_days: KeepDays | None = None
 
 
 class DefaultTimes(_Table, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that is cut at a COMMIT: before it arrives, or before its answer does."""
+"""A wire to PostgreSQL that is cut at a COMMIT: before it arrives, or before its answer."""
 
 from __future__ import annotations
 

@@ -129,6 +129,7 @@ async def _run(
             valid_for_s=defaults.valid_for,
             outcome_grace_s=defaults.outcome_grace,
             resend_after_s=defaults.resend_after,
+            keep_days=server.keep_days,
         ),
         prepare=_preparation(configuration, server.host, applied),
     )

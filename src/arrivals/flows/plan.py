@@ -45,6 +45,7 @@ class Defaults:
     valid_for_s: int = 24 * 3600
     outcome_grace_s: int = 48 * 3600
     resend_after_s: int = 60
+    keep_days: int | None = None  # that ended messages stay readable; None: for ever
 
 
 class Recipient(msgspec.Struct, frozen=True):

@@ -197,13 +197,18 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        forgotten_at = alarmed_at = rematched_at = self._platform.clock.monotonic()
+        alarmed_at = rematched_at = self._platform.clock.monotonic()
+        forgotten_at = (
+            alarmed_at - FORGET_EVERY_S
+        )  # at once: what is needed ahead must be there
         forgetting = False
         while True:
             try:
                 more = await self._once()
                 now = self._platform.clock.monotonic()
                 if forgetting or now - forgotten_at >= FORGET_EVERY_S:
+                    if not forgetting:
+                        await self._keep_up()
                     forgotten_at = now
                     forgetting = await self._forget_some()
                 if self._platform.store.is_shared and now - rematched_at >= REMATCH_EVERY_S:
@@ -241,6 +246,12 @@ class Sweeper:
         since_us = self._platform.clock.now_us() - REMATCH_SINCE_US
         touched = await self._platform.store.write(self._rematch, since_us)
         self._platform.changes.publish(touched)
+
+    async def _keep_up(self) -> None:
+        """Let the store make room ahead, and set aside whole what has outlived its keeping."""
+        aside = await self._platform.store.keep_up(self._platform.defaults.keep_days)
+        if aside:
+            _log.info("set aside, to be archived or dropped: %s", ", ".join(aside))
 
     async def _forget_some(self) -> bool:
         """Forget for a few rounds; return whether some may be left."""

@@ -324,5 +324,12 @@ class Store(Protocol):
     async def read(self, query: Callable[[Any], Result]) -> Result:
         """Run a query on a reader, beside the writer; the reader's verbs are in queries.py."""
 
+    async def keep_up(self, keep_days: int | None = None) -> Sequence[str]:
+        """Make room ahead and set old rows aside; return the tables an operator may archive.
+
+        Ended messages stay for `keep_days` at least, and for ever with None.
+        Any process may call it once a minute; one does it at a time. Raises StoreError.
+        """
+
     async def close(self) -> None:
         """Finish what was submitted, then close."""

@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,7 @@ from arrivals.store.postgres_connection import (
 )
 from arrivals.store.postgres_reader import PostgresReader
 from arrivals.store.postgres_schema import migrate
+from arrivals.store.postgres_spans import Upkeep, keep_up
 from arrivals.store.postgres_transaction import SQL, PostgresTransaction, SlotShort, Waters
 from arrivals.store.transaction import as_text
 
@@ -115,6 +116,21 @@ class PostgresStore:
         except psycopg.Error as error:
             raise named(error) from error
 
+    async def keep_up(self, keep_days: int | None = None) -> Sequence[str]:
+        """Make room ahead and set old rows aside; return the tables an operator may archive."""
+        try:
+            done = await asyncio.to_thread(self._keep_up, keep_days)
+        except psycopg.Error as error:
+            raise named(error) from error
+        return done.detached if done is not None else ()
+
+    def _keep_up(self, keep_days: int | None) -> Upkeep | None:
+        session = PostgresConnection(self._url, application="arrivals upkeep")
+        try:
+            return keep_up(session, self._clock.now_us(), keep_days)
+        finally:
+            session.close()
+
     async def close(self) -> None:
         """Finish what was submitted, then close."""
         if self._writer is not None:
@@ -164,6 +180,10 @@ class PostgresWriter:
         self._spending: list[int] = []  # locks on accounts whose slots nobody else may shift
         self._transaction: PostgresTransaction | None = None
         self._may_run_again = False
+        self._met: set[int] = set()  # messages that the transaction before had to do with
+        # Those of one that met another's in a circle, each holding what the other wanted: run
+        # again, it locks them all at once and in order, and so meets nobody that way.
+        self._meet_first: set[int] = set()
         session = PostgresConnection(url, application=f"arrivals migrate {holder}")
         try:
             migrate(session)
@@ -199,6 +219,8 @@ class PostgresWriter:
         self._transaction = PostgresTransaction(
             self._connection, self._latest_us, self._slot, self._waters
         )
+        if self._meet_first:
+            self._transaction.meet(self._meet_first)
         return self._transaction
 
     def commit(self) -> None:
@@ -220,11 +242,15 @@ class PostgresWriter:
             raise _Lost
         self._transaction = None
         self._told = self._serial
+        self._meet_first = set()
+        self._waters.end(committed=True)
         self._end_spending()
 
     def rollback(self) -> None:
         """Undo; a session that is lost has undone it already."""
         self._may_run_again = self._transaction is not None
+        self._waters.end(committed=False)
+        self._met = self._transaction.met if self._transaction is not None else set()
         self._transaction = None
         with contextlib.suppress(psycopg.Error):  # told already, or of no interest any more
             self._connection.settle()
@@ -247,6 +273,8 @@ class PostgresWriter:
             return error.diag.constraint_name in _SAME_KEY
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             self._connection.close()  # it became a standby; another one takes writes
+        if isinstance(error, psycopg.errors.DeadlockDetected):
+            self._meet_first = self._meet_first | self._met
         # What is lost before its COMMIT was sent is lost for certain.
         return error.sqlstate in _AGAIN or (self._connection.is_broken and self._may_run_again)
 

@@ -124,6 +124,14 @@ class PostgresConnection:
         """Whether a transaction is open."""
         return self._session.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the open transaction, if any, takes more statements."""
+        return self._session.info.transaction_status in {
+            psycopg.pq.TransactionStatus.IDLE,
+            psycopg.pq.TransactionStatus.INTRANS,
+        }
+
     def execute(self, statement: str, values: Any = ()) -> Found:
         """Run one statement."""
         if isinstance(values, dict):

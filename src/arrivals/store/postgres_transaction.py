@@ -8,18 +8,21 @@ writer then moves funds between slots, and the transaction runs again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from arrivals.core.message import Message
 from arrivals.store.api import RuleBroken, StaleWrite
 from arrivals.store.postgres_connection import PostgresConnection
-from arrivals.store.rows import Balance, Handoff, Match, Outgoing
+from arrivals.store.rows import Balance, Event, Handoff, Match, NewMessage, Outgoing
 from arrivals.store.statements import POSTGRESQL, statements
 from arrivals.store.transaction import (
     MATCHES,
     MESSAGE_COLUMNS,
+    MESSAGES,
     OUTGOING,
     SqlTransaction,
     as_text,
@@ -27,7 +30,7 @@ from arrivals.store.transaction import (
 
 POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence
 TELL_EVERY_US: Final = 250_000
-FULL_LOOK_EVERY_US: Final = 1_000_000
+FULL_LOOK_PAUSE: Final = 50  # times as long as the last look from the beginning took
 # Hand-offs looked at for one id: more have it only where a provider counts its ids anew, and
 # whoever waits for a receipt is among the newest that are open.
 MATCHES_MAX: Final = 100
@@ -42,6 +45,7 @@ SQL["first_ready"] = SQL["first_ready"].replace("{not_paused}", SQL["not_paused"
 SQL["claim_not_paused"] = SQL["claim"].replace("{not_paused}", SQL["not_paused"])
 SQL["claim"] = SQL["claim"].replace("{not_paused}", "")
 
+_DUE: Final = ("due",)
 _SLOTS: Final = msgspec.json.Decoder(list[tuple[int, str, int, int, int, int, int, int]])
 
 
@@ -54,22 +58,53 @@ class SlotShort(Exception):
 
 
 class Waters:
-    """From which rank on each lane is claimed, so that a claim doesn't wade through the dead.
+    """From where on each queue is looked through, so as not to wade through the dead.
 
-    While somebody holds an old snapshot open, what was claimed since stays in the index, and
-    every claim from the lane's beginning would pass it again. What is below the water (a
-    process that wasn't up to date put it there) is found by a look from the beginning, once
-    a second.
+    While somebody holds an old snapshot open, what was claimed or done since stays in an index,
+    and every look from the beginning would pass it again. What this process puts below the
+    water lowers it. For what others put there a look from the beginning is still needed: it
+    is taken often while it costs next to nothing, and takes no more than a fiftieth of the
+    time however much lies dead.
     """
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, int], int] = {}
-        self._of: dict[tuple[str, int], tuple[int, int]] = {}  # rank, time of the full look
+        self._of: dict[tuple[Any, ...], _Water] = {}
+        self._moved: set[tuple[Any, ...]] = set()  # by the transaction that is open
 
-    def of(self, provider_id: str, lane: int, now_us: int) -> int:
-        """Return the rank to claim from; 0 for a full look."""
-        rank, looked_us = self._of.get((provider_id, lane), (0, 0))
-        return rank if now_us - looked_us < FULL_LOOK_EVERY_US else 0
+    def of(self, queue: tuple[Any, ...], without: object = None) -> int:
+        """Return the place to look from; 0 for the beginning.
+
+        `without` is what is passed over: where that changed, it has to be looked for.
+        """
+        water = self._of.get(queue)
+        if water is None or water.without != without:
+            self._of.pop(queue, None)
+            return 0
+        return water.place if time.monotonic() < water.until else 0
+
+    def looked(
+        self,
+        queue: tuple[Any, ...],
+        asked: int,
+        place: int | None,
+        began: float,
+        without: object = None,
+    ) -> None:
+        """Note what a look from `asked` found first, if anything, and how long it took."""
+        before = self._of.get(queue, _Water(0, 0.0, without))
+        until = before.until
+        if not asked:
+            now = time.monotonic()
+            until = now + FULL_LOOK_PAUSE * (now - began)
+        self._of[queue] = _Water(before.place if place is None else place, until, without)
+        self._moved.add(queue)
+
+    def put(self, queue: tuple[Any, ...], place: int | None) -> None:
+        """Look at a place again, if something that was put there could be missed."""
+        water = self._of.get(queue)
+        if water is not None and place is not None and place < water.place:
+            del self._of[queue]
 
     def may_tell(self, provider_id: str, lane: int, now_us: int) -> bool:
         """Tell whether it is time to let the other processes know how far a lane is."""
@@ -79,16 +114,18 @@ class Waters:
         self._told[provider_id, lane] = now_us
         return True
 
-    def forget(self, provider_id: str, lane: int) -> None:
-        """Claim from the lane's beginning the next time."""
-        self._of.pop((provider_id, lane), None)
+    def end(self, *, committed: bool) -> None:
+        """Forget where a transaction was that came to nothing: what it took is still there."""
+        if not committed:
+            for queue in self._moved:
+                self._of.pop(queue, None)
+        self._moved.clear()
 
-    def claimed(
-        self, provider_id: str, lane: int, asked: int, lowest: int, now_us: int
-    ) -> None:
-        """Note what the claim from rank `asked` found first."""
-        _, looked_us = self._of.get((provider_id, lane), (0, 0))
-        self._of[provider_id, lane] = (lowest, looked_us if asked else now_us)
+
+class _Water(NamedTuple):
+    place: int
+    until: float  # monotonic: when the beginning is looked at again
+    without: object
 
 
 class PostgresTransaction(SqlTransaction):
@@ -105,6 +142,7 @@ class PostgresTransaction(SqlTransaction):
         self._short: dict[int, int] = {}  # where that is less than this
         self._seen: dict[tuple[Any, ...], dict[str, int]] = {}  # as they are in the database
         self._posting_ids: list[int] = []
+        self.met: set[int] = set()  # the messages that were loaded, or tried to be
 
     # --- money -----------------------------------------------------------------------
 
@@ -207,14 +245,12 @@ class PostgresTransaction(SqlTransaction):
         limit: int,
         paused: tuple[Sequence[int], Sequence[int]],
     ) -> list[Outgoing]:
-        if paused[0] or paused[1]:  # what is passed over now may go on at any time
-            self._waters.forget(provider_id, lane)
-            return self._claim(provider_id, lane, 0, max(limit, 0), paused)
-        asked = self._waters.of(provider_id, lane, self.now_us)
+        # What is passed over now may go on at any time.
+        queue, without = (provider_id, lane), (tuple(paused[0]), tuple(paused[1]))
+        began, asked = time.monotonic(), self._waters.of(queue, without)
         claimed = self._claim(provider_id, lane, asked, max(limit, 0), paused)
-        if claimed or not asked:
-            lowest = claimed[0].message.rank or 0 if claimed else 0
-            self._waters.claimed(provider_id, lane, asked, lowest, self.now_us)
+        lowest = claimed[0].message.rank if claimed else None
+        self._waters.looked(queue, asked, lowest, began, without)
         return claimed
 
     def _claim(
@@ -253,6 +289,38 @@ class PostgresTransaction(SqlTransaction):
 
     def lane_times(self) -> list[tuple[str, int, int]]:
         return self._all("lane_times")
+
+    # --- messages --------------------------------------------------------------------
+
+    def load(self, keys: Iterable[int]) -> dict[int, Message]:
+        wanted = set(keys)
+        self.met |= wanted
+        return super().load(wanted)
+
+    def due(self, limit: int) -> list[Message]:
+        began, asked = time.monotonic(), self._waters.of(_DUE)
+        found = self._rows(MESSAGES, "due", self.now_us, asked, limit)
+        found.sort(key=lambda each: each.wake_at_us or 0)
+        earliest = found[0].wake_at_us if found else self.now_us
+        self._waters.looked(_DUE, asked, earliest, began)
+        return found
+
+    def insert_messages(self, messages: Sequence[NewMessage]) -> None:
+        super().insert_messages(messages)
+        self._wet(messages)
+
+    def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
+        super().save(messages, events)
+        self._wet(messages)
+
+    def _wet(self, messages: Sequence[NewMessage] | Sequence[Message]) -> None:
+        for each in messages:
+            self._waters.put(_DUE, each.wake_at_us)
+            self._waters.put((each.provider_id, each.lane), each.rank)
+
+    def meet(self, keys: set[int]) -> None:
+        """Lock messages at once, in order, that will be loaded in several turns."""
+        self._all("lock_messages", as_text(sorted(keys)))
 
     # --- receipts --------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ import msgspec
 
 from arrivals.core.ids import INDEX_BITS, MESSAGES_MAX, message_key
 from arrivals.core.message import State
+from arrivals.store.api import StoreError
+from arrivals.store.feed import EventCursor, FeedEvent
 from arrivals.store.reading import for_account
 from arrivals.store.rows import Balance, StoredAnswer
 from arrivals.store.statements import statements
@@ -136,6 +138,18 @@ class Reader(TraceQueries):
         last = message_key(order_id, MESSAGES_MAX - 1)
         found = self._rows(_KEYS, self._sql["open_messages"], account_id, first, last, limit)
         return sorted(found)
+
+    def events_after(
+        self,
+        cursor: EventCursor,  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+    ) -> tuple[list[FeedEvent], EventCursor]:
+        """Return all accounts' next events and where to go on, missing and repeating none.
+
+        At most `limit`, and perhaps none though there are more. Raises StoreError where the
+        database can't tell in which order its transactions ended.
+        """
+        raise StoreError("events are fed from PostgreSQL only: SQLite doesn't number commits")
 
     def _rows(self, decoder: msgspec.json.Decoder[list[T]], text: str, *values: Any) -> list[T]:
         return decoder.decode(self._connection.execute(text, values).get)

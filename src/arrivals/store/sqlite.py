@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -204,6 +204,10 @@ class SqliteStore:
             return await self._readers.run(query)
         except apsw.Error as error:
             raise named(error) from error
+
+    async def keep_up(self, keep_days: int | None = None) -> Sequence[str]:  # noqa: ARG002
+        """Do nothing: one file needs no room made ahead."""
+        return ()
 
     async def close(self) -> None:
         """Finish what was submitted, then close."""

@@ -44,7 +44,7 @@ MESSAGE_COLUMNS: Final = (
     " m.resolution, m.resolution_posting, m.provider_cost, m.confirmed, m.parts"
 )
 
-_MESSAGES: Final = msgspec.json.Decoder(list[Message])
+MESSAGES: Final = msgspec.json.Decoder(list[Message])
 OUTGOING: Final = msgspec.json.Decoder(list[Outgoing])
 _ATTEMPTS: Final = msgspec.json.Decoder(list[Attempt])
 MATCHES: Final = msgspec.json.Decoder(list[Match])
@@ -268,7 +268,7 @@ class SqlTransaction(ABC):
         return int(self._value("bind_epoch", provider_id) or 0)
 
     def sending(self, provider_id: str, before_epoch: int, limit: int) -> list[Message]:
-        return self._rows(_MESSAGES, "sending", provider_id, before_epoch, limit)
+        return self._rows(MESSAGES, "sending", provider_id, before_epoch, limit)
 
     # --- messages --------------------------------------------------------------------
 
@@ -276,10 +276,10 @@ class SqlTransaction(ABC):
         wanted = sorted(set(keys))
         if not wanted:
             return {}
-        return {each.key: each for each in self._rows(_MESSAGES, "load", as_text(wanted))}
+        return {each.key: each for each in self._rows(MESSAGES, "load", as_text(wanted))}
 
     def due(self, limit: int) -> list[Message]:
-        found = self._rows(_MESSAGES, "due", self.now_us, limit)
+        found = self._rows(MESSAGES, "due", self.now_us, limit)
         found.sort(key=lambda each: each.wake_at_us or 0)
         return found
 
@@ -320,7 +320,7 @@ class SqlTransaction(ABC):
         return self._rows(MATCHES, "match", as_text(questions)) if questions else []
 
     def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
-        return self._rows(_MESSAGES, "in_doubt", provider_id, as_text(sorted(set(msisdns))))
+        return self._rows(MESSAGES, "in_doubt", provider_id, as_text(sorted(set(msisdns))))
 
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
         rows = [

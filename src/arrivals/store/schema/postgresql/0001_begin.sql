@@ -410,7 +410,8 @@ END $$;
 -- Days of raw receipts; the eldest is dropped whole. What has no day of its own is kept aside.
 CREATE FUNCTION add_raw_day(day BIGINT) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  EXECUTE format('CREATE TABLE raw_receipts_%s (LIKE raw_receipts INCLUDING ALL)', day);
+  EXECUTE format('CREATE TABLE raw_receipts_%s (LIKE raw_receipts INCLUDING ALL EXCLUDING IDENTITY)',
+                 day);
   EXECUTE format('ALTER TABLE raw_receipts ATTACH PARTITION raw_receipts_%s'
                  ' FOR VALUES FROM (%s) TO (%s)', day, day * 86400000000, (day + 1) * 86400000000);
 END $$;

@@ -164,10 +164,16 @@ m AS MATERIALIZED (
   SELECT m.* FROM k JOIN messages AS m ON m.id = k.id ORDER BY m.id FOR NO KEY UPDATE OF m)
 SELECT {[}{message_columns}{]} FROM m JOIN orders AS o ON o.id = m.id >> 17
 
+-- name: lock_messages
+WITH k AS (SELECT CAST(value AS BIGINT) AS id FROM {values}),
+m AS MATERIALIZED (
+  SELECT m.id FROM k JOIN messages AS m ON m.id = k.id ORDER BY m.id FOR NO KEY UPDATE OF m)
+SELECT count(*) FROM m
+
 -- name: due
 WITH m AS MATERIALIZED (
-  SELECT * FROM messages AS m WHERE m.wake_at <= ? ORDER BY m.wake_at LIMIT ?
-  FOR NO KEY UPDATE SKIP LOCKED)
+  SELECT * FROM messages AS m WHERE m.wake_at <= ? AND m.wake_at >= ?
+  ORDER BY m.wake_at LIMIT ? FOR NO KEY UPDATE SKIP LOCKED)
 SELECT {[}{message_columns}{]} FROM m JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: put_off
