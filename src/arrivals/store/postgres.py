@@ -310,7 +310,7 @@ class PostgresWriter:
         )
         try:
             self._slot = _free_slot(session)
-        except BaseException:
+        except (psycopg.Error, StoreError):
             session.close()
             raise
         return session
