@@ -196,7 +196,7 @@ class _Round:
                 session.script(f"BEGIN; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                 work()
                 session.script("COMMIT")
-            except BaseException as error:
+            except (psycopg.Error, _NotYet) as error:
                 if not session.is_broken:
                     session.script("ROLLBACK")
                 if isinstance(error, _NotYet):
