@@ -30,9 +30,8 @@ from arrivals.http.connection import CoalescingProtocol
 from arrivals.http.operations import OperationsApp
 from arrivals.providers.api import Connection
 from arrivals.providers.smpp import SmppConnection
-from arrivals.store.activity import ActivityLog
 from arrivals.store.api import Transaction
-from arrivals.store.backend import holder, open_store
+from arrivals.store.backend import activity_log, holder, open_store
 from arrivals.telemetry import Telemetry
 
 BACKLOG: Final = 2_048  # connections that wait to be accepted
@@ -86,8 +85,7 @@ async def run(
     place = settings.database or settings.data
     store = open_store(place, clock, begin_reader=use_any_core)
     await store.open()
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    activity = ActivityLog(settings.data)
+    activity = activity_log(place)
     await activity.open()
     try:
         platform, secret = await open_platform(

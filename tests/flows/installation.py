@@ -25,9 +25,10 @@ from arrivals.flows.platform import Platform
 from arrivals.flows.sweep import Sweeper
 from arrivals.providers.smpp import SmppConnection
 from arrivals.store.api import Step, Store, Transaction
-from arrivals.store.sqlite import SqliteStore
+from arrivals.store.checks import run_checks
 from arrivals.world.scenario import load_scenario
 from arrivals.world.smsc import CarrierWorld
+from tests.backends import Backend, backend_at
 
 FUNDS = Micros(100_000_000_000)
 
@@ -85,6 +86,27 @@ PRICES = (
     PriceRow(country="Carrier world", prefix="999", price=Micros(10_000)),
 )
 
+# What must hold at any moment, asked in words that every database knows: balances are the sums
+# of their postings, what is held is what open messages cost, and a message is its newest event.
+UNSOUND = (
+    """SELECT 'balance', b.account_id, sum(b.available), sum(b.held) FROM balances AS b
+    GROUP BY b.account_id
+    HAVING sum(b.available) <> coalesce((
+        SELECT sum(CASE WHEN p.credit = 'funds:' || p.account_id THEN p.amount
+                        WHEN p.debit = 'funds:' || p.account_id THEN -p.amount ELSE 0 END)
+        FROM postings AS p WHERE p.account_id = b.account_id), 0)
+      OR sum(b.held) <> coalesce((
+        SELECT sum(m.price) FROM messages AS m
+        WHERE m.account_id = b.account_id AND m.resolution IS NULL), 0)""",
+    """SELECT 'order', o.id FROM orders AS o
+    WHERE (o.count, o.cost) <> (SELECT count(*), coalesce(sum(m.price), 0) FROM messages AS m
+                                WHERE m.id >= o.id << 17 AND m.id < (o.id + 1) << 17)""",
+    """SELECT 'message', m.id, m.state FROM messages AS m
+    WHERE m.seq <> (SELECT count(*) FROM events AS e WHERE e.message_id = m.id)
+       OR m.state <> (SELECT e.to_state FROM events AS e
+                      WHERE e.message_id = m.id ORDER BY e.seq DESC LIMIT 1)""",
+)
+
 
 async def own_bind(store: Store, provider_id: str) -> int:
     """Make the test the owner of a provider's bind; return its epoch."""
@@ -100,7 +122,9 @@ def connect(provider: Provider) -> SmppConnection:
 class Installation:
     """One process of Arrivals without its doors."""
 
-    def __init__(self, store: SqliteStore, platform: Platform) -> None:
+    def __init__(self, place: str, backend: Backend, store: Store, platform: Platform) -> None:
+        self.place = place
+        self.backend = backend
         self.store = store
         self.platform = platform
         self.fleet = Fleet(platform, connect, "test")
@@ -156,11 +180,19 @@ class Installation:
 
     async def rows(self, sql: str, *values: Any) -> list[Any]:
         """Run a query of a test's own."""
+        return await self.store.read(lambda reader: self.backend.execute(reader, sql, values))
 
-        def query(reader: Any) -> list[Any]:
-            return reader._connection.execute(sql, values).fetchall()
+    async def damage(self, sql: str, *values: Any) -> None:
+        """Change a row past every verb and trigger, as a mistake or a bad disk would."""
+        await self.in_transaction(lambda tx: self.backend.damage(tx, sql, values))
 
-        return await self.store.read(query)
+    async def unsound(self) -> list[Any]:
+        """Return what breaks an invariant, from all the checks there are for this backend."""
+        found = [row for text in UNSOUND for row in await self.rows(text)]
+        if self.backend.has_checks:
+            checks = run_checks(Path(self.place), self.platform.clock)
+            found += [each for each in checks if each.count]
+        return found
 
     async def kinds(self, key: int) -> list[str]:
         found = await self.rows(
@@ -183,7 +215,7 @@ class Installation:
 
 @contextlib.asynccontextmanager
 async def installed(
-    folder: Path,
+    place: str | Path,
     *,
     providers: Sequence[Provider],
     routes: Sequence[Route] = (),
@@ -193,11 +225,10 @@ async def installed(
     clock: Clock | None = None,
     funds: Micros = FUNDS,
 ) -> AsyncIterator[Installation]:
-    """Open an installation in a folder, and close it again."""
+    """Open an installation in a folder or a database, and close it again."""
     clock = clock or SystemClock()
-    store = SqliteStore(folder, clock)
-    await store.open()
-    try:
+    backend = backend_at(place)
+    async with backend.open_at(str(place), clock) as store:
         await store.write(ENSURE_INSTALLATION, SystemChance().entropy)
         all_routes = tuple(routes) or (route(1, [each.provider_id for each in providers]),)
         all_accounts = tuple(accounts) or (account(1),)
@@ -212,15 +243,13 @@ async def installed(
             ),
         )
         platform, _ = await open_platform(store, clock, SystemChance(), defaults or Defaults())
-        here = Installation(store, platform)
+        here = Installation(str(place), backend, store, platform)
         if started:
             here.start()
         try:
             yield here
         finally:
             await here.stop()
-    finally:
-        await store.close()
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -79,8 +78,8 @@ async def state(here: Installation, key: int, wanted: str) -> None:
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Installation]:
-    async with installed(tmp_path, providers=[NORTH, SOUTH], started=False) as installation:
+async def here(place: str) -> AsyncIterator[Installation]:
+    async with installed(place, providers=[NORTH, SOUTH], started=False) as installation:
         yield installation
 
 
@@ -245,10 +244,10 @@ async def test_bulk_isn_t_stopped_by_codes(here: Installation):
     assert "31699999999" in [each.msisdn for each in connection.taken[:10]]
 
 
-async def test_accounts_share_a_lane(tmp_path: Path):
+async def test_accounts_share_a_lane(place: str):
     """Invariant 30 on the store: a latecomer with ten is through before another's thousand."""
     async with installed(
-        tmp_path, providers=[NORTH], accounts=[account(1), account(2)], started=False
+        place, providers=[NORTH], accounts=[account(1), account(2)], started=False
     ) as here:
         await here.send(*(f"316{n:08d}" for n in range(1_000)))
         await here.send(*(f"3160000{n:04d}" for n in range(10)), account_id=2)
@@ -281,15 +280,13 @@ async def test_a_provider_that_stays_away_loses_its_queue(
 
 
 async def test_messages_that_can_t_move_don_t_stand_in_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, monkeypatch: pytest.MonkeyPatch
 ):
     """A thousand of a route without another provider, and one behind them that has one."""
     monkeypatch.setattr(dispatch, "IDLE_LOOK_S", 0.01)
     monkeypatch.setattr(dispatch, "FAILOVER_AFTER_S", 0.05)
     routes = [route(1, ["north"]), route(2, ["north", "south"])]
-    async with installed(
-        tmp_path, providers=[NORTH, SOUTH], routes=routes, started=False
-    ) as here:
+    async with installed(place, providers=[NORTH, SOUTH], routes=routes, started=False) as here:
         await here.send(*(f"316{n:08d}" for n in range(1_000)))
         await here.send("31699999999", route_id=2)
         away, there = ScriptedConnection("north"), ScriptedConnection("south")
@@ -464,13 +461,13 @@ async def test_an_alarm_is_said_once_and_doesn_t_flap(
 
 
 async def test_the_sweeper_looks_for_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """From the real backlog: a message that waits for a provider which is away."""
     monkeypatch.setattr("arrivals.flows.sweep.ALARM_EVERY_S", 0.0)
     monkeypatch.setattr("arrivals.flows.sweep.SWEEP_EVERY_S", 0.01)
     clock = SetClock()
-    async with installed(tmp_path, providers=[NORTH], started=False, clock=clock) as here:
+    async with installed(place, providers=[NORTH], started=False, clock=clock) as here:
         await here.send("31612345678")
         here.platform.away_since["north"] = clock.monotonic()
         clock.tick(100)
@@ -489,7 +486,7 @@ async def test_a_message_that_can_t_be_claimed_doesn_t_stop_its_dispatcher(here:
     connection = ScriptedConnection("north")
     keys = [(await here.send(f"3161234567{n}")).order.order_id << 17 for n in range(4)]
     broken = "UPDATE orders SET text = NULL WHERE id = ? >> 17"
-    await here.in_transaction(lambda tx: tx._connection.execute(broken, (keys[1],)).fetchall())
+    await here.damage(broken, keys[1])
     async with dispatching(here, connection) as dispatcher:
         await state(here, keys[1], "failed")
         sent = await taken(connection, 3)

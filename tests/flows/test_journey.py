@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from arrivals.core.ids import message_key
@@ -37,16 +35,14 @@ FATES = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("fate", "state", "charged"), FATES)
 async def test_every_fixed_fate_ends_as_it_says(
-    tmp_path: Path, fate: str, state: State, charged: int
+    place: str, fate: str, state: State, charged: int
 ):
     # Three throttled answers hold the bind for 1, 2 and 4 seconds.
     valid_for_s = 20 if fate == "06" else 4
     defaults = Defaults(valid_for_s=valid_for_s, outcome_grace_s=2)
     async with (
         carrier_world() as world,
-        installed(
-            tmp_path, providers=[provider("north", world.port)], defaults=defaults
-        ) as here,
+        installed(place, providers=[provider("north", world.port)], defaults=defaults) as here,
     ):
         accepted = await here.send(f"999000000{fate}")
         await here.wait_for(accepted)
@@ -59,15 +55,13 @@ async def test_every_fixed_fate_ends_as_it_says(
 
 
 @pytest.mark.slow
-async def test_one_lost_part_leaves_a_long_message_unknown(tmp_path: Path):
+async def test_one_lost_part_leaves_a_long_message_unknown(place: str):
     """99900000014 loses the last part: two receipts say delivered, and the truth is that
     nobody knows."""
     defaults = Defaults(valid_for_s=2, outcome_grace_s=2)
     async with (
         carrier_world() as world,
-        installed(
-            tmp_path, providers=[provider("north", world.port)], defaults=defaults
-        ) as here,
+        installed(place, providers=[provider("north", world.port)], defaults=defaults) as here,
     ):
         accepted = await here.send("99900000014", text="a long text " * 27)
         await here.wait_for(accepted)
@@ -81,11 +75,11 @@ async def test_one_lost_part_leaves_a_long_message_unknown(tmp_path: Path):
 
 
 @pytest.mark.slow
-async def test_a_provider_that_goes_away_costs_no_message(tmp_path: Path):
+async def test_a_provider_that_goes_away_costs_no_message(place: str):
     """Invariant 26: what left is in doubt, what didn't goes out when it is back; none twice."""
     async with (
         carrier_world("wire") as world,
-        installed(tmp_path, providers=[provider("north", world.port, window=10)]) as here,
+        installed(place, providers=[provider("north", world.port, window=10)]) as here,
     ):
         accepted = await here.send(*(f"9991{n:07d}" for n in range(300)))
         await world.truth.until(lambda: len(world.truth.handoffs) >= 50)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,10 +29,10 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Installation]:
+async def here(place: str, clock: SetClock) -> AsyncIterator[Installation]:
     routes = [route(1, ["north"]), route(2, ["north"], category="bulk")]
     async with installed(
-        tmp_path, providers=[provider("north", 1)], routes=routes, started=False, clock=clock
+        place, providers=[provider("north", 1)], routes=routes, started=False, clock=clock
     ) as installation:
         yield installation
 
@@ -43,14 +42,9 @@ async def sent(here: Installation, *numbers: str, **options: Any) -> list[int]:
     return [(await here.send(each, **options)).order.order_id << 17 for each in numbers]
 
 
-async def broken(here: Installation, sql: str, key: int) -> None:
-    """Damage a row past every verb, as a mistake or a bad disk would."""
-    await here.in_transaction(lambda tx: tx._connection.execute(sql, (key,)).fetchall())
-
-
 async def without_text(here: Installation, key: int) -> None:
     """Make a message that can be read and not be sent."""
-    await broken(here, "UPDATE orders SET text = NULL WHERE id = ? >> 17", key)
+    await here.damage("UPDATE orders SET text = NULL WHERE id = ? >> 17", key)
 
 
 def claimant(here: Installation, claim: Step[Any, Any] | None = None) -> Claimant:
@@ -70,23 +64,24 @@ async def last_event(here: Installation, key: int) -> tuple[str, str]:
     return rows[0]
 
 
-@pytest.mark.parametrize("place", [0, 3, 6])
+@pytest.mark.each_backend
+@pytest.mark.parametrize("nth", [0, 3, 6])
 async def test_its_neighbours_are_claimed_and_it_ends_alone(
-    here: Installation, place: int, caplog: pytest.LogCaptureFixture
+    here: Installation, nth: int, caplog: pytest.LogCaptureFixture
 ):
     """Invariant 31: FAILED for a fault of ours, its hold released, named by a trace id."""
     keys = await sent(here, *NUMBERS)
-    await without_text(here, keys[place])
+    await without_text(here, keys[nth])
     claimed = await claimant(here).claim(await wanted(here))
-    rest = [key for key in keys if key != keys[place]]
+    rest = [key for key in keys if key != keys[nth]]
     assert [each.key for each in claimed] == rest
     assert {str(await here.state(key)) for key in rest} == {"sending"}
     rows = await here.rows(
-        "SELECT state, reason, resolution, attempts FROM messages WHERE id = ?", keys[place]
+        "SELECT state, reason, resolution, attempts FROM messages WHERE id = ?", keys[nth]
     )
     assert rows == [("failed", "internal", "released", 0)]
     assert (await here.balance())[1] == PRICE * len(rest)
-    kind, body = await last_event(here, keys[place])
+    kind, body = await last_event(here, keys[nth])
     assert kind == Move.GIVEN_UP
     assert CAUSE in body
     [said] = [each for each in caplog.records if each.name == "arrivals.poison"]
@@ -187,8 +182,10 @@ async def test_what_was_claimed_goes_out_though_the_next_one_can_t_even_be_set_a
     here: Installation, caplog: pytest.LogCaptureFixture
 ):
     """A row that can't be read at all is told of; those before it are on their way."""
+    if here.backend.is_typed:
+        pytest.skip("its types let in nothing that can't be read")
     keys = await sent(here, *NUMBERS[:3])
-    await broken(here, "UPDATE messages SET msisdn = x'ff' WHERE id = ?", keys[1])
+    await here.damage("UPDATE messages SET msisdn = x'ff' WHERE id = ?", keys[1])
     claimed = await claimant(here).claim(await wanted(here))
     assert [each.key for each in claimed] == keys[:1]
     assert "can't be set aside either" in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -392,6 +391,6 @@ STORIES: list[StoryRow] = [
 
 
 @pytest.mark.parametrize(("table", "setting"), told(STORIES))
-async def test_a_story(tmp_path: Path, table: str, setting: dict[str, Any]):
+async def test_a_story(place: str, table: str, setting: dict[str, Any]):
     """Every story holds line by line, and leaves a database that keeps its invariants."""
-    await tell(tmp_path, table, setting)
+    await tell(place, table, setting)

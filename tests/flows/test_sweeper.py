@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -26,9 +25,9 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Installation]:
+async def here(place: str, clock: SetClock) -> AsyncIterator[Installation]:
     async with installed(
-        tmp_path, providers=[provider("north", 1)], started=False, clock=clock
+        place, providers=[provider("north", 1)], started=False, clock=clock
     ) as installation:
         yield installation
 
@@ -38,13 +37,13 @@ async def left(here: Installation) -> int:
     return int(found[0][0])
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("nth", [0, 1, 2])
 async def test_one_that_cannot_be_swept_holds_up_nobody(
     here: Installation,
     clock: SetClock,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    place: int,
+    nth: int,
 ):
     """Invariant 31: the others expire on time, and it's tried again later."""
     monkeypatch.setattr(sweep, "SWEEP_EVERY_S", 0.001)
@@ -55,31 +54,25 @@ async def test_one_that_cannot_be_swept_holds_up_nobody(
         clock.tick(1)
     # No account has this number: the message can be read, and its money not be settled.
     spoil = "UPDATE messages SET account_id = ? WHERE id = ?"
-    await damage(here, "DROP TRIGGER messages_keep_their_price")
-    await damage(here, spoil, 9, keys[place])
+    await here.damage(spoil, 9, keys[nth])
     clock.tick(61)
-    good = [key for key in keys if key != keys[place]]
+    good = [key for key in keys if key != keys[nth]]
     task = asyncio.create_task(Sweeper(here.platform).run())
     try:
         async with asyncio.timeout(5):
             await ended(here, *good)
-            assert await here.state(keys[place]) == "accepted"
+            assert await here.state(keys[nth]) == "accepted"
             # Once it's mended, its time comes again.
             while await here.rows(DUE, clock.us):  # noqa: ASYNC110 - a row has no event
                 await asyncio.sleep(0.005)
-            await damage(here, spoil, 1, keys[place])
+            await here.damage(spoil, 1, keys[nth])
             clock.tick(sweep.PUT_OFF_US / 1_000_000 + 1)
-            await ended(here, keys[place])
+            await ended(here, keys[nth])
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     said = [each.getMessage() for each in caplog.records]
     assert said.count("a message that can't be swept is put off") == 1
-
-
-async def damage(here: Installation, sql: str, *values: int) -> None:
-    """Change a row past every verb, as a mistake or a bad disk would."""
-    await here.in_transaction(lambda tx: tx._connection.execute(sql, values).fetchall())
 
 
 async def ended(here: Installation, *keys: int) -> None:
@@ -90,7 +83,7 @@ async def ended(here: Installation, *keys: int) -> None:
 
 async def test_a_second_resend_is_not_even_made_by_mistake(here: Installation, clock: SetClock):
     """Invariant 25: whatever wakes a message early, its policy lets it out twice at most."""
-    story = Story(here, clock, here.store.path.parent)
+    story = Story(here, clock)
     await story.play("""
         accept   31612345678 on_ambiguous=resend
         claim
@@ -99,7 +92,7 @@ async def test_a_second_resend_is_not_even_made_by_mistake(here: Installation, c
         claim
         answer   2 unanswered
         """)
-    await damage(here, "UPDATE messages SET wake_at = 1")
+    await here.damage("UPDATE messages SET wake_at = 1")
     await story.play("tick 1\nstate ambiguous\nclaim north 0")
 
 
@@ -128,7 +121,7 @@ async def test_a_receipt_that_still_matches_nothing_is_kept_no_longer_for_that(
     here: Installation, clock: SetClock
 ):
     """Invariant 37: 72 h from when it came, however often it was tried again."""
-    story = Story(here, clock, here.store.path.parent)
+    story = Story(here, clock)
     await story.play("""
         accept   31612345678 31612345678 31612345678
         claim    north 3

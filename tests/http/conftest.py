@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,8 +11,8 @@ from tests.http.installation import Installation, installed
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Installation]:
-    async with installed(tmp_path) as installation:
+async def api(place: str) -> AsyncIterator[Installation]:
+    async with installed(place) as installation:
         yield installation
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import apsw
 import httpx
 import msgspec
 
@@ -25,9 +24,10 @@ from arrivals.flows.settle import Settlement
 from arrivals.http.app import application
 from arrivals.http.exchange import ASGIApp
 from arrivals.store.activity import ActivityLog
-from arrivals.store.api import Step, Transaction
+from arrivals.store.api import Step, Store, Transaction
+from arrivals.store.backend import activity_log
 from arrivals.store.rows import Event
-from arrivals.store.sqlite import SqliteStore
+from tests.backends import Backend, backend_at
 
 SECRET = b"a secret of thirty-two octets ok"
 PEPPER = b"a pepper of thirty-two octets ok"
@@ -57,7 +57,9 @@ class MovableClock(SystemClock):
 class Installation:
     """A platform, its API and a client for each of its keys."""
 
-    store: SqliteStore
+    place: str
+    backend: Backend
+    store: Store
     platform: Platform
     activity: ActivityLog
     clock: MovableClock
@@ -122,13 +124,9 @@ class Installation:
         await self.in_store(run)
         self.platform.changes.publish([key])
 
-    def sql(self, text: str, *values: Any) -> list[Any]:
+    async def sql(self, text: str, *values: Any) -> list[Any]:
         """Ask the database itself."""
-        connection = apsw.Connection(str(self.store.path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            return connection.execute(text, values).fetchall()
-        finally:
-            connection.close()
+        return await self.store.read(lambda reader: self.backend.execute(reader, text, values))
 
 
 def documents() -> list[tuple[str, str, object]]:
@@ -200,28 +198,27 @@ def _fill(tx: Transaction) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def installed(folder: Path) -> AsyncIterator[Installation]:
-    """Set an installation up in a folder, and take it down."""
+async def installed(place: str | Path) -> AsyncIterator[Installation]:
+    """Set an installation up in a folder or a database, and take it down."""
     clock, chance = MovableClock(), SystemChance()
-    store = SqliteStore(folder, clock)
-    await store.open()
-    activity = ActivityLog(folder)
-    await activity.open()
-    try:
-        keys = await store.write(Step("fill", 0, lambda tx, _: [_fill(tx)]), None)
-        catalogue = await store.write(Step("read", 0, lambda tx, _: [tx.catalogue()]), None)
-        platform = Platform(
-            store=store,
-            clock=clock,
-            chance=chance,
-            catalogue=catalogue,
-            secret=SECRET,
-            pepper=PEPPER,
-            defaults=Defaults(),
-            ranks=FairRanks(),
-        )
-        app = application(platform, activity, SECRET)
-        yield Installation(store, platform, activity, clock, app, keys)
-    finally:
-        await activity.close()
-        await store.close()
+    backend = backend_at(place)
+    activity = activity_log(place)
+    async with backend.open_at(str(place), clock) as store:
+        await activity.open()
+        try:
+            keys = await store.write(Step("fill", 0, lambda tx, _: [_fill(tx)]), None)
+            catalogue = await store.write(Step("read", 0, lambda tx, _: [tx.catalogue()]), None)
+            platform = Platform(
+                store=store,
+                clock=clock,
+                chance=chance,
+                catalogue=catalogue,
+                secret=SECRET,
+                pepper=PEPPER,
+                defaults=Defaults(),
+                ranks=FairRanks(),
+            )
+            app = application(platform, activity, SECRET)
+            yield Installation(str(place), backend, store, platform, activity, clock, app, keys)
+        finally:
+            await activity.close()

@@ -8,7 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from arrivals.store.activity import LINES_WAITING_MAX, Answered
+from arrivals.store import activity
+from arrivals.store.activity import (
+    HOUR_US,
+    HOURS_KEPT,
+    LINES_WAITING_MAX,
+    ActivityLog,
+    Answered,
+)
+from arrivals.store.api import StoreUnavailable
+from arrivals.store.backend import activity_log
 from tests.http.installation import RATES, ROUTE_NAMES, Installation
 
 SEND: dict[str, Any] = {
@@ -146,27 +155,89 @@ async def test_requests_are_counted_and_listed(
     assert by_name["POST", "/api/v1/send_sms"]["error_requests"] == 1
 
 
+async def written_by(log: ActivityLog) -> str:
+    """Return everything in the log's tables."""
+    tables = log._tables
+    return repr(
+        await log._run(
+            lambda: [
+                tables.rows(f"SELECT * FROM {name}", ())
+                for name in ("request_lines", "request_hours")
+            ]
+        )
+    )
+
+
 async def test_the_request_log_survives_a_restart_and_holds_no_secret(
     api: Installation, main: httpx.AsyncClient
 ) -> None:
-    """Invariant 44: neither text nor number nor key reaches the request log's file."""
+    """Invariant 44: neither text nor number nor key reaches the request log's tables."""
     await main.post("/api/v1/send_sms", json=SEND | {"message": "canary-7Qx"})
     await main.post("/api/v1/send_sms", json=SEND | {"canary-7Qx": 1})
     await main.get("/api/v1/dlr?msisdn=31612345678")
     await api.activity.close()
-    folder = api.store.path.parent
-    octets = b"".join(each.read_bytes() for each in folder.glob("activity.db*"))
-    assert b"/api/v1/send_sms" in octets
-    for hidden in ("canary-7Qx", "31612345678", api.keys["main"]):
-        assert hidden.encode() not in octets
-    again = type(api.activity)(folder)
+    again = activity_log(api.place)
     await again.open()
     try:
+        written = await written_by(again)
         totals = await again.totals(1, api.clock.now_us())
-        assert totals.all.requests == 3
-        assert totals.all.errors == 1
     finally:
         await again.close()
+    assert "/api/v1/send_sms" in written
+    for hidden in ("canary-7Qx", "31612345678", api.keys["main"]):
+        assert hidden not in written
+    assert totals.all.requests == 3
+    assert totals.all.errors == 1
+
+
+async def test_two_processes_share_a_log(api: Installation) -> None:
+    """Where they share a database, each sees what was asked of the other."""
+    if not api.backend.many_write:
+        pytest.skip("one process at a time serves from a folder")
+    other = activity_log(api.place)
+    await other.open()
+    try:
+        now_us = api.clock.now_us()
+        for log in (api.activity, other, other):
+            log.record(Answered(1, now_us, "GET", "/x", 200, 5, None, None))
+        assert (await api.activity.totals(1, now_us)).all.requests == 1
+        assert (await other.totals(1, now_us)).all.requests == 3
+        assert (await api.activity.log(1, {}, 10, 0))[0] == 3
+    finally:
+        await other.close()
+
+
+async def test_what_is_old_is_forgotten(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest lines and the hours of three months stay; the rest goes, some at a time."""
+    monkeypatch.setattr(activity, "LINES_KEPT_MAX", 4)
+    monkeypatch.setattr(activity, "FORGET_MAX", 3)
+    now_us = api.clock.now_us()
+    old_us = now_us - (HOURS_KEPT + 2) * HOUR_US
+    left = []
+    for at_us in (old_us, now_us, now_us, now_us):
+        for _ in range(2 if at_us == old_us else 3):
+            api.activity.record(Answered(1, at_us, "GET", "/x", 200, 5, None, None))
+        left.append((await api.activity.log(1, {}, 10, 0))[0])
+    assert left == [2, 4, 4, 4]
+    assert (await api.activity.totals(1, now_us)).all.requests == 9
+
+
+async def test_a_log_that_cannot_be_written_fails_no_request(
+    api: Installation, main: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it held is lost, and it goes on with what comes next."""
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("planted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api.activity._tables, "write", fail)
+        await main.get("/api/v1/balance")
+        await api.activity._run(api.activity._flush_here)
+    assert (await main.get("/api/v1/balance")).status_code == 200
+    assert (await api.activity.totals(1, api.clock.now_us())).all.requests == 1
 
 
 async def test_the_log_writes_by_itself(

@@ -78,7 +78,7 @@ async def test_a_stream_becomes_orders(api: Installation, main: httpx.AsyncClien
     answer = await post(main, lines(120), Idempotency_Key="k1")
     assert (answer["received"], answer["accepted"], answer["refused"]) == (120, 120, 0)
     assert (answer["cost"], answer["key"], len(answer["orders"])) == (1.2, "k1", 3)
-    rows = api.sql("SELECT count(*), sum(price), count(DISTINCT text) FROM messages")
+    rows = await api.sql("SELECT count(*), sum(price), count(DISTINCT text) FROM messages")
     assert rows == [(120, 1_200_000, 120)]
     assert (await main.get("/api/v1/balance")).json()["balance"] == 198.8
     listed = (await main.get("/api/v1/messages?client_ref=row-77")).json()["messages"]
@@ -116,7 +116,7 @@ async def test_each_line_has_a_verdict_of_its_own(
     ]
     assert answer["refusals"][1]["detail"] == "message: needed"
     assert "Content-Type: text/csv" in answer["refusals"][2]["detail"]
-    assert api.sql("SELECT text FROM messages ORDER BY id") == [("one",), ("four",)]
+    assert await api.sql("SELECT text FROM messages ORDER BY id") == [("one",), ("four",)]
 
 
 async def test_a_chunk_without_a_good_line_still_moves_on(
@@ -155,7 +155,9 @@ async def test_a_broken_stream_goes_on_where_it_stopped(
     assert listed["finished_at"] is None
     answer = await post(main, whole, Idempotency_Key="cut")
     assert (answer["batch_id"], answer["accepted"]) == (listed["batch_id"], 180)
-    assert api.sql("SELECT count(*), count(DISTINCT client_ref) FROM messages") == [(180, 180)]
+    assert await api.sql("SELECT count(*), count(DISTINCT client_ref) FROM messages") == [
+        (180, 180)
+    ]
 
 
 async def test_the_same_stream_again_changes_nothing(
@@ -167,7 +169,7 @@ async def test_the_same_stream_again_changes_nothing(
     response = await main.post(PATH, content=body, headers={"Idempotency-Key": "twice"})
     assert response.headers["idempotent-replayed"] == "true"
     assert response.json() == answer
-    assert api.sql("SELECT count(*) FROM messages") == [(70,)]
+    assert await api.sql("SELECT count(*) FROM messages") == [(70,)]
 
 
 @pytest.mark.parametrize("change", ["first line", "longer", "shorter", "options"])
@@ -184,7 +186,7 @@ async def test_another_stream_under_the_same_key_is_refused(
     }[change]
     problem = await post(main, body, 422, path, Idempotency_Key="one")
     assert problem["code"] == "idempotency_key_mismatch"
-    assert api.sql("SELECT count(*) FROM messages") == [(70,)]
+    assert await api.sql("SELECT count(*) FROM messages") == [(70,)]
 
 
 async def test_twins_of_a_stream_decide_no_line_twice(
@@ -197,7 +199,9 @@ async def test_twins_of_a_stream_decide_no_line_twice(
     )
     codes = sorted(response.status_code for response in responses)
     assert codes in ([200, 200], [200, 409])
-    assert api.sql("SELECT count(*), count(DISTINCT client_ref) FROM messages") == [(400, 400)]
+    assert await api.sql("SELECT count(*), count(DISTINCT client_ref) FROM messages") == [
+        (400, 400)
+    ]
 
 
 async def test_accounts_dont_share_keys_or_batches(
@@ -254,7 +258,7 @@ async def test_what_is_wrong_for_every_line_is_refused_at_once(
     assert problem["code"] == code
     if status == 422:
         assert [each["loc"][0] for each in problem["detail"]] == ["query"]
-    assert api.sql("SELECT count(*) FROM batches") == [(0,)]
+    assert await api.sql("SELECT count(*) FROM batches") == [(0,)]
 
 
 async def test_recipients_are_bounded(
@@ -285,7 +289,7 @@ async def test_csv_comes_as_spreadsheets_write_it(
         {"line": 3, "to": "", "code": "body_invalid",
          "detail": "has 1 cells, the header has 3"}
     ]  # fmt: skip
-    assert api.sql("SELECT msisdn, text, client_ref FROM messages ORDER BY id") == [
+    assert await api.sql("SELECT msisdn, text, client_ref FROM messages ORDER BY id") == [
         ("99910000001", "Hello; Ann\nbye", "a"),
         ("99910000002", "plain", None),
     ]
@@ -300,8 +304,8 @@ async def test_one_text_for_all(api: Installation, main: httpx.AsyncClient) -> N
         content_type="text/csv",
     )
     assert answer["accepted"] == 2
-    assert api.sql("SELECT count(*) FROM messages WHERE text IS NOT NULL") == [(0,)]
-    assert api.sql("SELECT text FROM orders") == [("Hi",)]
+    assert await api.sql("SELECT count(*) FROM messages WHERE text IS NOT NULL") == [(0,)]
+    assert await api.sql("SELECT text FROM orders") == [("Hi",)]
 
 
 @pytest.mark.parametrize(
@@ -322,8 +326,8 @@ async def test_a_bad_header_is_refused(
     """With no order made, and no batch begun."""
     problem = await post(main, body, 422, content_type="text/csv")
     assert problem["code"] == code
-    assert api.sql("SELECT count(*) FROM orders") == [(0,)]
-    assert api.sql("SELECT count(*) FROM batches") == [(0,)]
+    assert await api.sql("SELECT count(*) FROM orders") == [(0,)]
+    assert await api.sql("SELECT count(*) FROM batches") == [(0,)]
 
 
 # --- lines ----------------------------------------------------------------------------

@@ -109,7 +109,7 @@ async def test_nobody_answers_a_client_that_hung_up(api: Installation) -> None:
         [chunk(b'{"caller', more=True), {"type": "http.disconnect"}],
     ):
         assert await call(api.app, "POST", "/api/v1/send_sms", events, headers) == []
-    assert api.sql("SELECT count(*) FROM orders") == [(0,)]
+    assert await api.sql("SELECT count(*) FROM orders") == [(0,)]
 
 
 @pytest.mark.parametrize(

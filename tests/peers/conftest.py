@@ -20,6 +20,9 @@ from typing import NoReturn
 
 import pytest
 
+from tests.backends import BACKENDS, places
+from tests.peers.served import Served, served
+
 HERE = Path(__file__).parent
 INSTALL_TIMEOUT_S = 300
 SCRIPT_TIMEOUT_S = 30
@@ -57,6 +60,19 @@ def install(command: list[str], environment: dict[str, str] | None = None) -> No
         unavailable(f"{' '.join(command)} failed: {error.stderr.strip()[-300:]}")
     except (OSError, subprocess.TimeoutExpired) as error:
         unavailable(f"{' '.join(command)} failed: {error}")
+
+
+# --- Arrivals --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=BACKENDS, ids=lambda each: each.name)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """A server on each backend, for all tests of a module."""
+    folder = tmp_path_factory.mktemp("served")
+    with places(request.param, folder, request) as name, served(name()) as server:
+        yield server
 
 
 # --- Node ------------------------------------------------------------------------------

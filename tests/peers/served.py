@@ -7,7 +7,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import uvicorn
@@ -22,8 +21,8 @@ START_TIMEOUT_S = 20
 class Served:
     """An installation with its API on a port of its own; no dispatcher runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, place: str) -> None:
+        self._place = place
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="served", daemon=True)
         self.url = ""
@@ -56,7 +55,7 @@ class Served:
         self._loop = asyncio.get_running_loop()
         listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with installed(self._folder) as self.installation:
+        async with installed(self._place) as self.installation:
             config = uvicorn.Config(
                 self.installation.app,
                 lifespan="off",
@@ -82,9 +81,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """Serve an installation until the end of the block."""
-    server = Served(folder)
+def served(place: str) -> Iterator[Served]:
+    """Serve an installation at a place until the end of the block."""
+    server = Served(place)
     server.start()
     try:
         yield server

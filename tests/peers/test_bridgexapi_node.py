@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from arrivals.core.message import Move
 from tests.http.installation import Installation
 from tests.peers.conftest import Node
-from tests.peers.served import Served, served
+from tests.peers.served import Served
 
 pytestmark = pytest.mark.slow
 
@@ -23,12 +23,6 @@ SEND: dict[str, Any] = {
     "numbers": ["31612345678"],
     "message": "hello",
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("node-client")) as server:
-        yield server
 
 
 @pytest.fixture

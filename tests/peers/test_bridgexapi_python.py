@@ -38,12 +38,6 @@ Connect = Callable[..., BridgeXAPI]
 SEND: dict[str, Any] = {"route_id": 1, "caller_id": "BRIDGEXAPI", "message": "hello"}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("python-client")) as server:
-        yield server
-
-
 @pytest.fixture
 def connect(server: Served) -> Iterator[Connect]:
     """`connect("main")` gives a client with this account's key."""
@@ -179,8 +173,8 @@ def test_another_account_s_id_is_not_there(connect: Connect) -> None:
     assert type(refused.value) is ApiRequestError
 
 
-def test_an_account_without_traffic_can_read_its_activity(tmp_path: Path) -> None:
-    with served(tmp_path) as server, requests.Session() as session:
+def test_an_account_without_traffic_can_read_its_activity(place: str) -> None:
+    with served(place) as server, requests.Session() as session:
         client = BridgeXAPI(server.keys["empty"], base_url=server.url, session=session)
         assert client.get_activity_summary().summary.total_requests == 0
         assert client.get_activity_logs().logs[0].endpoint == "/api/v1/activity/summary"
@@ -253,15 +247,13 @@ def test_an_idempotency_key_through_the_client_s_own_session(connect: Connect) -
         assert spent == Decimal(str(first.cost))
 
 
-def test_a_hundred_parallel_sends_with_funds_for_sixty(
-    tmp_path: Path,
-) -> None:
+def test_a_hundred_parallel_sends_with_funds_for_sixty(place: str) -> None:
     """Invariant 5, through the client and real sockets."""
     together = threading.Barrier(20)
     refusals: list[type[Exception]] = []
     orders: list[int] = []
 
-    with served(tmp_path) as server:
+    with served(place) as server:
 
         def send_five() -> None:
             with requests.Session() as session:

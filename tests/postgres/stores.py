@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from arrivals.store.postgres import PostgresStore
+from tests.backends import POSTGRESQL
 from tests.postgres.server import execute
-from tests.store.ground import POSTGRESQL, Ground, StillClock
+from tests.store.ground import Ground, StillClock
 
 _NAMES = itertools.count()
 

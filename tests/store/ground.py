@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,13 +13,10 @@ from arrivals.core.ledger import PostingKind, funding, posting
 from arrivals.core.message import Message, Move, Reach, State, advance
 from arrivals.core.money import Micros
 from arrivals.store.api import Step, Store, Transaction
-from arrivals.store.postgres import PostgresStore
 from arrivals.store.rows import Event, NewMessage, NewOrder, Outgoing
-from arrivals.store.sqlite import SqliteStore
+from tests.backends import Backend
 
 T = TypeVar("T")
-
-_HOLDERS = itertools.count()
 
 BEGIN_US = 1_750_000_000_000_000
 HOUR_US = 3_600_000_000
@@ -42,69 +36,6 @@ class StillClock:
 
     def monotonic(self) -> float:
         return self.us / 1e6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backend:
-    """How to open a store of one kind, and what it can do that another may not."""
-
-    name: str
-    open_at: Callable[[str, StillClock], AbstractAsyncContextManager[Store]]
-    execute: Callable[[Transaction, str, Sequence[Any]], list[tuple[Any, ...]]]
-    many_write: bool  # at once: ids leave gaps, and an account's money is kept in slots
-    lives_in_a_folder: bool  # one process at a time, files with modes, a log to be synced
-    tells_its_commits: bool  # how many transactions there were, and how many items they held
-
-
-@asynccontextmanager
-async def _open_sqlite(place: str, clock: StillClock) -> AsyncIterator[Store]:
-    store = SqliteStore(Path(place), clock)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-def _execute_sqlite(tx: Transaction, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    connection: Any = tx._connection  # type: ignore[attr-defined]
-    return connection.execute(text, values).fetchall()
-
-
-@asynccontextmanager
-async def _open_postgresql(place: str, clock: StillClock) -> AsyncIterator[Store]:
-    store = PostgresStore(place, clock, holder=f"test-{next(_HOLDERS)}")
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-def _execute_postgresql(
-    tx: Transaction, text: str, values: Sequence[Any]
-) -> list[tuple[Any, ...]]:
-    connection: Any = tx._connection  # type: ignore[attr-defined]
-    return connection.execute(text.replace("?", "%s"), values).fetchall()
-
-
-SQLITE = Backend(
-    name="sqlite",
-    open_at=_open_sqlite,
-    execute=_execute_sqlite,
-    many_write=False,
-    lives_in_a_folder=True,
-    tells_its_commits=True,
-)
-POSTGRESQL = Backend(
-    name="postgresql",
-    open_at=_open_postgresql,
-    execute=_execute_postgresql,
-    many_write=True,
-    lives_in_a_folder=False,
-    tells_its_commits=True,
-)
-BACKENDS = (SQLITE, POSTGRESQL)
 
 
 def _run_each(tx: Transaction, items: Sequence[Callable[[Transaction], Any]]) -> list[Any]:

@@ -32,6 +32,7 @@ from arrivals.providers.api import (
 )
 from arrivals.store.api import Store, Transaction
 from arrivals.store.backend import open_store
+from tests.backends import backend_at
 from tests.flows.installation import (
     FUNDS,
     PRICES,
@@ -74,7 +75,7 @@ async def home(place: str | Path, store: Store | None = None) -> AsyncIterator[I
         )
         await store.write(APPLY_CONFIGURATION, wanted)
         platform, _ = await open_platform(store, SystemClock(), SystemChance(), Defaults())
-        yield Installation(store, platform)  # type: ignore[arg-type]  # any store will do
+        yield Installation(str(place), backend_at(place), store, platform)
     finally:
         if is_ours:
             await store.close()

@@ -31,9 +31,9 @@ from arrivals.store.checks import (
     Finding,
     run_checks,
 )
+from tests.backends import POSTGRESQL, SQLITE
 from tests.flows.installation import Installation
 from tests.postgres.server import create_database, drop_database, execute
-from tests.store.ground import POSTGRESQL, SQLITE
 from tests.store.inhabited import home, inhabit, settle_all
 
 DAY_US = 86_400_000_000

@@ -11,6 +11,8 @@ from arrivals.core.message import Move, State
 from arrivals.store.api import RuleBroken, Transaction
 from tests.store.ground import CLAIMED, NOBODY, Ground, accept, move
 
+pytestmark = pytest.mark.each_backend
+
 
 async def test_the_lowest_ranks_are_claimed_in_order(funded: Ground):
     await funded.accept(*({"rank": rank} for rank in (30, 10, 40, 20)))

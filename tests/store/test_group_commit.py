@@ -28,7 +28,8 @@ from arrivals.store.group_commit import (
     LIGHT_ROWS_MAX,
     GroupCommit,
 )
-from tests.store.ground import Backend, Ground, StillClock
+from tests.backends import Backend
+from tests.store.ground import Ground, StillClock
 
 PATIENCE_S = 10
 

@@ -9,6 +9,8 @@ from arrivals.store.api import RuleBroken, Transaction
 from arrivals.store.rows import StoredAnswer
 from tests.store.ground import Ground
 
+pytestmark = pytest.mark.each_backend
+
 KEY = (1, "POST /api/v1/send_sms", "k1")
 ANSWER = StoredAnswer(*KEY, "hash", 200, '{"status":"success","id":"007"}', 12)
 

@@ -23,6 +23,8 @@ from tests.store.ground import (
     delivered,
 )
 
+pytestmark = pytest.mark.each_backend
+
 
 def hold(amount: int, account_id: int = 1) -> Posting:
     return posting(PostingKind.HOLD, account_id, Micros(amount), "EUR")

@@ -20,7 +20,8 @@ from hypothesis.stateful import (
 from arrivals.core.ledger import Posting, PostingKind, funding, posting
 from arrivals.core.money import Micros
 from arrivals.store.api import Refused, RuleBroken, Transaction
-from tests.store.ground import Backend, Ground, StillClock
+from tests.backends import Backend
+from tests.store.ground import Ground, StillClock
 
 ACCOUNTS = (1, 2, 3)
 _amounts = st.integers(0, 60)

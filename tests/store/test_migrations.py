@@ -21,8 +21,8 @@ from arrivals.store.migrating import first_words, migrate_place, plan_of
 from arrivals.store.postgres_connection import PostgresConnection
 from arrivals.store.sqlite import DATABASE_NAME, SqliteStore, connect, migrate
 from arrivals.store.statements import POSTGRESQL, SQLITE, migrations, statements
+from tests import backends
 from tests.postgres.server import execute
-from tests.store import ground as backends
 from tests.store.ground import Ground, StillClock
 from tests.store.inhabited import home, inhabit
 from tests.store.schemas import schema_of

@@ -1,19 +1,24 @@
-"""Plans: no statement of the writer walks a table that grows with the traffic.
+"""Plans: neither the writer nor a page walks a table that grows with the traffic.
 
-Only SQLite is asked, because it keeps no statistics here and so plans from the text alone.
+Of the writer only SQLite is asked, because it keeps no statistics here and so plans from the
+text alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from arrivals.store.queries import Reader, ReportFilters
 from arrivals.store.sqlite import connect, migrate
-from arrivals.store.statements import statements
+from arrivals.store.statements import SQLITE, statements
+from arrivals.store.traces import MessageFilter, trace_statements
 from arrivals.store.transaction import MESSAGE_COLUMNS
+from tests.store.ground import Ground
 
 FRAGMENTS = {"not_paused"}
 GROWING = "messages|orders|events|handoffs|postings|adjustments|idempotency|parked_forms"
@@ -27,11 +32,17 @@ BOUNDED = {
 def _plan(tmp_path: Path, name: str) -> list[str]:
     texts = statements("write")
     parts = {"message_columns": MESSAGE_COLUMNS, "not_paused": texts["not_paused"]}
-    text = re.sub(r"\{(\w+)\}", lambda found: parts[found[1]], texts[name])
+    return _explained(
+        tmp_path, re.sub(r"\{(\w+)\}", lambda found: parts[found[1]], texts[name])
+    )
+
+
+def _explained(tmp_path: Path, text: str) -> list[str]:
     connection = connect(tmp_path / "plans.db")
     migrate(connection)
-    count = len(re.findall(r"\?", text))
-    rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", [None] * count).fetchall()
+    names = re.findall(r":([a-z]+)", text)
+    values: Any = dict.fromkeys(names) if names else [None] * text.count("?")
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
     connection.close()
     return [str(row[3]) for row in rows]
 
@@ -74,12 +85,80 @@ def test_a_look_up_goes_straight_to_its_rows(tmp_path: Path, name: str, index: s
 )
 def test_what_is_being_sent_is_found_without_reading_all(tmp_path: Path, room: str, name: str):
     """Beside a live process: only what is in doubt is read, whatever else there is."""
-    connection = connect(tmp_path / "plans.db")
-    migrate(connection)
-    text = statements(room)[name]
-    values: Any = {"now": 0} if ":now" in text else [0] * text.count("?")
-    rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
-    connection.close()
-    messages = [str(row[3]) for row in rows if "messages" in str(row[3]) or " m" in str(row[3])]
+    plan = _explained(tmp_path, statements(room)[name])
+    messages = [row for row in plan if "messages" in row or " m" in row]
     assert messages
     assert all("messages_in_doubt" in each for each in messages), messages
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("scanned", "messages_by_account (account_id=? AND id>? AND id<?)"),
+        ("rolled_up", "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ("order_near", "orders_by_account (account_id=? AND id>?)"),
+        ("first_accepted_from", "orders_by_account (account_id=? AND id>?)"),
+        ("last_accepted_before", "orders_by_account (account_id=? AND id<?)"),
+    ],
+)
+def test_a_page_steps_through_an_index(tmp_path: Path, name: str, index: str):
+    """It sorts nothing but itself, and looks no message up twice."""
+    plan = _explained(tmp_path, trace_statements(SQLITE)[name])
+    assert any(index in row for row in plan), plan
+
+
+class Explaining:
+    """A reader's connection that keeps the plan of every statement."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.plans: list[str] = []
+
+    def execute(self, statement: str, values: Any = ()) -> Any:
+        rows = self._session.execute(f"EXPLAIN {statement}", values).fetchall()
+        self.plans.append("\n".join(line for (line,) in rows))
+        return self._session.execute(statement, values)
+
+    def __enter__(self) -> Any:
+        return self._session.__enter__()
+
+    def __exit__(self, *about: Any) -> Any:
+        return self._session.__exit__(*about)
+
+
+ORDER_BY_ID = r"Index Cond: \(id = \(\w+\.id >> 17\)\)"
+MESSAGES_BY_ID = r"Index Cond: \(\(id >= \(.+ << 17\)\) AND \(id < \(.+ << 17\)\)\)"
+
+
+ASKED: dict[str, tuple[Callable[[Reader], Any], str]] = {
+    "trace": (lambda reader: reader.trace(1, 9), ORDER_BY_ID),
+    "report": (lambda reader: reader.report(1, 9), ORDER_BY_ID),
+    "reports": (lambda reader: reader.reports(1, ReportFilters(from_us=1), 9, 0), ORDER_BY_ID),
+    "page": (lambda reader: reader.message_page(1, MessageFilter(), 9), ORDER_BY_ID),
+    "span": (lambda reader: reader.message_page(1, MessageFilter(from_us=1), 9), ORDER_BY_ID),
+    "reference": (
+        lambda reader: reader.message_page(1, MessageFilter(client_ref="x"), 9),
+        MESSAGES_BY_ID,
+    ),
+    "roll-up": (lambda reader: reader.rolled_up(1, [1]), MESSAGES_BY_ID),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_the_wall_between_tenants_stands_in_no_index_s_way(funded: Ground, name: str):
+    """What a policy may not be preceded by is looked up by its value all the same."""
+    if not funded.backend.walls_tenants:
+        pytest.skip("nothing stands between a statement and its index there")
+    await funded.accept()
+    ask, index = ASKED[name]
+
+    def plans(reader: Reader) -> list[str]:
+        explaining = Explaining(reader._connection)
+        explaining._session.execute("SET enable_seqscan = off")
+        reader._connection = explaining
+        ask(reader)
+        return explaining.plans
+
+    found = "\n".join(await funded.store.read(plans))
+    assert re.search(index, found), found
+    assert not re.search(rf"Seq Scan on ({GROWING})\b", found), found

@@ -1,6 +1,6 @@
 """The request log: what each account asked of the API, how it was answered and how fast.
 
-It is telemetry: bounded, in a file of its own that isn't synced, and written at most once a
+It is telemetry: bounded, in tables of its own that aren't synced, and written at most once a
 second from memory, so no request ever waits for it. Every request is counted; of the single
 lines only so many a second are kept. No text, number or key is ever in it.
 """
@@ -11,30 +11,26 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-import apsw
 import msgspec
 
-from arrivals.store.sqlite import one_opener
+from arrivals.store.api import StoreError
 from arrivals.store.statements import statements
 
 T = TypeVar("T")
 
-FILE_NAME: Final = "activity.db"
 FLUSH_EVERY_S: Final = 1.0
 LINES_WAITING_MAX: Final = 5_000  # single lines kept between two flushes, the newest
 LINES_KEPT_MAX: Final = 200_000  # about 20 MB
 HOURS_KEPT: Final = 90 * 24
+FORGET_MAX: Final = LINES_WAITING_MAX + 1_000  # in one flush: what one can bring, and some more
 ENDPOINTS_MAX: Final = 200
-BUSY_TIMEOUT_MS: Final = 2_000
 
 HOUR_US: Final = 3_600_000_000
 
-_SQL: Final = statements("activity")
 _log = logging.getLogger("arrivals.activity")
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -87,15 +83,33 @@ class Totals(NamedTuple):
     errors_of_a_day: int
 
 
+class ActivityTables(Protocol):
+    """Where the log is kept, used by one thread; each verb raises a StoreError."""
+
+    dialect: str
+
+    def open(self) -> None:
+        """Open or create them."""
+
+    def write(self, written: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
+        """Run statements in one transaction."""
+
+    def rows(self, text: str, values: tuple[Any, ...]) -> list[Any]:
+        """Return what a statement finds."""
+
+    def close(self) -> None:
+        """Close them; never raises."""
+
+
 class ActivityLog:
     """Gather answers in memory and write them down beside everything else."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
+    def __init__(self, tables: ActivityTables) -> None:
+        self._tables = tables
+        self._sql = statements("activity", tables.dialect)
         self._lines: deque[Answered] = deque(maxlen=LINES_WAITING_MAX)
         self._hours: dict[tuple[int, int, str, str], list[int]] = {}
         self._thread = ThreadPoolExecutor(1, "arrivals-activity")
-        self._connection: apsw.Connection | None = None
         self._flusher: asyncio.Task[None] | None = None
 
     def record(self, answered: Answered) -> None:
@@ -113,8 +127,8 @@ class ActivityLog:
             counts[3] += latency_us
 
     async def open(self) -> None:
-        """Open or create the file and write to it from now on."""
-        await self._run(self._open_here)
+        """Open or create the tables and write to them from now on; raises a StoreError."""
+        await self._run(self._tables.open)
         self._flusher = asyncio.create_task(self._flush_for_ever(), name="activity")
 
     async def close(self) -> None:
@@ -153,30 +167,32 @@ class ActivityLog:
 
         Filters are endpoint, method, status and route_id.
         """
-        clauses = " ".join(_SQL[f"only {name}"] for name in filters)
+        clauses = " ".join(self._sql[f"only {name}"] for name in filters)
         values = (account_id, *filters.values())
+        count = self._sql["log_count"].replace("{filters}", clauses)
+        page = self._sql["log"].replace("{filters}", clauses)
 
-        def read(connection: apsw.Connection) -> tuple[int, list[LogLine]]:
-            count = connection.execute(
-                _SQL["log_count"].replace("{filters}", clauses), values
-            ).get
-            page = connection.execute(
-                _SQL["log"].replace("{filters}", clauses), (*values, limit, skip)
-            )
-            return count, [LogLine(*row) for row in page]
+        def read() -> tuple[int, list[LogLine]]:
+            self._flush_here()
+            [(lines,)] = self._tables.rows(count, values)
+            rows = self._tables.rows(page, (*values, limit, skip))
+            return lines, [LogLine(*row) for row in rows]
 
-        return await self._run(lambda: self._after_flush(read))
+        return await self._run(read)
 
     # --- on the log's own thread ------------------------------------------------------
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _rows(self, name: str, *values: Any) -> list[tuple[Any, ...]]:
-        def read(connection: apsw.Connection) -> list[tuple[Any, ...]]:
-            return connection.execute(_SQL[name], values).fetchall()
+    async def _rows(self, name: str, *values: Any) -> list[Any]:
+        """Read what the caller did a moment ago too."""
 
-        return await self._run(lambda: self._after_flush(read))
+        def read() -> list[Any]:
+            self._flush_here()
+            return self._tables.rows(self._sql[name], values)
+
+        return await self._run(read)
 
     async def _flush_for_ever(self) -> None:
         while True:
@@ -184,46 +200,31 @@ class ActivityLog:
             if self._hours:
                 await self._run(self._flush_here)
 
-    def _after_flush(self, read: Callable[[apsw.Connection], T]) -> T:
-        """Read what the caller did a moment ago too."""
-        self._flush_here()
-        if self._connection is None:
-            raise AssertionError("the request log isn't open")
-        return read(self._connection)
-
-    def _open_here(self) -> None:
-        connection = apsw.Connection(str(self._path))
-        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        self._path.chmod(0o600)
-        with one_opener(self._path.parent):
-            for pragma in ("journal_mode = WAL", "synchronous = OFF"):
-                connection.execute(f"PRAGMA {pragma}").fetchall()
-            connection.execute(_SQL["schema"]).fetchall()
-        self._connection = connection
-
     def _flush_here(self) -> None:
-        connection = self._connection
-        if connection is None or not self._hours:
+        if not self._hours:
             return
         # The loop's thread goes on recording, into new ones.
         lines, self._lines = self._lines, deque(maxlen=LINES_WAITING_MAX)
         hours, self._hours = self._hours, {}
-        rows = [(*key, *counts) for key, counts in hours.items()]
+        # In one order everywhere, so that processes that share the tables wait in no circle.
+        rows = sorted((*key, *counts) for key, counts in hours.items())
         newest_hour = max(hour for _, hour, _, _ in hours)
+        sql = self._sql
         try:
-            with connection:
-                connection.execute(_SQL["insert_requests"], (_text(list(lines)),)).fetchall()
-                connection.execute(_SQL["add_hours"], (_text(rows),)).fetchall()
-                connection.execute(_SQL["forget_requests"], (LINES_KEPT_MAX,)).fetchall()
-                connection.execute(_SQL["forget_hours"], (newest_hour - HOURS_KEPT,)).fetchall()
-        except apsw.Error as error:  # telemetry may be lost; requests may not
-            _log.warning("request log not written: %s", type(error).__name__)
+            self._tables.write(
+                [
+                    (sql["insert_lines"], (_text(list(lines)),)),
+                    (sql["add_hours"], (_text(rows),)),
+                    (sql["forget_lines"], (LINES_KEPT_MAX, FORGET_MAX)),
+                    (sql["forget_hours"], (newest_hour - HOURS_KEPT, FORGET_MAX)),
+                ]
+            )
+        except StoreError as error:  # telemetry may be lost; requests may not
+            _log.warning("request log not written: %s", error)
 
     def _close_here(self) -> None:
         self._flush_here()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._tables.close()
 
 
 def _text(rows: list[Any]) -> str:

@@ -12,8 +12,10 @@ from typing import Final
 import apsw
 
 from arrivals.clock import Clock
+from arrivals.store.activity import ActivityLog
 from arrivals.store.api import Store
 from arrivals.store.sqlite import DATABASE_NAME, FolderLock, SqliteStore, connect, migrate
+from arrivals.store.sqlite_activity import SqliteActivity
 
 POSTGRESQL_SCHEMES: Final = ("postgresql://", "postgres://")
 
@@ -36,6 +38,18 @@ def open_store(
 
         return PostgresStore(str(place), clock, holder=holder(), begin_reader=begin_reader)
     return SqliteStore(Path(place), clock, exclusive=exclusive, begin_reader=begin_reader)
+
+
+def activity_log(place: str | Path) -> ActivityLog:
+    """Return the request log of a data folder or a `postgresql://` URL, not yet opened.
+
+    A database's store must have been opened before: it makes the tables.
+    """
+    if is_postgresql(place):
+        from arrivals.store.postgres_activity import PostgresActivity
+
+        return ActivityLog(PostgresActivity(str(place)))
+    return ActivityLog(SqliteActivity(Path(place)))
 
 
 def is_postgresql(place: str | Path) -> bool:

@@ -86,10 +86,7 @@ class Reader(TraceQueries):
     ) -> tuple[int, list[Report]]:
         """Return how many reports fit, and a page of them, newest first."""
         clauses, values = self._filters(filters)
-        orders = self._sql["join orders"] if "o." in clauses else ""
-        text = (
-            self._sql["reports_count"].replace("{orders}", orders).replace("{filters}", clauses)
-        )
+        text = self._narrowed("reports_count", clauses)
         with self._connection:  # one snapshot for both statements
             total = int(self._connection.execute(text, (account_id, *values)).get)
             text = self._reports_sql(clauses, "DESC")
@@ -105,7 +102,7 @@ class Reader(TraceQueries):
         if self._connection.execute(self._sql["order"], (account_id, order_id)).get is None:
             return None
         clauses, values = self._filters(ReportFilters(order_id=order_id))
-        text = self._sql["reports_count"].replace("{orders}", "").replace("{filters}", clauses)
+        text = self._narrowed("reports_count", clauses)
         with self._connection:  # one snapshot for both statements
             total = int(self._connection.execute(text, (account_id, *values)).get)
             text = self._reports_sql(clauses, "ASC")
@@ -144,9 +141,12 @@ class Reader(TraceQueries):
         return decoder.decode(self._connection.execute(text, values).get)
 
     def _reports_sql(self, clauses: str, direction: str) -> str:
-        return (
-            self._sql["reports"].replace("{filters}", clauses).replace("{direction}", direction)
-        )
+        return self._narrowed("reports", clauses).replace("{direction}", direction)
+
+    def _narrowed(self, name: str, clauses: str) -> str:
+        """Return a statement with its filters, which may ask for the messages' orders."""
+        orders = self._sql["join orders"] if "o." in clauses else ""
+        return self._sql[name].replace("{orders}", orders).replace("{filters}", clauses)
 
     def _filters(self, filters: ReportFilters) -> tuple[str, list[Any]]:
         """Return the clauses that are wanted, and their values in the same order."""

@@ -30,6 +30,9 @@ ROLLED_UP_MAX: Final = 131_072  # messages in one page of orders: as many as one
 BATCH_ORDERS_MAX: Final = 10_000
 COUNTED_MAX: Final = 100_000  # of open messages, for gauges; above it they say "at least"
 KEY_MAX: Final = (1 << 63) - 1
+# How much later an order may have been accepted than one of a higher id. Where many processes
+# accept, their transactions overlap by up to a second; the rest is for their clocks.
+OUT_OF_ORDER_US: Final = 10_000_000
 
 _ORDER_COLUMNS: Final = (
     "o.id, o.account_id, o.key_id, o.route_id, o.accepted_at, o.category, o.sender, o.text,"
@@ -42,12 +45,19 @@ _ORDER_COLUMNS: Final = (
 @cache
 def trace_statements(dialect: str) -> dict[str, str]:
     """Return the statements of this module, by name."""
-    return {
-        name: text.replace("{message_columns}", MESSAGE_COLUMNS).replace(
-            "{order_columns}", _ORDER_COLUMNS
-        )
-        for name, text in statements("traces", dialect).items()
+    texts = statements("traces", dialect)
+    parts = {
+        "{message_columns}": MESSAGE_COLUMNS,
+        "{order_columns}": _ORDER_COLUMNS,
+        "{middle}": texts["middle"],
     }
+    return {name: _whole(text, parts) for name, text in texts.items()}
+
+
+def _whole(text: str, parts: dict[str, str]) -> str:
+    for mark, part in parts.items():
+        text = text.replace(mark, part)
+    return text
 
 
 class ListedMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -125,7 +135,8 @@ _HEADS: Final = msgspec.json.Decoder(list[tuple[str, int, int]])
 _OVERDUE_US: Final = 60_000_000  # the sweep has had its turn by then
 
 _FIELD_FILTERS: Final = ("states", "route_id", "country", "msisdn")
-_ORDER_FILTERS: Final = ("route_id", "client_ref", "batch_id")
+_SPAN_FILTERS: Final = ("from_us", "to_us")
+_ORDER_FILTERS: Final = ("route_id", "client_ref", "batch_id", *_SPAN_FILTERS)
 
 
 class TraceQueries(ReaderBase):
@@ -158,7 +169,7 @@ class TraceQueries(ReaderBase):
         sql = trace_statements(self.dialect)
         clauses = [sql["field bounds"]]
         values: list[Any] = [account_id, below, stop]
-        for name in _FIELD_FILTERS:
+        for name in (*_FIELD_FILTERS, *_SPAN_FILTERS):
             value = getattr(wanted, name)
             if value is not None:
                 clauses.append(sql[f"field {name}"])
@@ -246,33 +257,33 @@ class TraceQueries(ReaderBase):
     def _orders_between(
         self, account_id: int, from_us: int | None, to_us: int | None
     ) -> tuple[int, int]:
-        """Return the range of order ids accepted in a span of time: [first, below).
+        """Return the smallest range of order ids that holds a span of time: [first, below).
 
-        Ids are given out in the order of acceptance, so the span's ends are searched by
-        halving, without an index over times.
+        Ids are given out nearly in the order of acceptance, so the span's ends are searched by
+        halving, without an index over times: each a little further out than it can be, and from
+        there to the first order of the span. Between the ends may be a few orders that were
+        accepted outside it.
         """
         first, below = 0, ORDER_ID_MAX + 1
         if from_us is not None:
-            first = self._first_order_from(account_id, from_us)
+            first = self._first_order_from(account_id, from_us - OUT_OF_ORDER_US)
+            found = self._found("first_accepted_from", account_id, first, from_us)
+            first = below if found is None else found
         if to_us is not None:
-            below = self._first_order_from(account_id, to_us)
+            below = self._first_order_from(account_id, to_us + OUT_OF_ORDER_US)
+            found = self._found("last_accepted_before", account_id, below, to_us)
+            below = 0 if found is None else found + 1
         return first, below
 
     def _first_order_from(self, account_id: int, at_us: int) -> int:
-        low, newest = _PAIR.decode(self._found("account_order_span", account_id))
-        if low is None or newest is None:
-            return ORDER_ID_MAX + 1
-        high = newest + 1
-        while low < high:
-            middle = (low + high) // 2
-            order_id, accepted_us = _PAIR.decode(
-                self._found("accepted_from", account_id, middle)
-            )
-            if order_id is not None and accepted_us is not None and accepted_us < at_us:
-                low = order_id + 1
-            else:
-                high = middle
-        return low
+        """Return an id near a time: no order below it was accepted later, and no other earlier.
+
+        Later and earlier by OUT_OF_ORDER_US, that is: in between they may be mixed.
+        """
+        found = self._connection.execute(
+            trace_statements(self.dialect)["order_near"], {"account": account_id, "at": at_us}
+        ).get
+        return ORDER_ID_MAX + 1 if found is None else int(found)
 
     # --- streams ---------------------------------------------------------------------
 

@@ -19,16 +19,16 @@ SELECT {[}
   (SELECT e.body->'ids'->>0 FROM events AS e
    WHERE m.attempts > 0 AND e.message_id = m.id AND e.body->'ids'->>0 IS NOT NULL
    ORDER BY e.seq DESC LIMIT 1){]}
-FROM (SELECT m.* FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
+FROM (SELECT m.* FROM messages AS m {orders}
       WHERE m.account_id = ? {filters}
       ORDER BY m.id {direction} LIMIT ? OFFSET ?) AS m
-JOIN orders AS o ON o.id = m.id >> 17
+{order of m}
 
 -- name: reports_count
 SELECT count(*) FROM messages AS m {orders} WHERE m.account_id = ? {filters}
 
 -- name: join orders
-JOIN orders AS o ON o.id = m.id >> 17
+{order of m}
 
 -- name: where key
 AND m.id = ?

@@ -11,7 +11,7 @@ SELECT {row}({row}({message_columns}),
                          FROM adjustments AS a JOIN postings AS p ON p.id = a.posting_id
                          WHERE a.message_id = m.id)})
 FROM messages AS m
-JOIN orders AS o ON o.id = m.id >> 17
+{order of m}
 LEFT JOIN rates AS r ON r.id = m.rate_id
 WHERE m.id = ? AND m.account_id = ?
 
@@ -24,7 +24,7 @@ FROM (SELECT e.* FROM events AS e JOIN messages AS m ON m.id = e.message_id
 SELECT {[}{row}({message_columns}), m.country, coalesce(m.client_ref, o.client_ref), o.sender,
           o.accepted_at, o.currency{]}
 FROM (SELECT m.* FROM {source} AS m {filters} ORDER BY m.id DESC LIMIT ?) AS m
-JOIN orders AS o ON o.id = m.id >> 17
+{order of m}
 
 -- name: scanned
 SELECT {row}(min(id), count(*))
@@ -39,12 +39,29 @@ SELECT {[}{order_columns}{]}
 FROM (SELECT o.* FROM orders AS o WHERE o.account_id = ? AND o.id < ? AND o.id >= ? {filters}
       ORDER BY o.id DESC LIMIT ?) AS o
 
--- name: account_order_span
-SELECT {row}(min(id), max(id)) FROM orders WHERE account_id = ?
+-- name: order_near
+-- Halves the ids between an account's eldest order and its newest, in one round trip: what stands
+-- below `low` begins before the time, what stands from `high` on doesn't. No join, because a
+-- planner may think it cheaper to read all orders once.
+WITH RECURSIVE search (low, high) AS (
+  SELECT (SELECT min(o.id) FROM orders AS o WHERE o.account_id = :account),
+         (SELECT max(o.id) FROM orders AS o WHERE o.account_id = :account) + 1
+  UNION ALL
+  SELECT CASE WHEN {middle} < :at THEN (low + high) / 2 + 1 ELSE low END,
+         CASE WHEN {middle} < :at THEN high ELSE (low + high) / 2 END
+  FROM search WHERE low < high)
+SELECT max(low) FROM search
 
--- name: accepted_from
-SELECT {row}(id, accepted_at) FROM orders
-WHERE account_id = ? AND id >= ? ORDER BY id LIMIT 1
+-- name: middle
+(SELECT o.accepted_at FROM orders AS o
+ WHERE o.account_id = :account AND o.id >= (low + high) / 2 ORDER BY o.id LIMIT 1)
+
+-- name: first_accepted_from
+SELECT id FROM orders WHERE account_id = ? AND id >= ? AND accepted_at >= ? ORDER BY id LIMIT 1
+
+-- name: last_accepted_before
+SELECT id FROM orders WHERE account_id = ? AND id < ? AND accepted_at < ?
+ORDER BY id DESC LIMIT 1
 
 -- name: rolled_up
 -- The unary plus keeps the range scan of the primary key: the account's index would look
@@ -53,7 +70,7 @@ SELECT {[}order_id, state, reach, tried, confirmed, count{]}
 FROM (SELECT m.id >> 17 AS order_id, m.state, m.reach,
              CASE WHEN m.attempts > 0 THEN 1 ELSE 0 END AS tried, m.confirmed, count(*) AS count
       FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k
-      JOIN messages AS m ON m.id >= k.id << 17 AND m.id < (k.id + 1) << 17
+      {messages of k}
       WHERE +m.account_id = ?
       GROUP BY 1, 2, 3, 4, 5) AS c
 
@@ -114,7 +131,6 @@ SELECT min(received_at) FROM parked_receipts
 -- name: field states
 m.state IN (SELECT value FROM {values})
 
-
 -- name: field bounds
 m.account_id = ? AND m.id < ? AND m.id >= ?
 
@@ -126,6 +142,18 @@ m.country = ?
 
 -- name: field msisdn
 m.msisdn = ?
+
+-- name: field from_us
+(SELECT o.accepted_at FROM orders AS o WHERE o.id = m.id >> 17) >= ?
+
+-- name: field to_us
+(SELECT o.accepted_at FROM orders AS o WHERE o.id = m.id >> 17) < ?
+
+-- name: order from_us
+AND o.accepted_at >= ?
+
+-- name: order to_us
+AND o.accepted_at < ?
 
 -- name: order route_id
 AND o.route_id = ?

@@ -1,7 +1,8 @@
--- The request log: telemetry in a file of its own, which may be lost and is never waited for.
+The request log in a file of its own.
+Differs because the file makes its own schema, and because one process at a time writes to it.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS requests (
+CREATE TABLE IF NOT EXISTS request_lines (
   id         INTEGER PRIMARY KEY,
   account_id INTEGER NOT NULL,
   at         BIGINT NOT NULL,
@@ -12,8 +13,8 @@ CREATE TABLE IF NOT EXISTS requests (
   ip         TEXT,
   route_id   TEXT
 );
-CREATE INDEX IF NOT EXISTS requests_by_account ON requests (account_id, id);
-CREATE TABLE IF NOT EXISTS hours (
+CREATE INDEX IF NOT EXISTS request_lines_by_account ON request_lines (account_id, id);
+CREATE TABLE IF NOT EXISTS request_hours (
   account_id INTEGER NOT NULL,
   hour       INTEGER NOT NULL,  -- hours since 1970, UTC
   method     TEXT NOT NULL,
@@ -24,59 +25,29 @@ CREATE TABLE IF NOT EXISTS hours (
   latency_us BIGINT NOT NULL,   -- their sum
   PRIMARY KEY (account_id, hour, method, endpoint)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS request_hours_by_age ON request_hours (hour);
 
--- name: insert_requests
-INSERT INTO requests (account_id, at, method, endpoint, status, latency_us, ip, route_id)
+-- name: insert_lines
+INSERT INTO request_lines (account_id, at, method, endpoint, status, latency_us, ip, route_id)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
 FROM json_each(?)
 
 -- name: add_hours
-INSERT INTO hours (account_id, hour, method, endpoint, requests, errors, timed, latency_us)
+INSERT INTO request_hours (account_id, hour, method, endpoint, requests, errors, timed, latency_us)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
 FROM json_each(?) WHERE true
 ON CONFLICT (account_id, hour, method, endpoint) DO UPDATE
-SET requests = hours.requests + excluded.requests, errors = hours.errors + excluded.errors,
-    timed = hours.timed + excluded.timed, latency_us = hours.latency_us + excluded.latency_us
+SET requests = request_hours.requests + excluded.requests,
+    errors = request_hours.errors + excluded.errors,
+    timed = request_hours.timed + excluded.timed,
+    latency_us = request_hours.latency_us + excluded.latency_us
 
--- name: forget_requests
-DELETE FROM requests WHERE id <= (SELECT max(id) FROM requests) - ?
+-- name: forget_lines
+DELETE FROM request_lines
+WHERE id IN (SELECT id FROM request_lines
+             WHERE id <= (SELECT max(id) FROM request_lines) - ? ORDER BY id LIMIT ?)
 
 -- name: forget_hours
-DELETE FROM hours WHERE hour < ?
-
--- name: totals
-SELECT coalesce(sum(requests), 0), coalesce(sum(errors), 0), coalesce(sum(timed), 0),
-       coalesce(sum(latency_us), 0),
-       coalesce(sum(requests) FILTER (WHERE hour >= ?), 0),
-       coalesce(sum(errors) FILTER (WHERE hour >= ?), 0)
-FROM hours WHERE account_id = ?
-
--- name: days
-SELECT hour / 24, sum(requests), sum(errors), sum(timed), sum(latency_us)
-FROM hours WHERE account_id = ? AND hour >= ? GROUP BY hour / 24 ORDER BY hour / 24
-
--- name: endpoints
-SELECT endpoint, method, sum(requests), sum(errors), sum(timed), sum(latency_us)
-FROM hours WHERE account_id = ? GROUP BY endpoint, method
-ORDER BY sum(requests) DESC, endpoint, method LIMIT ?
-
--- name: log
-SELECT id, at, method, endpoint, status, latency_us, ip, route_id
-FROM requests
-WHERE account_id = ? {filters}
-ORDER BY id DESC LIMIT ? OFFSET ?
-
--- name: log_count
-SELECT count(*) FROM requests WHERE account_id = ? {filters}
-
--- name: only endpoint
-AND endpoint = ?
-
--- name: only method
-AND method = ?
-
--- name: only status
-AND status = ?
-
--- name: only route_id
-AND route_id = ?
+DELETE FROM request_hours
+WHERE (account_id, hour, method, endpoint) IN (
+  SELECT account_id, hour, method, endpoint FROM request_hours WHERE hour < ? ORDER BY hour LIMIT ?)
