@@ -128,12 +128,15 @@ def test_every_metric_is_documented() -> None:
             assert f"| `{family.name}{suffix}` |" in text, family.name
 
 
+NO_METRICS = {"arrivals_tenant"}  # a role in PostgreSQL
+
+
 def test_every_metric_that_is_named_exists() -> None:
     """No document sends an operator to look for a metric that isn't there."""
     known = "\n".join(TABLES["metrics"]())
     for path in OURS:
         for name in re.findall(r"`(arrivals_\w+)`", path.read_text("utf-8")):
-            assert f"`{name}`" in known, f"{path.name}: {name}"
+            assert f"`{name}`" in known or name in NO_METRICS, f"{path.name}: {name}"
 
 
 def test_every_command_is_documented() -> None:

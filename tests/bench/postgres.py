@@ -157,7 +157,10 @@ async def main(scale: float, rounds: int, plot: Path | None, *, as_json: bool) -
             _say(f"{shape.name}, round {number} of {rounds}")
             many = MANY if shape.recipients > 1 else MESSAGES
             found.setdefault(shape.name, []).append(await measure(shape, int(many * scale)))
-    figures = [median_of(each) for each in found.values()]
+    _report([median_of(each) for each in found.values()], plot, as_json=as_json)
+
+
+def _report(figures: list[Figure], plot: Path | None, *, as_json: bool) -> None:
     if plot is not None:
         plot.write_text(_drawn(figures), encoding="utf-8")
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,10 @@ from arrivals.cli.doctor_postgresql import look_at_postgresql
 from arrivals.clock import SystemClock
 from arrivals.store import postgres_beside
 from tests.cli.typed import Typed, type_in
+from tests.postgres.programs import choose, installed
 from tests.postgres.server import create_database, drop_database, execute
 from tests.store.inhabited import inhabit
+from tests.store.schemas import schema_of
 
 SECRET = "correct-horse"
 
@@ -230,3 +233,23 @@ def test_a_copy_of_what_is_broken_says_so(postgres_url, tmp_path) -> None:
     found = type_in("copy", "--from", tmp_path, "--to", postgres_url)
     assert found.code == 1
     assert found.out.count("broken 2 ×: Every balance is the sum") == 2
+
+
+# --- PostgreSQL's own backup ----------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_commands_that_backup_names_work(url, postgres_url, tmp_path) -> None:
+    """A dump restored into an empty database and held keeps every invariant."""
+    programs = installed()[choose()]
+    for words in (
+        ("pg_dump", "--format=custom", f"--file={tmp_path / 'dump'}", url),
+        ("pg_restore", "--exit-on-error", f"--dbname={postgres_url}", str(tmp_path / "dump")),
+    ):
+        command = [programs / words[0], *words[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert type_in("hold", "--data", postgres_url).code == 0
+    found = type_in("verify", "--data", postgres_url, "--json").json
+    assert [each for each in found["checks"] if each["count"]] == []
+    assert schema_of(postgres_url) == schema_of(url)

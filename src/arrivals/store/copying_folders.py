@@ -74,10 +74,16 @@ class FolderTarget:
 
     def totals(self, table: str, columns: Sequence[str]) -> Totals:
         """Return what the table holds now."""
+        # In halves: a sum of times outgrows 64 bits, and SQLite's own gives up then.
         size = "CASE typeof({0}) WHEN 'text' THEN length({0}) ELSE {0} END"
-        sums = ", ".join(f"coalesce(sum({size.format(name)}), 0)" for name in columns)
+        sums = ", ".join(
+            f"coalesce(sum({size.format(name)} {half}), 0)"
+            for name in columns
+            for half in (">> 32", "& 4294967295")
+        )
         found = self._connection.execute(f"SELECT count(*), {sums} FROM {table}").fetchall()  # noqa: S608
-        count, *each = (int(str(value)) for value in found[0])
+        count, *halves = (int(str(value)) for value in found[0])
+        each = [(high << 32) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
         return Totals(tuple(columns), count, each)
 
     def commit(self) -> None:

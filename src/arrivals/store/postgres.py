@@ -308,11 +308,10 @@ class PostgresWriter:
             application=f"arrivals writer {self._holder}",
             settings=f"{BY_KEY}; {DEADLOCKS_SOON}",
         )
-        try:
+        with contextlib.ExitStack() as undone:
+            undone.callback(session.close)
             self._slot = _free_slot(session)
-        except (psycopg.Error, StoreError):
-            session.close()
-            raise
+            undone.pop_all()
         return session
 
     def _reconnect(self) -> PostgresConnection:

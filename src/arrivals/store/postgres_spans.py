@@ -196,13 +196,12 @@ class _Round:
                 session.script(f"BEGIN; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                 work()
                 session.script("COMMIT")
-            except _NotYet:
-                session.script("ROLLBACK")
-                return False
-            except psycopg.Error as error:
+            except (psycopg.Error, _NotYet) as error:
                 if not session.is_broken:
                     session.script("ROLLBACK")
-                if error.sqlstate not in _IN_THE_WAY:
+                if isinstance(error, _NotYet):
+                    return False
+                if getattr(error, "sqlstate", None) not in _IN_THE_WAY:
                     raise
             else:
                 return True
