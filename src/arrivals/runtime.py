@@ -92,7 +92,9 @@ async def run(
             store, clock, SystemChance(), settings.defaults, settings.prepare
         )
         connect = functools.partial(connection_to, clock=clock)
-        fleet = Fleet(platform, connect, holder(), sends=sends)
+        # Of two processes that a container names alike, each is an owner of its own.
+        owner = f"{holder()}:{SystemChance().entropy(4).hex()}"
+        fleet = Fleet(platform, connect, owner, sends=sends)
         telemetry = Telemetry()
         operations = OperationsApp(
             platform,

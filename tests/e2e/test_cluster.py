@@ -138,11 +138,7 @@ def _owner(cluster: Cluster) -> Member | None:
         " AND leased_until > clock_timestamp()",
     )
     return next(
-        (
-            each
-            for each in cluster.workers
-            if rows and rows[0][0].endswith(f":{each.process.pid}")
-        ),
+        (each for each in cluster.workers if rows and f":{each.process.pid}:" in rows[0][0]),
         None,
     )
 

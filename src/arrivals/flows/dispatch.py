@@ -230,8 +230,8 @@ class Dispatcher:
 
     async def _send(self) -> None:
         bind = (self.provider_id, self.epoch)
-        while await self._platform.store.write(self._recover, bind) == RECOVER_MAX:
-            pass
+        while await self._platform.store.write(self._recover, bind):
+            pass  # until there is none: what others had locked may be left out of one look
         await self.connection.start(self)
         try:
             while True:

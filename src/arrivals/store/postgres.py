@@ -18,6 +18,7 @@ from arrivals.clock import Clock
 from arrivals.store.api import Item, Result, StaleWrite, Step, StoreError, StoreUnavailable
 from arrivals.store.group_commit import GroupCommit
 from arrivals.store.postgres_connection import (
+    BY_INDEX,
     BY_KEY,
     DEADLOCKS_SOON,
     PostgresConnection,
@@ -150,7 +151,9 @@ class PostgresStore:
             except psycopg.OperationalError:
                 if not reader.is_broken:
                     raise
-        session = PostgresConnection(self._url, application="arrivals reader")
+        session = PostgresConnection(
+            self._url, application="arrivals reader", settings=BY_INDEX
+        )
         self._sessions.append(session)
         self._local.reader = PostgresReader(session)
         return query(self._local.reader)

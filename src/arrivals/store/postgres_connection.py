@@ -35,6 +35,8 @@ SESSION: Final = (
     " SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2;"
     " SET tcp_user_timeout = 8000; SET idle_in_transaction_session_timeout = 30000"
 )
+# Pages are a few rows of one account: never a walk past everybody else's.
+BY_INDEX: Final = "SET random_page_cost = 1.1; SET jit = off"
 # Every statement that runs on the hot path looks a few rows up by a key. Told so, the planner
 # can't be led astray by statistics of a table that was empty a moment ago.
 BY_KEY: Final = (
