@@ -223,6 +223,10 @@ async def test_an_owner_who_may_create_roles_needs_no_superuser(
 ) -> None:
     """The role is there already, of somebody else: it must be granted."""
     url, name = owner
+    [(version,)] = execute(postgres_server, "SELECT current_setting('server_version_num')::int")
+    if version < 160000:  # whoever may create roles may be any
+        await walled(url)
+        return
     with pytest.raises(StoreError, match=f"GRANT arrivals_tenant TO {name}"):
         await walled(url)
     execute(postgres_server, f"GRANT arrivals_tenant TO {name}")
