@@ -60,9 +60,12 @@ def _empty(url: str) -> None:
         " AND relnamespace = 'public'::regnamespace",
     )
     sequences = execute(url, "SELECT sequencename FROM pg_sequences")
+    days = execute(url, "SELECT relname FROM pg_class WHERE relname ~ '^raw_receipts_\\d+$'")
     execute(
         url,
         "SET session_replication_role = replica",
+        *(f"DROP TABLE {name}" for (name,) in days),
+        "UPDATE spans SET begun_at = NULL",
         *(f"DELETE FROM {name}" for (name,) in tables if name not in KEPT),
         *(f"ALTER SEQUENCE {name} RESTART" for (name,) in sequences),
     )

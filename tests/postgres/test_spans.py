@@ -24,6 +24,7 @@ from tests.store.ground import BEGIN_US, CLAIMED, ENDED, TAKEN, Ground, delivere
 pytestmark = pytest.mark.slow
 
 WEEK_US = 7 * DAY_US
+ROUNDS_MAX = 5  # on a busy machine a round may give way to autovacuum or to the load
 
 
 @pytest.fixture
@@ -249,7 +250,10 @@ async def test_to_detach_takes_no_long_lock_and_gives_way_to_a_long_reader(
         with psycopg.connect(database) as reader:  # a backup, say
             reader.execute("SELECT count(*) FROM messages")
             assert (await asyncio.to_thread(keep, database, late)).detached == ()
-        detached = (await asyncio.to_thread(keep, database, late)).detached
+        for _ in range(ROUNDS_MAX):
+            detached = (await asyncio.to_thread(keep, database, late)).detached
+            if detached:
+                break
         stopped.set()
         await asyncio.gather(*customers)
     assert len(detached) == 5
