@@ -13,7 +13,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ class Figure:
     cpu_us_per_message: float
 
 
-def median_of(figures: list[Figure]) -> Figure:
+def median_of(figures: Sequence[Figure]) -> Figure:
     """Return the median of each measure; a whole run's is no more than its parts'."""
     names = ("accepted_per_s", "settled_per_s", "p50_ms", "p99_ms", "cpu_us_per_message")
     middle = {

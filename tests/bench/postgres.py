@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import psutil
 import uvloop
 
 from tests.bench.chart import bars
@@ -47,7 +48,15 @@ class Shape:
     recipients: int = 1
 
 
-async def measure(shape: Shape, messages: int) -> Figure:
+@dataclass(frozen=True)
+class Carried(Figure):
+    """A figure, with what it left on the disk and took of the memory."""
+
+    octets_per_message: float = 0.0  # tables and indexes
+    memory_mb: float = 0.0  # of the largest process of ours
+
+
+async def measure(shape: Shape, messages: int) -> Carried:
     """Send over the API processes in turn, and wait for all outcomes."""
     with (
         tempfile.TemporaryDirectory(prefix="arrivals-bench-") as folder,
@@ -75,7 +84,9 @@ async def measure(shape: Shape, messages: int) -> Figure:
             await cluster.stop()
 
 
-async def _measure(cluster: Cluster, shape: Shape, messages: int) -> Figure:
+async def _measure(cluster: Cluster, shape: Shape, messages: int) -> Carried:
+    size = "SELECT pg_database_size(current_database())"
+    [(empty,)] = execute(cluster.database, size)
     pids = [each.process.pid for each in cluster.members]
     cpu_before = sum(map(cpu_seconds, pids))
     began = time.perf_counter()
@@ -95,7 +106,8 @@ async def _measure(cluster: Cluster, shape: Shape, messages: int) -> Figure:
     ended = time.perf_counter()
     cpu = sum(map(cpu_seconds, pids)) - cpu_before
     p50_ms, p99_ms = percentiles(sorted(each for some, _ in found for each in some))
-    return Figure(
+    [(full,)] = execute(cluster.database, size)
+    return Carried(
         name=shape.name,
         messages=messages,
         accepted_per_s=messages / (accepted - began),
@@ -103,6 +115,8 @@ async def _measure(cluster: Cluster, shape: Shape, messages: int) -> Figure:
         p50_ms=p50_ms,
         p99_ms=p99_ms,
         cpu_us_per_message=cpu / messages * 1e6,
+        octets_per_message=(full - empty) / messages,
+        memory_mb=max(psutil.Process(pid).memory_info().rss for pid in pids) / 1e6,
     )
 
 
@@ -180,12 +194,17 @@ def _drawn(figures: list[Figure]) -> str:
 
 def _print(figures: list[Figure]) -> None:
     print(f"{'':46}{'accepted/s':>11}{'settled/s':>11}{'to SQLite':>10}{'p50 ms':>8}"
-          f"{'p99 ms':>8}{'CPU µs':>8}")  # fmt: skip
+          f"{'p99 ms':>8}{'CPU µs':>8}{'octets':>8}{'MB':>6}")  # fmt: skip
     for each in figures:
         ratio = each.settled_per_s / figures[0].settled_per_s
         print(
             f"{each.name:46}{each.accepted_per_s:>11,.0f}{each.settled_per_s:>11,.0f}"
             f"{ratio:>10.2f}{each.p50_ms:>8.1f}{each.p99_ms:>8.1f}{each.cpu_us_per_message:>8.0f}"
+            + (
+                f"{each.octets_per_message:>8,.0f}{each.memory_mb:>6.0f}"
+                if isinstance(each, Carried)
+                else ""
+            )
         )
 
 
