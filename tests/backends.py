@@ -4,7 +4,7 @@ A test that asks for `place`, or for a fixture made from it, runs once on each b
 Where one can't do what another can, the test asks its `Backend` what it can do, never its name.
 
 `make check` has a minute, so it runs a backend that isn't quick only where a test is marked
-`each_backend`: money and keys that several want at once, claims, pages. `make test` runs
+`each_backend`: money and keys that several want at once, claims. `make test` runs
 everything on every backend.
 """
 

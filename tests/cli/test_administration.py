@@ -17,6 +17,8 @@ from arrivals.store.checks import run_checks
 from tests.cli.typed import type_beside, type_in
 from tests.flows.installation import installed, provider
 
+pytestmark = pytest.mark.slow
+
 PRICES = "country,country_prefix,price\nNetherlands,31,0.05\nBelgium,32,0.06\n"
 
 

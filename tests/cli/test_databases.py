@@ -21,6 +21,8 @@ from tests.postgres.server import create_database, drop_database, execute
 from tests.store.inhabited import inhabit
 from tests.store.schemas import schema_of
 
+pytestmark = pytest.mark.slow
+
 SECRET = "correct-horse"
 
 

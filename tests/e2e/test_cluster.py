@@ -167,6 +167,18 @@ async def test_a_bind_moves_within_fifteen_seconds_of_its_owners_death(
         assert execute(cluster.database, "SELECT max(epoch) FROM binds") == [(2,)]
 
 
+async def test_a_clean_stop_gives_the_bind_to_the_next_at_once(
+    server: PostgresServer, tmp_path: Path
+):
+    cluster = Cluster(
+        tmp_path, server.create_database("arrivals"), apis=1, workers=2, providers=1
+    )
+    async with _running(cluster):
+        owner = await _until(lambda: _owner(cluster), 20)
+        assert await owner.process.stop() == 0
+        await _until(lambda: _owner(cluster) not in {None, owner}, 5)
+
+
 def _states(cluster: Cluster) -> dict[str, int]:
     return dict(
         execute(cluster.database, "SELECT state, count(*) FROM messages GROUP BY state")

@@ -62,6 +62,7 @@ async def test_transactions_that_commit_in_reverse_order_are_all_fed_once(
     assert [each.message_id for each in found] == [600, 599, 598, 597, 596, 595]
 
 
+@pytest.mark.slow
 async def test_nothing_is_missed_or_repeated_while_many_write(database: str) -> None:
     rng = random.Random(7)
     fed: list[tuple[int, int]] = []

@@ -26,6 +26,8 @@ from tests.postgres.server import execute
 from tests.postgres.stores import all_of, deadlocks, gaps, ledger_sums, opened
 from tests.store.ground import PRICE, Ground, accept, event_of
 
+pytestmark = pytest.mark.slow
+
 
 def note_all(tx: Transaction, batches: Sequence[Sequence[int]]) -> list[list[int]]:
     """Append an event to each message, each batch by a load and a save of its own."""

@@ -25,6 +25,8 @@ from tests.postgres.server import (
 from tests.postgres.stores import opened
 from tests.store.ground import CLAIMED, TAKEN, Ground, delivered
 
+pytestmark = pytest.mark.slow
+
 OWN = (
     "balances",
     "idempotency",

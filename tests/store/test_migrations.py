@@ -159,6 +159,7 @@ def test_statements_have_names_and_end_without_a_semicolon():
 # --- PostgreSQL: programs of two schemas side by side ------------------------------------
 
 
+@pytest.mark.slow
 async def test_programs_of_two_schemas_serve_together(postgres_url, install):
     """The older one goes on, and can be started anew, after the newer one has migrated."""
     older: Any = backends.POSTGRESQL.open_at
@@ -193,6 +194,7 @@ def test_a_schema_that_the_older_program_cannot_use_is_refused(postgres_url, ins
         plan_of(postgres_url)
 
 
+@pytest.mark.slow
 def test_a_fresh_schema_equals_a_migrated_one(postgres_url, empty_databases, install):
     """Columns, defaults, constraints, indexes, triggers, functions, policies and the rest."""
     with empty_databases.lent() as lend:

@@ -23,8 +23,6 @@ from arrivals.store.traces import MessageFilter, OrderFilter
 from tests.http.installation import MAIN, OTHER, Installation, installed
 from tests.store.ground import BEGIN_US, Ground, new_message, new_order
 
-pytestmark = pytest.mark.each_backend
-
 HOUR_US = 3_600_000_000
 
 

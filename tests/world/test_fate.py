@@ -51,7 +51,7 @@ def reported(fate: Fate) -> str:
     ("name", "system_id"),
     [(name, who) for name in scenario_names() for who in load_scenario(name).expect],
 )
-@pytest.mark.parametrize("seed", [1, 20261114])
+@pytest.mark.parametrize("seed", [1, pytest.param(20261114, marks=pytest.mark.slow)])
 def test_shares_are_as_the_scenario_states(name: str, system_id: str, seed: int) -> None:
     scenario = load_scenario(name)
     expect = scenario.expect[system_id]
