@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from arrivals.flows.configuration import Configuration, configuration_of
 from tests.tidy_checks import ROOT
 
 EXAMPLE = ROOT / "arrivals.example.toml"
+DEPLOYED = ROOT / "deploy"
 
 WHOLE = """
 [server]
@@ -91,6 +93,21 @@ def test_the_example_works_as_it_stands() -> None:
     assert settings.data == EXAMPLE.parent / "arrivals-data"
     assert wanted.opening_funds == {1: Micros(100_000_000)}
     assert all(wanted.prices.values())
+
+
+def test_what_is_deployed_as_containers_is_free_of_problems() -> None:
+    """Its settings are whole, and the commands of compose.yaml are those that there are."""
+    key = make_api_key("live", "aa", "deploy", bytes(32))
+    settings = read_settings(DEPLOYED / "arrivals.toml")
+    wanted = configuration_of(settings, {"ARRIVALS_KEY": key, "NORTH_PASSWORD": "secret"})
+    assert settings.place == "postgresql://arrivals@postgres/arrivals"
+    assert [each.provider_id for each in wanted.providers] == ["north"]
+    commands = re.findall(r'command: \["(serve.*)"\]', (DEPLOYED / "compose.yaml").read_text())
+    assert len(commands) == 4
+    for each in commands:
+        arguments = each.split('", "')
+        assert arguments[:2] == ["serve", "--config"]
+        assert arguments[3:] in (["--role", "api", "--json"], ["--role", "worker", "--json"])
 
 
 def test_the_example_shows_every_setting() -> None:
