@@ -76,8 +76,8 @@ async def measure(shape: Shape, messages: int) -> Carried:
             valid_for=3600,
             window=WINDOW,
         )
-        await cluster.start()
         try:
+            await cluster.start()
             await asyncio.sleep(4.0)  # until every bind is there
             return await _measure(cluster, shape, messages)
         finally:

@@ -99,8 +99,8 @@ class ClusterRun:
 
     async def run(self) -> Verdict:
         began = time.monotonic()
-        await self.cluster.start()
         try:
+            await self.cluster.start()
             chaos = asyncio.create_task(self.wreak())
             await asyncio.gather(*(self._send() for _ in range(SENDERS)))
             self.verdict.sent_seconds = time.monotonic() - began

@@ -99,8 +99,8 @@ async def test_a_synchronous_standby_is_promoted_and_has_all_that_was_acknowledg
 
 @asynccontextmanager
 async def _running(cluster: Cluster) -> AsyncIterator[httpx.AsyncClient]:
-    await cluster.start()
     try:
+        await cluster.start()
         async with httpx.AsyncClient(timeout=10) as client:
             yield client
     finally:
