@@ -238,7 +238,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=50_000)
     parser.add_argument("--restarts", type=int, default=5, help="of the database")
-    parser.add_argument("--every", type=float, default=4.0, help="seconds between kills")
+    parser.add_argument("--every", type=float, default=2.0, help="seconds between kills")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
