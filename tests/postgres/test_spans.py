@@ -18,7 +18,7 @@ from arrivals.store.postgres_spans import DAY_US, LOCK_TIMEOUT_MS, Upkeep, keep_
 from arrivals.store.postgres_transaction import MATCHES_MAX, SQL
 from arrivals.store.rows import Handoff
 from tests.postgres.server import create_database, drop_database, execute
-from tests.postgres.stores import gaps, opened
+from tests.postgres.stores import gaps, opened, until_somebody_waits
 from tests.store.ground import BEGIN_US, CLAIMED, ENDED, TAKEN, Ground, delivered
 
 pytestmark = pytest.mark.slow
@@ -259,6 +259,23 @@ async def test_to_detach_takes_no_long_lock_and_gives_way_to_a_long_reader(
     assert len(detached) == 5
     # One try of it, and what its turn costs on a busy machine.
     assert slowest_s < 5 * LOCK_TIMEOUT_MS / 1000
+
+
+async def test_what_is_written_while_its_days_table_is_attached_is_kept(database: str) -> None:
+    """It was on its way to the table of all other days, which doesn't take it any more."""
+    async with opened(database) as (ground,):
+        day = ground.clock.us // DAY_US
+        await ground.run(lambda tx: tx.keep_raw([("north", None, "aa")]))  # prepared by now
+        execute(database, "DELETE FROM raw_receipts")
+        with psycopg.connect(database) as other:
+            other.execute("SELECT add_raw_day(%s)", (day,))
+            writing = asyncio.ensure_future(
+                ground.run(lambda tx: tx.keep_raw([("north", None, "bb")]))
+            )
+            await until_somebody_waits(database)
+            other.commit()
+        await writing
+    assert execute(database, f"SELECT raw FROM raw_receipts_{day}") == [("bb",)]
 
 
 async def test_one_process_does_it_at_a_time(database: str) -> None:

@@ -21,6 +21,7 @@ from arrivals.store.postgres_connection import (
     BY_INDEX,
     BY_KEY,
     DEADLOCKS_SOON,
+    NO_STANDSTILL,
     PostgresConnection,
     named,
 )
@@ -274,6 +275,9 @@ class PostgresWriter:
             return False
         if isinstance(error, psycopg.errors.UniqueViolation):
             return error.diag.constraint_name in _SAME_KEY
+        if isinstance(error, psycopg.errors.CheckViolation):
+            # No rule of the table: its partition was attached while the row was on its way.
+            return not error.diag.constraint_name
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             self._connection.close()  # it became a standby; another one takes writes
         if isinstance(error, psycopg.errors.DeadlockDetected):
@@ -309,7 +313,7 @@ class PostgresWriter:
         session = PostgresConnection(
             self._url,
             application=f"arrivals writer {self._holder}",
-            settings=f"{BY_KEY}; {DEADLOCKS_SOON}",
+            settings=f"{BY_KEY}; {NO_STANDSTILL}; {DEADLOCKS_SOON}",
         )
         with contextlib.ExitStack() as undone:
             undone.callback(session.close)

@@ -43,6 +43,9 @@ BY_KEY: Final = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
     " SET plan_cache_mode = force_generic_plan; SET jit = off"
 )
+# A writer that stands still in a transaction holds rows that others need, among them that of
+# its bind: it is ended by the time its lease would be given up.
+NO_STANDSTILL: Final = "SET idle_in_transaction_session_timeout = 8000"
 # Batches may meet in a circle, where one message has news from two sides. It is resolved by
 # running one of them again; how soon, only a privileged user may say.
 DEADLOCKS_SOON: Final = (
