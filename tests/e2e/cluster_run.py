@@ -15,18 +15,16 @@ import asyncio
 import itertools
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.kill_run import OPEN, Verdict, taken_by_destination
+from tests.e2e.kill_run import OPEN, Verdict, judge
 from tests.postgres.server import PostgresServer, execute, short_folder
 
 SENDERS = 64
@@ -196,35 +194,8 @@ class ClusterRun:
         return execute(self.cluster.database, sql)
 
     def _judge(self) -> None:
-        verdict = self.verdict
-        verdict.window = self.cluster.window * self.cluster.providers
-        stored = dict(self._rows("SELECT msisdn, state FROM messages"))
-        verdict.outcomes = Counter(stored.values())
-        verdict.lost = sorted(set(verdict.acknowledged.values()) - set(stored))
-        twice = self._rows("SELECT msisdn FROM messages GROUP BY msisdn HAVING count(*) > 1")
-        taken = taken_by_destination(self.cluster.truth)
-        more = {msisdn for msisdn, count in taken.items() if count > 1}
-        verdict.handed_off_twice = sorted(more | {row[0] for row in twice})
-        verdict.never_taken = [
-            msisdn
-            for msisdn, state in stored.items()
-            if state == "delivered" and not taken[msisdn]
-        ]
-        verdict.unknown_not_ambiguous = [
-            msisdn
-            for (msisdn,) in self._rows(
-                "SELECT msisdn FROM messages WHERE state = 'unknown' AND NOT EXISTS"
-                " (SELECT 1 FROM events WHERE message_id = messages.id"
-                " AND to_state = 'ambiguous')"
-            )
-        ]
-        done = subprocess.run(
-            *([sys.executable, "-m", "arrivals", "verify", "--data", self.cluster.database],),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        verdict.verify_exit, verdict.verify_said = done.returncode, done.stdout + done.stderr
+        self.verdict.window = self.cluster.window * self.cluster.providers
+        judge(self.verdict, self._rows, self.cluster.truth, self.cluster.database)
 
     def _progress(self, text: str) -> None:
         now = time.monotonic()

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,40 +190,45 @@ class KillRun:
             return connection.execute(sql).fetchall()
 
     def _judge(self) -> None:
-        verdict = self.verdict
-        stored = dict(self._rows("SELECT msisdn, state FROM messages"))
-        verdict.outcomes = Counter(stored.values())
-        verdict.lost = sorted(set(verdict.acknowledged.values()) - set(stored))
-        twice = self._rows("SELECT msisdn FROM messages GROUP BY msisdn HAVING count(*) > 1")
-        taken = taken_by_destination(self.site.truth)
-        more = {msisdn for msisdn, count in taken.items() if count > 1}
-        verdict.handed_off_twice = sorted(more | {row[0] for row in twice})
-        verdict.never_taken = [
-            msisdn
-            for msisdn, state in stored.items()
-            if state == "delivered" and not taken[msisdn]
-        ]
-        verdict.unknown_not_ambiguous = [
-            msisdn
-            for (msisdn,) in self._rows(
-                "SELECT msisdn FROM messages WHERE state = 'unknown' AND NOT EXISTS"
-                " (SELECT 1 FROM events WHERE message_id = messages.id"
-                " AND to_state = 'ambiguous')"
-            )
-        ]
-        done = subprocess.run(
-            [sys.executable, "-m", "arrivals", "verify", "--data", self.site.data, "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        verdict.verify_exit, verdict.verify_said = done.returncode, done.stdout + done.stderr
+        judge(self.verdict, self._rows, self.site.truth, str(self.site.data))
 
     def _progress(self, text: str) -> None:
         now = time.monotonic()
         if now - self._said >= 1.0:
             self._said = now
             print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def judge(verdict: Verdict, rows: Callable[[str], list[Any]], truth: Path, place: str) -> None:
+    """Compare what the database at a place says, what the world received, and what was said.
+
+    `rows` runs a query there.
+    """
+    stored = dict(rows("SELECT msisdn, state FROM messages"))
+    verdict.outcomes = Counter(stored.values())
+    verdict.lost = sorted(set(verdict.acknowledged.values()) - set(stored))
+    twice = rows("SELECT msisdn FROM messages GROUP BY msisdn HAVING count(*) > 1")
+    taken = taken_by_destination(truth)
+    more = {msisdn for msisdn, count in taken.items() if count > 1}
+    verdict.handed_off_twice = sorted(more | {row[0] for row in twice})
+    verdict.never_taken = [
+        msisdn for msisdn, state in stored.items() if state == "delivered" and not taken[msisdn]
+    ]
+    verdict.unknown_not_ambiguous = [
+        msisdn
+        for (msisdn,) in rows(
+            "SELECT msisdn FROM messages WHERE state = 'unknown' AND NOT EXISTS"
+            " (SELECT 1 FROM events WHERE message_id = messages.id"
+            " AND to_state = 'ambiguous')"
+        )
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "arrivals", "verify", "--data", place, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    verdict.verify_exit, verdict.verify_said = done.returncode, done.stdout + done.stderr
 
 
 def taken_by_destination(truth: Path) -> Counter[str]:
