@@ -23,7 +23,6 @@ from arrivals.store.transaction import (
     MATCHES,
     MESSAGE_COLUMNS,
     MESSAGES,
-    OUTGOING,
     SqlTransaction,
     as_text,
 )
@@ -248,26 +247,9 @@ class PostgresTransaction(SqlTransaction):
         # What is passed over now may go on at any time.
         queue, without = (provider_id, lane), (tuple(paused[0]), tuple(paused[1]))
         began, asked = time.monotonic(), self._waters.of(queue, without)
-        claimed = self._claim(provider_id, lane, asked, max(limit, 0), paused)
+        claimed = self._claim((*queue, asked), limit, paused)
         lowest = claimed[0].message.rank if claimed else None
         self._waters.looked(queue, asked, lowest, began, without)
-        return claimed
-
-    def _claim(
-        self,
-        provider_id: str,
-        lane: int,
-        asked: int,
-        limit: int,
-        paused: tuple[Sequence[int], Sequence[int]],
-    ) -> list[Outgoing]:
-        accounts, routes = paused
-        if accounts or routes:
-            values = (provider_id, lane, asked, as_text(accounts), as_text(routes), limit)
-            claimed = self._rows(OUTGOING, "claim_not_paused", *values)
-        else:
-            claimed = self._rows(OUTGOING, "claim", provider_id, lane, asked, limit)
-        claimed.sort(key=lambda each: each.message.rank or 0)
         return claimed
 
     def take_bind(self, provider_id: str, owner: str, lease_us: int) -> int | None:

@@ -245,13 +245,21 @@ class SqlTransaction(ABC):
         limit: int,
         paused: tuple[Sequence[int], Sequence[int]],
     ) -> list[Outgoing]:
-        accounts, routes = paused
+        return self._claim((provider_id, lane), limit, paused)
+
+    def _claim(
+        self,
+        start: tuple[Any, ...],
+        limit: int,
+        paused: tuple[Sequence[int], Sequence[int]],
+    ) -> list[Outgoing]:
+        """Claim by rank; `start` holds the values that say where in which lane to begin."""
         limit = max(limit, 0)  # a negative one would be none
-        if accounts or routes:
-            values = (provider_id, lane, as_text(accounts), as_text(routes), limit)
-            claimed = self._rows(OUTGOING, "claim_not_paused", *values)
+        if any(paused):
+            passed_over = (as_text(each) for each in paused)
+            claimed = self._rows(OUTGOING, "claim_not_paused", *start, *passed_over, limit)
         else:
-            claimed = self._rows(OUTGOING, "claim", provider_id, lane, limit)
+            claimed = self._rows(OUTGOING, "claim", *start, limit)
         claimed.sort(key=lambda each: each.message.rank or 0)
         return claimed
 
