@@ -5,6 +5,8 @@
     write(step, item) ── pending ──┴──▶  begin, run steps in order, commit
                        ◀── results, each told apart from the others
 
+The thread is one that the loop runs work on, so a loop without threads has a writer too.
+
 While a transaction runs, the next one's items gather; so the batch grows with the load and
 costs an idle system nothing. A transaction that fails is rolled back and run again in
 halves, down to the one item that fails; one that fails for want of a database fails as a whole.
@@ -14,10 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from arrivals.store.api import (
@@ -115,19 +116,18 @@ class GroupCommit:
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._batches: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
-        self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, name="arrivals-writer", daemon=True)
+        self._thread = ThreadPoolExecutor(1, "arrivals-writer")
+        self._backend: Backend | None = None
         self.commits = 0
         self.items = 0
 
     async def start(self) -> None:
         """Open the database on the writer's thread; raises what opening raised."""
-        self._thread.start()
+        opening = self._loop.run_in_executor(self._thread, self._open_backend)
         try:
-            await self._opened
+            self._backend = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            self._batches.put(None)  # a thread that opened for nobody must end
+            opening.add_done_callback(_close_unwanted)
             raise
 
     async def write(self, step: Step[Item, Result], item: Item) -> Result:
@@ -150,8 +150,9 @@ class GroupCommit:
         """Commit what was submitted, then end the thread."""
         self._closing = True
         await self._idle.wait()
-        self._batches.put(None)
-        await asyncio.to_thread(self._thread.join)
+        if self._backend is not None:
+            await self._loop.run_in_executor(self._thread, self._backend.close)
+        self._thread.shutdown()
 
     def _linger(self, turns: int) -> None:
         if turns:
@@ -163,7 +164,8 @@ class GroupCommit:
             rows, waiting = self._heavy.popleft()
             room -= rows
             batch.append(waiting)
-        self._batches.put(batch)
+        committed = self._loop.run_in_executor(self._thread, self._commit, batch)
+        committed.add_done_callback(lambda _: self._ended(batch))
 
     def _ended(self, batch: list[_Waiting]) -> None:
         """Tell each waiter, and start the next transaction; runs on the loop."""
@@ -175,32 +177,14 @@ class GroupCommit:
             self._busy = False
             self._idle.set()
 
-    def _tell_opened(self, error: BaseException | None) -> None:
-        if self._opened.done():  # whoever asked was cancelled
-            return
-        if error is None:
-            self._opened.set_result(None)
-        else:
-            self._opened.set_exception(error)
-
-    def _run(self) -> None:
-        try:
-            backend = self._open_backend()
-        except BaseException as error:  # noqa: BLE001 - told to whoever awaits start()
-            self._loop.call_soon_threadsafe(self._tell_opened, error)
-            return
-        self._loop.call_soon_threadsafe(self._tell_opened, None)
-        while (batch := self._batches.get()) is not None:
-            self._commit(backend, batch)
-            self._loop.call_soon_threadsafe(self._ended, batch)
-        backend.close()
-
-    def _commit(self, backend: Backend, batch: list[_Waiting]) -> None:
+    def _commit(self, batch: list[_Waiting]) -> None:
         """Commit a batch, in halves where it fails, so that poison fails alone."""
+        if self._backend is None:
+            raise AssertionError("nothing was opened")
         waiting = [batch]
         while waiting:
             part = waiting.pop()
-            error = _attempt(backend, part)
+            error = _attempt(self._backend, part)
             if error is None:
                 self.commits += 1
                 self.items += len(part)
@@ -213,6 +197,12 @@ class GroupCommit:
             else:
                 half = len(part) // 2
                 waiting += (part[half:], part[:half])
+
+
+def _close_unwanted(opening: asyncio.Future[Backend]) -> None:
+    """Close a database that was opened for somebody who is gone."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _attempt(backend: Backend, batch: Sequence[_Waiting]) -> BaseException | None:
