@@ -1,0 +1,264 @@
+"""The auditor: a small model of what must be true, which believes nobody but the wires.
+
+It is told what customers asked for and were answered, what providers really received and said,
+and what of that the platform heard. It knows no state machine, no ledger and no store: it
+keeps, for each number that somebody wrote to, what happened to it, and from that says what may
+not happen next and what must have become of it in the end.
+
+Each recipient of a run has a number of its own, which is how the auditor knows a message by
+what is on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+
+from arrivals.sim.frames import Frame, read_said, read_short
+
+if TYPE_CHECKING:
+    from arrivals.sim.network import Wire
+    from arrivals.sim.plan import Plan
+
+GOOD: Final = "DELIVRD"
+BAD: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
+VIOLATIONS_MAX: Final = 50
+
+
+@dataclass(slots=True)
+class Submit:
+    """One part that a provider received."""
+
+    provider: str
+    wire: Wire
+    part: int
+    at_s: float
+    status: int | None = None  # what the provider says; None: nothing yet
+    heard: bool = False  # whether the platform can know it
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether anybody who knows what the platform knows must fear so."""
+        return not (self.status and self.heard)
+
+
+@dataclass(slots=True)
+class Recipient:
+    """One number that a customer wrote to, and everything that happened to it."""
+
+    number: str
+    account: str
+    text: str
+    parts: int
+    price: int
+    policy: str
+    accepted: bool = False
+    refused: bool = False  # by an answer that says nothing was kept
+    message_id: str = ""
+    cancelled: bool = False  # by an answer that says so
+    spoiled: bool = False  # somebody made up receipts about it
+    submits: list[Submit] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)  # of acknowledged receipts
+
+
+class Auditor:
+    """Sees everything, and says at once what may not be."""
+
+    def __init__(self, plan: Plan, now: Any) -> None:
+        """Watch one run; `now` tells the time in seconds."""
+        self.recipients: dict[str, Recipient] = {}
+        self.violations: list[str] = []
+        self.seen = 0
+        self._plan = plan
+        self._now = now
+        self._open: dict[tuple[Wire, int], Submit] = {}  # not answered by the provider yet
+        self._answered: dict[tuple[Wire, int], Submit] = {}
+        self._told: dict[tuple[Wire, int], tuple[str, str, str]] = {}  # receipts under way
+        self._digest = blake2b(digest_size=8)
+        self.story: list[str] = []
+
+    @property
+    def digest(self) -> str:
+        """The run in one word: two runs alike in every event have the same."""
+        return self._digest.hexdigest()
+
+    def note(self, what: str) -> None:
+        """Add a line to the story."""
+        line = f"{self._now():10.4f} {what}"
+        self._digest.update(line.encode())
+        self.story.append(line)
+        self.seen += 1
+
+    def violation(self, invariant: int, what: str) -> None:
+        """Record that something happened that may not."""
+        self.note(f"VIOLATION of {invariant}: {what}")
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(f"invariant {invariant}: {what} ({self._now():.3f} s)")
+
+    # --- what customers see ----------------------------------------------------------
+
+    def asked(self, recipient: Recipient) -> None:
+        """Note that a customer is about to ask for this."""
+        self.recipients[recipient.number] = recipient
+
+    def accepted(self, numbers: Sequence[str], ids: Sequence[str]) -> None:
+        """Note an answer that says these were accepted."""
+        for number, message_id in zip(numbers, ids, strict=True):
+            recipient = self.recipients[number]
+            if recipient.refused:
+                self.violation(16, f"{number} was refused and then accepted")
+            if recipient.accepted and recipient.message_id != message_id:
+                self.violation(17, f"{number} was accepted twice, as two messages")
+            recipient.accepted, recipient.message_id = True, message_id
+        self.note(f"accepted {' '.join(numbers)}")
+
+    def refused(self, numbers: Sequence[str], status: int) -> None:
+        """Note an answer that says nothing of this was kept."""
+        for number in numbers:
+            recipient = self.recipients[number]
+            if recipient.accepted:
+                self.violation(17, f"{number} was accepted and then refused with {status}")
+            if recipient.submits:
+                self.violation(16, f"{number} was handed off and then refused with {status}")
+            recipient.refused = True
+        self.note(f"refused {status} {' '.join(numbers)}")
+
+    # --- what goes to providers ------------------------------------------------------
+
+    def submitted(self, wire: Wire, provider: str, frame: Frame) -> None:
+        """Note that a provider received a submit_sm."""
+        short = read_short(frame.body)
+        number = short.destination
+        self.note(f"{provider} got {number} {short.part}/{short.parts} as {frame.sequence}")
+        recipient = self.recipients.get(number)
+        if recipient is None:
+            self.violation(16, f"{provider} received {number}, which nobody asked for")
+            return
+        submit = Submit(provider, wire, short.part, self._now())
+        self._judge(recipient, submit, short.parts, short.text)
+        recipient.submits.append(submit)
+        self._open[wire, frame.sequence] = submit
+        self._judge_window(wire, provider)
+
+    def _judge(self, recipient: Recipient, submit: Submit, parts: int, text: str) -> None:
+        number, part = recipient.number, submit.part
+        if recipient.refused:
+            self.violation(16, f"{number} was refused and handed off")
+        if recipient.cancelled:
+            self.violation(21, f"{number} was cancelled and handed off")
+        if parts != recipient.parts:
+            self.violation(
+                11, f"{number} was charged as {recipient.parts} parts, sent as {parts}"
+            )
+        if text not in recipient.text:
+            self.violation(15, f"{number} was sent another text")
+        before = [each for each in recipient.submits if each.part == part]
+        twice = [each for each in before if each.may_be_taken]
+        if len(twice) > (recipient.policy == "resend"):
+            self.violation(25, f"{number} part {part} was handed off again, without a policy")
+        if part > 1:
+            last = [each for each in recipient.submits if each.part == part - 1]
+            if not last or last[-1].wire is not submit.wire:
+                self.violation(29, f"{number} part {part} came without the part before it")
+
+    def _judge_window(self, wire: Wire, provider: str) -> None:
+        # The platform waits for an answer no longer than its timeout, then its slot is free.
+        since = self._now() - RESPONSE_TIMEOUT_S + 1.0
+        window = self._plan.binds[provider].window
+        open_ = [s for (w, _), s in self._open.items() if w is wire and s.at_s > since]
+        if len(open_) > window:
+            self.violation(
+                28, f"{provider} has {len(open_)} unanswered in a window of {window}"
+            )
+
+    def answered(self, wire: Wire, frame: Frame) -> None:
+        """Note what a provider answers, whether or not anybody hears it."""
+        submit = self._open.pop((wire, frame.sequence), None)
+        if submit is not None:
+            submit.status = frame.status
+            self._answered[wire, frame.sequence] = submit
+            self.note(f"{submit.provider} answers {frame.sequence} {frame.status:#x}")
+
+    def heard(self, wire: Wire, frame: Frame) -> None:
+        """Note that the platform read an answer."""
+        submit = self._answered.get((wire, frame.sequence))
+        if submit is not None:
+            submit.heard = True
+
+    # --- what comes back -------------------------------------------------------------
+
+    def spoiled(self, frame: Frame) -> None:
+        """Note that receipts about a number were made up."""
+        recipient = self.recipients.get(read_short(frame.body).source)
+        if recipient is not None:
+            recipient.spoiled = True
+
+    def receipt_heard(self, wire: Wire, provider: str, frame: Frame) -> None:
+        """Note that the platform read a deliver_sm."""
+        try:
+            short = read_short(frame.body)
+        except (IndexError, ValueError):
+            return  # spoiled
+        said = read_said(short.octets)
+        if said is not None:
+            self._told[wire, frame.sequence] = (provider, short.source, said[1])
+
+    def receipt_acknowledged(self, wire: Wire, sequence: int) -> None:
+        """Note that the platform said it has a receipt: from now on it counts."""
+        provider, number, word = self._told.get((wire, sequence), ("", "", ""))
+        recipient = self.recipients.get(number)
+        if recipient is None:
+            return
+        self.note(f"receipt {number} {word} from {provider}")
+        if any(each.provider == provider for each in recipient.submits):
+            recipient.words.add(word)
+
+    # --- what must have become of it -------------------------------------------------
+
+    def judge_end(self, recipient: Recipient, message: dict[str, Any]) -> None:
+        """Compare what a message's owner is told in the end with what really happened."""
+        number, outcome = recipient.number, message["layers"]["outcome"]["state"]
+        self.note(f"{number} ended {outcome}")
+        money = message["money"]
+        charged, handed = round(money["charged"] * 1_000_000), bool(recipient.submits)
+        if charged not in (0, recipient.price):
+            self.violation(9, f"{number} costs {charged}, its price is {recipient.price}")
+        if charged and not handed:
+            self.violation(13, f"{number} was charged and no provider received it")
+        if outcome == "delivered" and not charged:
+            self.violation(9, f"{number} was delivered and not charged")
+        if outcome == "pending":
+            self.violation(32, f"{number} has no outcome in the end")
+        if recipient.cancelled and outcome != "cancelled":
+            self.violation(21, f"{number} was cancelled and ended {outcome}")
+        if not recipient.spoiled:
+            self._judge_words(recipient, outcome)
+
+    def _judge_words(self, recipient: Recipient, outcome: str) -> None:
+        number, words = recipient.number, recipient.words
+        if outcome == "delivered" and GOOD not in words:
+            self.violation(33, f"{number} is delivered, and nobody said so")
+        if recipient.parts > 1:
+            return  # which part a receipt is about may be lost with an answer
+        if GOOD in words and outcome != "delivered":
+            self.violation(
+                37, f"{number} has a receipt that it was delivered, and is {outcome}"
+            )
+        if words & BAD and outcome in {"unknown", "pending", "cancelled"}:
+            self.violation(37, f"{number} has a receipt that it failed, and is {outcome}")
+
+    def judge_books(
+        self, account: str, funds: int, balance: dict[str, Any], charged: int
+    ) -> None:
+        """Compare an account's balance with what its messages cost."""
+        available, held = (round(balance[name] * 1_000_000) for name in ("balance", "held"))
+        self.note(f"{account} has {available}, {held} held")
+        if held:
+            self.violation(12, f"{account} still has {held} held after all ended")
+        if available + held + charged != funds:
+            self.violation(6, f"{account} had {funds}; {available} + {held} + {charged} now")
+
+
+RESPONSE_TIMEOUT_S: Final = 10.0

@@ -1,0 +1,195 @@
+"""The people who write and those who ask: everything that is said to the API in one run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from arrivals.sim.auditor import Auditor, Recipient
+from arrivals.sim.plan import Dice, Plan
+from arrivals.sim.process import Answer, Process
+
+PRICE: Final = 10_000  # micro-units a part
+VALID_FOR_S: Final = 60
+ACCOUNTS: Final = ("blue", "green", "poor")
+TRIES_MAX: Final = 60
+SAFE_TO_REFUSE: Final = frozenset(range(400, 500))
+LONG_TEXT: Final = "a text that is so long that it takes more than one part to say it " * 5
+UNICODE_TEXT: Final = "жди меня и я вернусь "
+
+
+class Customers:
+    """Every customer of one run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        auditor: Auditor,
+        keys: dict[str, str],
+        process: Callable[[], Process | None],
+        troubled: Callable[[], bool],
+    ) -> None:
+        """Act by a plan; `process` is whoever serves now, `troubled` whether faults go on."""
+        self._plan, self._auditor, self._keys = plan, auditor, keys
+        self._process, self._troubled = process, troubled
+        self._number = 31_612_000_000
+
+    async def act(self) -> None:
+        """Send everything that the plan wants sent, and wait until it is answered."""
+        dice = Dice(f"{self._plan.seed} sends")
+        times = sorted(dice.between(0, self._plan.over_s) for _ in range(self._plan.sends))
+        async with asyncio.TaskGroup() as group:
+            for index, at_s in enumerate(times):
+                group.create_task(self._send(index, at_s))
+
+    async def _send(self, index: int, at_s: float) -> None:
+        await asyncio.sleep(at_s)
+        dice = Dice(f"{self._plan.seed} send {index}")
+        account = dice.pick("blue", "blue", "green", "poor")
+        recipients = self._recipients(dice, index, account)
+        body = self._body(dice, recipients)
+        headers = {"idempotency-key": f"order-{index}"} if dice.happens(0.8) else {}
+        for each in recipients:
+            self._auditor.asked(each)
+        numbers = [each.number for each in recipients]
+        for _ in range(TRIES_MAX):
+            answer = await self._ask(account, "POST", "/api/v1/send_sms", body, headers, dice)
+            if answer is not None and answer.status < 300:
+                self._auditor.accepted(
+                    numbers, [each["bx_message_id"] for each in answer.body["messages"]]
+                )
+                break
+            if answer is not None and answer.status in SAFE_TO_REFUSE:
+                self._auditor.refused(numbers, answer.status)
+                return
+            if not headers:
+                return  # whoever sends without a key can't ask again
+            await asyncio.sleep(dice.between(0.2, 5.0))
+        await self._follow(dice, account, recipients[0])
+
+    def _recipients(self, dice: Dice, index: int, account: str) -> list[Recipient]:
+        count = 1 if dice.happens(0.7) else int(dice.between(2, 6))
+        kind = dice.chance.uniform()
+        text, parts = f"Your code is {index:06}", 1
+        if kind > 0.9:
+            text, parts = f"{index} {LONG_TEXT}", 3
+        elif kind > 0.8:
+            text, parts = f"{index} {UNICODE_TEXT}", 1
+        found = []
+        for _ in range(count):
+            self._number += 1
+            found.append(
+                Recipient(
+                    number=str(self._number),
+                    account=account,
+                    text=text,
+                    parts=parts,
+                    price=PRICE * parts,
+                    policy=self._plan.policy,
+                )
+            )
+        return found
+
+    def _body(self, dice: Dice, recipients: list[Recipient]) -> dict[str, Any]:
+        return {
+            "route_id": 1,
+            "caller_id": "ARRIVALS",
+            "numbers": [each.number for each in recipients],
+            "message": recipients[0].text,
+            "valid_for": int(dice.between(VALID_FOR_S, 2 * VALID_FOR_S)),
+            "category": dice.pick("otp", "alert", "bulk"),
+        }
+
+    async def _follow(self, dice: Dice, account: str, recipient: Recipient) -> None:
+        """Look what became of a message; take some back, confirm some, and ask as a stranger."""
+        path = f"/api/v1/messages/{recipient.message_id}"
+        await asyncio.sleep(dice.between(0, 10))
+        if dice.happens(0.2):
+            answer = await self._ask(account, "POST", f"{path}/cancel", None, {}, dice)
+            recipient.cancelled = answer is not None and answer.status == 200
+        if dice.happens(0.2):
+            await self._ask(account, "POST", f"{path}/feedback", {"confirmed": True}, {}, dice)
+        answer = await self._ask(account, "GET", path, None, {}, dice)
+        if answer is not None and answer.status == 404:
+            self._auditor.violation(15, f"{recipient.number} was accepted and isn't there")
+        stranger = "green" if account != "green" else "blue"
+        for method, where in (("GET", path), ("POST", f"{path}/cancel")):
+            answer = await self._ask(stranger, method, where, None, {}, dice)
+            if answer is not None and answer.status not in (404, 500, 503, 507):
+                self._auditor.violation(43, f"{stranger} reads {account}'s message")
+
+    async def _ask(
+        self,
+        account: str,
+        method: str,
+        path: str,
+        body: Any,
+        headers: dict[str, str],
+        dice: Dice,
+    ) -> Answer | None:
+        process = self._process()
+        if process is None:
+            return None
+        impatient = self._troubled() and dice.happens(self._plan.habits.hang_up)
+        patience_s = dice.between(0, 0.02) if impatient else 30.0
+        return await process.call(
+            method, path, self._keys[account], body, patience_s=patience_s, headers=headers
+        )
+
+    async def look_at_the_end(self, funds: dict[str, int]) -> bool:
+        """Show the auditor how everything ended; False while something is still open."""
+        messages = {account: await self._all(account) for account in ACCOUNTS}
+        ended = all(
+            each["layers"]["outcome"]["final"] for found in messages.values() for each in found
+        )
+        if ended:
+            await self._judge(messages, funds)
+        return ended
+
+    async def _judge(
+        self, messages: dict[str, list[dict[str, Any]]], funds: dict[str, int]
+    ) -> None:
+        auditor = self._auditor
+        found: dict[str, list[dict[str, Any]]] = {}
+        for account, of_account in messages.items():
+            charged = sum(round(each["money"]["charged"] * 1_000_000) for each in of_account)
+            balance = await self._get(account, "/api/v1/balance")
+            auditor.judge_books(account, funds[account], balance, charged)
+            for each in of_account:
+                found.setdefault(each["msisdn"], []).append(each)
+        for number, recipient in auditor.recipients.items():
+            here = found.pop(number, [])
+            if recipient.accepted and not here:
+                auditor.violation(15, f"{number} was accepted and is lost")
+            if recipient.refused and here:
+                auditor.violation(16, f"{number} was refused and is there")
+            if len(here) > 1:
+                auditor.violation(18, f"{number} is there {len(here)} times")
+            for each in here:
+                auditor.judge_end(recipient, each)
+        for number in found:
+            auditor.violation(16, f"{number} is there and nobody asked for it")
+
+    async def _all(self, account: str) -> list[dict[str, Any]]:
+        """Return all of an account's messages, whole."""
+        found: list[dict[str, Any]] = []
+        path = "/api/v1/messages?limit=200"
+        page = await self._get(account, path)
+        while True:
+            for line in page["messages"]:
+                found.append(
+                    await self._get(account, f"/api/v1/messages/{line['bx_message_id']}")
+                )
+            if not page.get("next_cursor"):
+                return found
+            page = await self._get(account, f"{path}&cursor={page['next_cursor']}")
+
+    async def _get(self, account: str, path: str) -> Any:
+        for _ in range(TRIES_MAX):
+            process = self._process()
+            answer = await process.call("GET", path, self._keys[account]) if process else None
+            if answer is not None and answer.status == 200:
+                return answer.body
+            await asyncio.sleep(1.0)
+        raise AssertionError(f"{path} isn't answered, long after the last fault")

@@ -1,0 +1,374 @@
+"""Run one plan to its end: the real process, real carriers' worlds, and the auditor between.
+
+    customers ──HTTP in process──▶ Process ──SMPP──▶ meddlers ──▶ one carrier world a provider
+                                      │                 │
+                                  SQLite (disk)      auditor
+
+First there is trouble, for as long as the plan says. Then everything is made whole, and within
+a bounded time every message must have ended (liveness), as the auditor saw it end (safety).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.clock import SeededChance, SystemClock
+from arrivals.core.catalogue import Account, Provider, Route
+from arrivals.core.ids import make_api_key
+from arrivals.core.money import Micros
+from arrivals.core.pricing import PriceRow
+from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION
+from arrivals.flows.configuration import Configuration, KeyToRegister
+from arrivals.flows.plan import Defaults
+from arrivals.sim.auditor import RESPONSE_TIMEOUT_S, Auditor
+from arrivals.sim.customers import ACCOUNTS, PRICE, VALID_FOR_S, Customers
+from arrivals.sim.disk import Disk
+from arrivals.sim.loop import Stuck, VirtualLoop
+from arrivals.sim.meddler import Mischief, WireMeddler
+from arrivals.sim.network import Meddler, Network, Wire
+from arrivals.sim.plan import PROVIDERS, Bind, Dice, Fault, Habits, Plan
+from arrivals.sim.process import Process
+from arrivals.store.api import StoreError
+from arrivals.store.checks import run_checks
+from arrivals.store.backend import open_store
+from arrivals.world.scenario import Scenario
+from arrivals.world.smsc import CarrierWorld
+
+BEGAN_US: Final = 1_800_000_000 * 1_000_000
+PORTS: Final = {"north": 2775, "south": 2776}
+FUNDS: Final = {"blue": 1_000_000_000, "green": 1_000_000_000, "poor": 5 * PRICE}
+GRACE_S: Final = 60
+# Validity and grace; twice, for a clock that was set back runs at half its speed.
+ENDS_WITHIN_S: Final = 2 * (2 * VALID_FOR_S + GRACE_S) + 120
+COMMIT_S: Final = (0.0001, 0.01)
+MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+_QUIET: Final = Habits()
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What one run came to."""
+
+    seed: int
+    violations: list[str]
+    digest: str
+    events: int
+    recipients: int
+    handoffs: int
+    seconds: float  # of the run's own time
+    outcomes: dict[str, int]
+
+
+def run_plan(plan: Plan, tell: Callable[[str], None] | None = None) -> Verdict:
+    """Run a plan; `tell` gets the story, a line an event."""
+    logging.disable(logging.CRITICAL)  # what goes wrong here is meant to
+    parent = MEMORY_DISK if MEMORY_DISK.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="arrivals-sim-", dir=parent))
+    try:
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(lambda: 0.0)) as runner:
+            simulation = Simulation(plan, folder, runner.get_loop())  # type: ignore[arg-type]
+            try:
+                runner.run(simulation.run())
+            except Stuck as stuck:
+                simulation.auditor.violation(47, str(stuck))
+            finally:
+                simulation.disk.close()
+        if tell is not None:
+            for line in simulation.auditor.story:
+                tell(line)
+        return simulation.verdict()
+    finally:
+        logging.disable(logging.NOTSET)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Simulation:
+    """One run."""
+
+    def __init__(self, plan: Plan, folder: Path, loop: VirtualLoop) -> None:
+        """Lay everything out; nothing runs yet."""
+        self.plan = plan
+        self.auditor = Auditor(plan, loop.time)
+        self.disk = Disk(folder)
+        self._loop, self._folder = loop, folder
+        self._jumped_us = 0
+        self._clock = SystemClock(self._wall_ns, lambda: int(loop.time() * 1e9))
+        self._commit_s = COMMIT_S
+        dice = Dice(f"{plan.seed} machine")
+        loop.work_s = lambda: dice.between(*self._commit_s)
+        loop.set_exception_handler(self._unhandled)
+        chance = SeededChance(f"{plan.seed} network")
+        loop.network = self._network = Network(loop, chance, self._meddle, plan.habits.fragment)
+        self._mischief = {
+            name: Mischief(name, plan.habits, Dice(f"{plan.seed} {name}")) for name in PROVIDERS
+        }
+        self._mischief["north"].other = self._mischief["south"]
+        self._mischief["south"].other = self._mischief["north"]
+        self._worlds = {name: self._world(name) for name in PROVIDERS}
+        self._lives = 0
+        self._process: Process | None = None
+        self._changing = asyncio.Lock()
+        self._troubled = True
+        self._keys = {
+            name: make_api_key("test", "aa", f"sim{n:03}", bytes([n]) * 32)
+            for n, name in enumerate(ACCOUNTS, 1)
+        }
+        self._customers = Customers(
+            plan, self.auditor, self._keys, lambda: self._process, lambda: self._troubled
+        )
+
+    # --- the run ---------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Play the plan, make everything whole, and judge."""
+        await self._install()
+        for world in self._worlds.values():
+            await world.start()
+        await self._begin_life()
+        customers = asyncio.create_task(self._customers.act())
+        faults = [asyncio.create_task(self._fault(each)) for each in self.plan.faults]
+        await asyncio.sleep(self.plan.over_s)
+        await asyncio.gather(*faults)
+        self._make_whole()
+        await customers
+        await self._until_all_ended()
+        if self._process is not None:
+            await self._process.stop()
+        self._verify("at the end")
+        for world in self._worlds.values():
+            await world.stop()
+
+    async def _until_all_ended(self) -> None:
+        deadline = self._loop.time() + ENDS_WITHIN_S
+        while not await self._customers.look_at_the_end(FUNDS):
+            if self._loop.time() > deadline:
+                self.auditor.violation(32, f"something is open {ENDS_WITHIN_S} s after the end")
+                return
+            await asyncio.sleep(10)
+        if self._process is not None and (dead := self._process.dead_parts):
+            self.auditor.violation(47, f"{', '.join(dead)} stopped")
+
+    def _verify(self, when: str) -> None:
+        """Ask the database itself, by `arrivals verify`."""
+        for finding in run_checks(self._folder, self._clock):
+            if finding.count:
+                self.auditor.violation(
+                    finding.invariant, f"{when}: {finding.sentence} {finding.samples}"
+                )
+
+    def verdict(self) -> Verdict:
+        """Return what it came to."""
+        recipients = self.auditor.recipients.values()
+        outcomes: dict[str, int] = {}
+        for line in self.auditor.story:
+            _, _, word = line.partition(" ended ")
+            if word:
+                outcomes[word] = outcomes.get(word, 0) + 1
+        return Verdict(
+            seed=self.plan.seed,
+            violations=self.auditor.violations,
+            digest=self.auditor.digest,
+            events=self.auditor.seen,
+            recipients=len(recipients),
+            handoffs=sum(len(each.submits) for each in recipients),
+            seconds=round(self._loop.time(), 3),
+            outcomes=outcomes,
+        )
+
+    # --- the parts -------------------------------------------------------------------
+
+    def _wall_ns(self) -> int:
+        return (BEGAN_US + int(self._loop.time() * 1e6) + self._jumped_us) * 1_000
+
+    def _meddle(self, wire: Wire) -> Meddler:
+        name = next(name for name, port in PORTS.items() if port == wire.port)
+        return WireMeddler(wire, self._mischief[name], self.auditor)
+
+    def _world(self, name: str) -> CarrierWorld:
+        scenario = Scenario(
+            name=name,
+            about="simulated",
+            providers={"default": self.plan.worlds[name]},
+            carriers=(self.plan.carrier,),
+            expect={},
+        )
+        return CarrierWorld(
+            scenario,
+            self.plan.seed,
+            port=PORTS[name],
+            now_us=lambda: BEGAN_US + int(self._loop.time() * 1e6),
+        )
+
+    async def _install(self) -> None:
+        chance = SeededChance(f"{self.plan.seed} secrets")
+        store = open_store(self._folder, self._clock)
+        await store.open()
+        await store.write(ENSURE_INSTALLATION, chance.entropy)
+        await store.write(APPLY_CONFIGURATION, self._configuration())
+        await store.close()
+
+    def _configuration(self) -> Configuration:
+        return Configuration(
+            providers=tuple(_provider(name, self.plan.binds[name]) for name in PROVIDERS),
+            routes=(
+                Route(
+                    route_id=1,
+                    name="Simulated",
+                    display_name="Simulated",
+                    category="alert",
+                    access="public",
+                    sender_policy="any",
+                    currency="EUR",
+                    providers=PROVIDERS,
+                    on_ambiguous=self.plan.policy,
+                ),
+            ),
+            prices={1: (PriceRow(country="Netherlands", prefix="31", price=Micros(PRICE)),)},
+            accounts=tuple(
+                Account(account_id=n, name=name, username=name, currency="EUR")
+                for n, name in enumerate(ACCOUNTS, 1)
+            ),
+            opening_funds={n: Micros(FUNDS[name]) for n, name in enumerate(ACCOUNTS, 1)},
+            keys=tuple(
+                KeyToRegister(account_id=n, name=name, key=self._keys[name])
+                for n, name in enumerate(ACCOUNTS, 1)
+            ),
+        )
+
+    def _unhandled(self, loop: Any, context: dict[str, Any]) -> None:  # noqa: ARG002
+        error = context.get("exception")
+        if error is not None and not isinstance(error, StoreError):
+            self.auditor.violation(31, f"nobody handled {error!r}: {context.get('message')}")
+
+    # --- lives and deaths ------------------------------------------------------------
+
+    async def _begin_life(self) -> None:
+        self._lives += 1
+        chance = SeededChance(f"{self.plan.seed} life {self._lives}")
+        defaults = Defaults(valid_for_s=VALID_FOR_S, outcome_grace_s=GRACE_S, resend_after_s=5)
+        process = Process(self._folder, self._clock, chance, lambda _: None, defaults)
+        await process.start()
+        self.auditor.note("the process begins")
+        self._process = process
+
+    async def _end_life(self, *, killed: bool, away_s: float) -> None:
+        async with self._changing:
+            process, self._process = self._process, None
+            if process is None:
+                return
+            self.auditor.note("the process is killed" if killed else "the process is stopped")
+            if killed:
+                self.disk.take_from_the_living()
+                for wire in list(self._network.wires):
+                    wire.cut()
+            await process.stop()
+            await asyncio.sleep(away_s)
+            self._verify("after a death" if killed else "after a stop")
+            await self._begin_life()
+
+    def _make_whole(self) -> None:
+        """End all trouble."""
+        self.auditor.note("the trouble is over")
+        self._troubled = False
+        self.disk.full = False
+        self._commit_s = COMMIT_S
+        for mischief in self._mischief.values():
+            mischief.habits = _QUIET
+            mischief.throttled_until = 0.0
+
+    # --- faults ----------------------------------------------------------------------
+
+    async def _fault(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.at_s)
+        self.auditor.note(f"fault {fault.kind} {fault.provider} {fault.lasts_s} {fault.amount}")
+        begin: Any = getattr(self, f"_fault_{fault.kind}")
+        await begin(fault)
+
+    async def _fault_cut(self, fault: Fault) -> None:
+        for wire in self._network.to(PORTS[fault.provider]):
+            wire.cut()
+
+    async def _fault_half_open(self, fault: Fault) -> None:
+        for wire in self._network.to(PORTS[fault.provider]):
+            wire.hold(fault.lasts_s)
+
+    async def _fault_away(self, fault: Fault) -> None:
+        world = self._worlds[fault.provider]
+        await world.go_away()
+        await asyncio.sleep(fault.lasts_s)
+        await world.come_back()
+
+    async def _fault_bind_refused(self, fault: Fault) -> None:
+        world = self._worlds[fault.provider]
+        world.refuse_binds()
+        for wire in self._network.to(PORTS[fault.provider]):
+            wire.cut()
+        await asyncio.sleep(fault.lasts_s)
+        world.refuse_binds(False)  # noqa: FBT003 - a switch
+
+    async def _fault_garbage(self, fault: Fault) -> None:
+        world = self._worlds[fault.provider]
+        world.garbage()
+        await asyncio.sleep(fault.lasts_s)
+        world.garbage(False)  # noqa: FBT003 - a switch
+
+    async def _fault_throttle_storm(self, fault: Fault) -> None:
+        until = self._loop.time() + fault.lasts_s
+        mischief = self._mischief[fault.provider]
+        mischief.throttled_until = max(mischief.throttled_until, until)
+
+    async def _fault_clock_jump(self, fault: Fault) -> None:
+        self._jumped_us += int(fault.amount * 1e6)
+
+    async def _fault_stall(self, fault: Fault) -> None:
+        """Let nothing reach the process and nothing be done by it, as if it were stopped."""
+        for wire in self._network.wires:
+            wire.hold(fault.lasts_s)
+        before, self._commit_s = self._commit_s, (fault.lasts_s, fault.lasts_s)
+        await asyncio.sleep(0.05)
+        self._commit_s = before
+
+    async def _fault_slow_disk(self, fault: Fault) -> None:
+        self._commit_s = (COMMIT_S[0], fault.amount)
+        await asyncio.sleep(fault.lasts_s)
+        self._commit_s = COMMIT_S
+
+    async def _fault_disk_full(self, fault: Fault) -> None:
+        self.disk.full = True
+        await asyncio.sleep(fault.lasts_s)
+        self.disk.full = False
+
+    async def _fault_disk_error(self, fault: Fault) -> None:
+        self.disk.fail_in(int(fault.amount))
+
+    async def _fault_crash(self, fault: Fault) -> None:
+        await self._end_life(killed=True, away_s=fault.lasts_s)
+
+    async def _fault_restart(self, fault: Fault) -> None:
+        await self._end_life(killed=False, away_s=fault.lasts_s)
+
+
+def _provider(name: str, bind: Bind) -> Provider:
+    return Provider(
+        provider_id=name,
+        sandbox=True,
+        window=bind.window,
+        throughput=bind.throughput or None,
+        expired_is_final=bind.expired_is_final,
+        error_namespace="carrier_world",
+        settings={
+            "host": "127.0.0.1",
+            "port": PORTS[name],
+            "system_id": name,
+            "password": "world",
+            "bind": bind.kind,
+            "response_timeout_s": RESPONSE_TIMEOUT_S,
+        },
+    )
