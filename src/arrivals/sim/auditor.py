@@ -58,6 +58,7 @@ class Recipient:
     refused: bool = False  # by an answer that says nothing was kept
     message_id: str = ""
     cancelled: bool = False  # by an answer that says so
+    left: bool = False  # bytes of it left the platform, wherever they got to
     spoiled: bool = False  # somebody made up receipts about it
     submits: list[Submit] = field(default_factory=list)
     words: set[str] = field(default_factory=set)  # of acknowledged receipts
@@ -71,6 +72,7 @@ class Auditor:
         self.recipients: dict[str, Recipient] = {}
         self.violations: list[str] = []
         self.seen = 0
+        self.deaths = 0  # how often the process was killed
         self._plan = plan
         self._now = now
         self._open: dict[tuple[Wire, int], Submit] = {}  # not answered by the provider yet
@@ -126,6 +128,12 @@ class Auditor:
         self.note(f"refused {status} {' '.join(numbers)}")
 
     # --- what goes to providers ------------------------------------------------------
+
+    def leaves(self, frame: Frame) -> None:
+        """Note that a submit_sm leaves the platform."""
+        recipient = self.recipients.get(read_short(frame.body).destination)
+        if recipient is not None:
+            recipient.left = True
 
     def submitted(self, wire: Wire, provider: str, frame: Frame) -> None:
         """Note that a provider received a submit_sm."""
@@ -217,16 +225,19 @@ class Auditor:
 
     # --- what must have become of it -------------------------------------------------
 
-    def judge_end(self, recipient: Recipient, message: dict[str, Any]) -> None:
+    def judge_end(self, recipient: Recipient, message: dict[str, Any]) -> bool:
         """Compare what a message's owner is told in the end with what really happened."""
+        before = len(self.violations)
         number, outcome = recipient.number, message["layers"]["outcome"]["state"]
         self.note(f"{number} ended {outcome}")
         money = message["money"]
-        charged, handed = round(money["charged"] * 1_000_000), bool(recipient.submits)
+        charged = round(money["charged"] * 1_000_000)
         if charged not in (0, recipient.price):
             self.violation(9, f"{number} costs {charged}, its price is {recipient.price}")
-        if charged and not handed:
-            self.violation(13, f"{number} was charged and no provider received it")
+        # Of what a killed process was about to send nobody can know that it wasn't sent.
+        in_doubt = self.deaths and outcome == "unknown"
+        if charged and not recipient.left and not in_doubt:
+            self.violation(13, f"{number} was charged and never handed off")
         if outcome == "delivered" and not charged:
             self.violation(9, f"{number} was delivered and not charged")
         if outcome == "pending":
@@ -235,6 +246,7 @@ class Auditor:
             self.violation(21, f"{number} was cancelled and ended {outcome}")
         if not recipient.spoiled:
             self._judge_words(recipient, outcome)
+        return len(self.violations) == before
 
     def _judge_words(self, recipient: Recipient, outcome: str) -> None:
         number, words = recipient.number, recipient.words

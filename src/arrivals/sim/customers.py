@@ -167,9 +167,16 @@ class Customers:
             if len(here) > 1:
                 auditor.violation(18, f"{number} is there {len(here)} times")
             for each in here:
-                auditor.judge_end(recipient, each)
+                if not auditor.judge_end(recipient, each):
+                    await self._quote(recipient, each["bx_message_id"])
         for number in found:
             auditor.violation(16, f"{number} is there and nobody asked for it")
+
+    async def _quote(self, recipient: Recipient, message_id: str) -> None:
+        """Put into the story what the platform itself says about a message."""
+        path = f"/api/v1/messages/{message_id}/timeline"
+        for event in (await self._get(recipient.account, path))["events"]:
+            self._auditor.story.append(f"           {event}")
 
     async def _all(self, account: str) -> list[dict[str, Any]]:
         """Return all of an account's messages, whole."""

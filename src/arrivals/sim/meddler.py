@@ -74,6 +74,8 @@ class WireMeddler:
                 self._auditor.receipt_acknowledged(self._wire, frame.sequence)
             return frame.sequence < OURS
         storm = self._mischief.throttled_until > self._wire.network.loop.time()
+        if frame.command == SUBMIT_SM:
+            self._auditor.leaves(frame)
         if frame.command != SUBMIT_SM or not storm:
             return True
         self._auditor.submitted(self._wire, self._mischief.provider, frame)

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from arrivals.clock import Chance
 
 LATENCY_S: Final = (0.0002, 0.02)
+TICK_S: Final = 1e-7
 HIGH_WATER: Final = 65_536  # octets not read by the other end; then the writer is told to pause
 
 Chunks = Sequence[tuple[float, bytes]]  # what leaves, and how much later than it could
@@ -50,6 +51,7 @@ class End(asyncio.Transport):
         self._loop = wire.network.loop
         self._closing = self._lost = self._deaf = self._paused = False
         self._unread: list[bytes] = []
+        self._held: list[Callable[[], None]] = []  # what comes once the wire is let go
         self._under_way = 0  # octets written and not read by the other end
         self._last_at = 0.0  # when the last of what was written arrives
 
@@ -58,7 +60,8 @@ class End(asyncio.Transport):
         if self._closing or self._lost or not data:
             return
         for later_s, chunk in self._wire.meddled(self, bytes(data)):
-            at = max(self._last_at, self._wire.arrival())
+            # Later by a little than what was written before: equal times have no order.
+            at = max(self._last_at + TICK_S, self._wire.arrival())
             if not later_s:
                 self._last_at = at
             self._under_way += len(chunk)
@@ -69,11 +72,24 @@ class End(asyncio.Transport):
 
     def arrive(self, chunk: bytes) -> None:
         """Take what the other end wrote, unless the wire is held."""
-        if (later := self._wire.held_until) > self._loop.time():
-            self._loop.call_at(later, self.arrive, chunk)
-            return
-        self._unread.append(chunk)
-        self._read()
+        if not self._waits(lambda: self.arrive(chunk)):
+            self._unread.append(chunk)
+            self._read()
+
+    def _waits(self, event: Callable[[], None]) -> bool:
+        """Keep an event while the wire is held; what is kept comes in its order."""
+        held_until = self._wire.held_until
+        if held_until <= self._loop.time():
+            return False
+        if not self._held:
+            self._loop.call_at(held_until, self._let_go)
+        self._held.append(event)
+        return True
+
+    def _let_go(self) -> None:
+        kept, self._held = self._held, []
+        for event in kept:
+            event()
 
     def _read(self) -> None:
         while self._unread and not self._deaf and not self._lost:
@@ -108,9 +124,9 @@ class End(asyncio.Transport):
 
     def end(self, error: Exception | None) -> None:
         """Hear that the other end is gone, unless the wire is held."""
-        if (later := self._wire.held_until) > self._loop.time():
-            self._loop.call_at(later, self.end, error)
-        elif error is not None:
+        if self._waits(lambda: self.end(error)):
+            return
+        if error is not None:
             self.lose(error)
         elif not self._lost:
             self.protocol.eof_received()

@@ -265,6 +265,7 @@ class Simulation:
                 return
             self.auditor.note("the process is killed" if killed else "the process is stopped")
             if killed:
+                self.auditor.deaths += 1
                 self.disk.take_from_the_living()
                 for wire in list(self._network.wires):
                     wire.cut()
