@@ -133,7 +133,48 @@ STORIES: list[StoryRow] = [
         is       execution handoff_unknown
         balance  99.95
         receipt  X1 DELIVRD
+        state    delivered
+        balance  99.95
+        """, {}),
+    ("a receipt without a known id revises what ended in silence: invariant 37", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        tick     300000
+        state    unknown
+        receipt  X1 UNDELIV err=002
+        state    failed
+        receipt  X1 DELIVRD
+        state    delivered
+        balance  99.95
+        """, {}),
+    ("but not for ever, and what still waits comes first", """
+        accept   31612345678 valid_for_s=60
+        claim
+        answer   1 unanswered
+        tick     173000
+        state    unknown
+        accept   31612345678
+        claim
+        answer   2 unanswered
+        receipt  X1 DELIVRD
+        state    delivered
+        tick     260000
+        receipt  X2 DELIVRD
         parked   1
+        """, {}),
+    ("of a resend the first was filtered, the second never answered", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        late     1 taken A1
+        receipt  A1 REJECTD err=010
+        answer   2 unanswered
+        state    filtered
+        receipt  X2 DELIVRD
+        state    delivered
         """, {}),
     ("a no that comes after that is refunded, once: invariant 13", """
         accept   31612345678 on_ambiguous=fail

@@ -41,7 +41,9 @@ def _explained(tmp_path: Path, text: str) -> list[str]:
     connection = connect(tmp_path / "plans.db")
     migrate(connection)
     names = re.findall(r":([a-z]+)", text)
-    values: Any = dict.fromkeys(names) if names else [None] * text.count("?")
+    numbered = {int(each) for each in re.findall(r"\?(\d)", text)}
+    count = max(numbered) if numbered else text.count("?")
+    values: Any = dict.fromkeys(names) if names else [None] * count
     rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
     connection.close()
     return [str(row[3]) for row in rows]
@@ -62,6 +64,7 @@ def test_no_statement_walks_a_growing_table(tmp_path: Path, name: str):
         ("possible_handoffs", "PRIMARY KEY (message_id=?)"),
         ("due", "messages_wake (wake_at<?)"),
         ("in_doubt", "messages_in_doubt (provider_id=? AND msisdn=?)"),
+        ("in_doubt", "messages_late_doubt (provider_id=? AND msisdn=?)"),
         ("match", "PRIMARY KEY (provider_id=? AND external_id=?)"),
         ("first_ready", "messages_ready (provider_id=? AND lane=? AND rank>?)"),
         ("parked_before", "parked_by_age (received_at<?)"),

@@ -103,9 +103,9 @@ async def test_in_doubt_are_those_that_may_have_left_unanswered(funded: Ground):
     await funded.drive(submitted, CLAIMED, TAKEN)
     await funded.drive(other, CLAIMED)
     await funded.drive(elsewhere, CLAIMED)
-    found = await funded.run(lambda tx: tx.in_doubt("north", ["311", "999", "311"]))
+    found = await funded.run(lambda tx: tx.in_doubt("north", ["311", "999", "311"], 0))
     assert {each.key for each in found} == {sending, ambiguous}
-    assert await funded.run(lambda tx: tx.in_doubt("north", [])) == []
+    assert await funded.run(lambda tx: tx.in_doubt("north", [], 0)) == []
     assert queued not in {each.key for each in found}
 
 

@@ -36,6 +36,10 @@ _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 _PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
 _NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
 
+# How long after its end a message is still thought of, if a hand-off of it was never answered:
+# the longest that carriers take for a receipt.
+DOUBTED_FOR_US: Final = 72 * 3600 * 1_000_000
+
 # A destination as a national number: these many last digits must agree.
 NATIONAL_DIGITS_MIN: Final = 7
 
@@ -203,24 +207,36 @@ class Receiving:
             return self._inferred[named]
         if not receipt.msisdn or receipt.provider_id not in self._catalogue.providers:
             return None
-        doubtful = self._tx.in_doubt(receipt.provider_id, [receipt.msisdn])
+        since = self._tx.now_us - DOUBTED_FOR_US
+        doubtful = self._tx.in_doubt(receipt.provider_id, [receipt.msisdn], since)
         self.journal.add(doubtful)
         current = [self.journal.get(each.key) or each for each in doubtful]
         fitting = [
             (each, attempts[0])
             for each in current
             if _may_be_out(each)
-            and (attempts := self._attempts(each, since_us, receipt.reference))
+            and (attempts := self._attempts(each, since_us, receipt.reference, doubted=True))
         ]
+        # What still waits for news comes before what has ended without it.
+        waiting = [each for each in fitting if not is_terminal(each[0].state)]
+        fitting = waiting or fitting
         # What is under way for the first time may have its answer yet, and another's receipt.
         if len(fitting) != 1 or not fitting[0][0].reach:
             return None
         return self._infer(receipt, *fitting[0])
 
     def _attempts(
-        self, message: Message, since_us: int | None, reference: int | None = None
+        self,
+        message: Message,
+        since_us: int | None,
+        reference: int | None = None,
+        *,
+        doubted: bool = False,
     ) -> list[int]:
-        """Return the attempts that a receipt may be about: none that began after it came."""
+        """Return the attempts that a receipt may be about: none that began after it came.
+
+        `doubted` leaves out those that were answered: their receipts have a known id.
+        """
         if since_us is None and not message.resends:
             begun = [Attempt(message.attempts, 0)]
         else:
@@ -229,7 +245,8 @@ class Receiving:
         return [
             each.number
             for each in begun
-            if (since_us is None or each.begun_at_us <= since_us)
+            if not (each.taken and doubted)
+            and (since_us is None or each.begun_at_us <= since_us)
             and reference in {None, handoff_reference(message.key, each.number)}
         ]
 
@@ -389,10 +406,12 @@ def _are_one(candidates: Sequence[tuple[Message, Match]]) -> bool:
 
 
 def _may_be_out(message: Message) -> bool:
-    """Tell whether bytes may have left and no answer came: a resend that waits included."""
+    """Tell whether bytes may have left and no answer came, ever: then a receipt has no id."""
     if message.state is State.WAITING:
         return message.reach is not Reach.NONE
-    return message.state in {State.SENDING, State.AMBIGUOUS}
+    if message.state in {State.SENDING, State.AMBIGUOUS}:
+        return True
+    return message.reach is Reach.HANDOFF_UNKNOWN or message.resends > 0
 
 
 def _same_handset(ours: str, theirs: str) -> bool:

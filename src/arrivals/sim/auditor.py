@@ -34,7 +34,7 @@ class Submit:
     provider: str
     wire: Wire
     part: int
-    at_s: float
+    left_at: float  # when the platform wrote it, in seconds
     status: int | None = None  # what the provider says; None: nothing yet
     heard: bool = False  # whether the platform can know it
 
@@ -77,6 +77,7 @@ class Auditor:
         self._now = now
         self._open: dict[tuple[Wire, int], Submit] = {}  # not answered by the provider yet
         self._answered: dict[tuple[Wire, int], Submit] = {}
+        self._left_at: dict[tuple[Wire, int], float] = {}
         self._told: dict[tuple[Wire, int], tuple[str, str, str]] = {}  # receipts under way
         self._digest = blake2b(digest_size=8)
         self.story: list[str] = []
@@ -129,8 +130,9 @@ class Auditor:
 
     # --- what goes to providers ------------------------------------------------------
 
-    def leaves(self, frame: Frame) -> None:
+    def leaves(self, wire: Wire, frame: Frame) -> None:
         """Note that a submit_sm leaves the platform."""
+        self._left_at[wire, frame.sequence] = self._now()
         recipient = self.recipients.get(read_short(frame.body).destination)
         if recipient is not None:
             recipient.left = True
@@ -144,7 +146,8 @@ class Auditor:
         if recipient is None:
             self.violation(16, f"{provider} received {number}, which nobody asked for")
             return
-        submit = Submit(provider, wire, short.part, self._now())
+        left_at = self._left_at.get((wire, frame.sequence), self._now())
+        submit = Submit(provider, wire, short.part, left_at)
         self._judge(recipient, submit, short.parts, short.text)
         recipient.submits.append(submit)
         self._open[wire, frame.sequence] = submit
@@ -175,7 +178,7 @@ class Auditor:
         # The platform waits for an answer no longer than its timeout, then its slot is free.
         since = self._now() - RESPONSE_TIMEOUT_S + 1.0
         window = self._plan.binds[provider].window
-        open_ = [s for (w, _), s in self._open.items() if w is wire and s.at_s > since]
+        open_ = [s for (w, _), s in self._open.items() if w is wire and s.left_at > since]
         if len(open_) > window:
             self.violation(
                 28, f"{provider} has {len(open_)} unanswered in a window of {window}"

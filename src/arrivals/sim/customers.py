@@ -11,7 +11,7 @@ from arrivals.sim.plan import Dice, Plan
 from arrivals.sim.process import Answer, Process
 
 PRICE: Final = 10_000  # micro-units a part
-VALID_FOR_S: Final = 60
+VALID_FOR_S: Final = 30
 ACCOUNTS: Final = ("blue", "green", "poor")
 TRIES_MAX: Final = 60
 SAFE_TO_REFUSE: Final = frozenset(range(400, 500))
@@ -102,7 +102,7 @@ class Customers:
         }
 
     async def _follow(self, dice: Dice, account: str, recipient: Recipient) -> None:
-        """Look what became of a message; take some back, confirm some, and ask as a stranger."""
+        """Look what became of it; take some back, confirm some, and ask as a stranger."""
         path = f"/api/v1/messages/{recipient.message_id}"
         await asyncio.sleep(dice.between(0, 10))
         if dice.happens(0.2):
@@ -184,10 +184,10 @@ class Customers:
         path = "/api/v1/messages?limit=200"
         page = await self._get(account, path)
         while True:
-            for line in page["messages"]:
-                found.append(
-                    await self._get(account, f"/api/v1/messages/{line['bx_message_id']}")
-                )
+            found += [
+                await self._get(account, f"/api/v1/messages/{line['bx_message_id']}")
+                for line in page["messages"]
+            ]
             if not page.get("next_cursor"):
                 return found
             page = await self._get(account, f"{path}&cursor={page['next_cursor']}")

@@ -61,14 +61,14 @@ class Frames:
         """Yield the frames that are whole now; what isn't SMPP ends the stream."""
         self._rest += data
         while len(self._rest) >= _HEADER.size:
-            length, *header = _HEADER.unpack_from(self._rest)
+            length, command, status, sequence = _HEADER.unpack_from(self._rest)
             if not _HEADER.size <= length <= 65_536:
                 self._rest = b""
                 return
             if len(self._rest) < length:
                 return
             body, self._rest = self._rest[_HEADER.size : length], self._rest[length:]
-            yield Frame(*header, body)
+            yield Frame(command, status, sequence, body)
 
 
 def read_short(body: bytes) -> Short:

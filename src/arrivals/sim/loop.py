@@ -68,18 +68,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Run it here, when a thread that does one thing after another would be done with it."""
+        """Run it here, once a thread that does one thing after another would have done it."""
         future = self.create_future()
         done_at = max(self._now, self._free_at.get(executor, 0.0)) + self.work_s()
         self._free_at[executor] = done_at
         self.call_at(done_at, _work, future, func, args)
         return future
 
-    async def create_connection(self, protocol_factory: Any, *where: Any, **how: Any) -> Any:
+    async def create_connection(self, protocol_factory: Any, *where: Any, **_: Any) -> Any:
         """Connect over the simulated network."""
         return await self.network.connect(protocol_factory, int(where[1]))
 
-    async def create_server(self, protocol_factory: Any, *where: Any, **how: Any) -> Any:
+    async def create_server(self, protocol_factory: Any, *where: Any, **_: Any) -> Any:
         """Listen on the simulated network."""
         return self.network.listen(protocol_factory, int(where[1]))
 

@@ -65,7 +65,7 @@ class WireMeddler:
     # --- from the platform to the provider -----------------------------------------------
 
     def outward(self, data: bytes) -> Chunks:
-        """Pass the platform's PDUs on, but for those that a storm throttles."""
+        """Pass the platform's PDUs on, but for the answers to what nobody sent."""
         return [(0.0, frame.octets()) for frame in self._out.add(data) if self._passes(frame)]
 
     def _passes(self, frame: Frame) -> bool:
@@ -73,21 +73,22 @@ class WireMeddler:
             if not frame.status:
                 self._auditor.receipt_acknowledged(self._wire, frame.sequence)
             return frame.sequence < OURS
-        storm = self._mischief.throttled_until > self._wire.network.loop.time()
         if frame.command == SUBMIT_SM:
-            self._auditor.leaves(frame)
-        if frame.command != SUBMIT_SM or not storm:
-            return True
-        self._auditor.submitted(self._wire, self._mischief.provider, frame)
-        no = Frame(SUBMIT_SM_RESP, RTHROTTLED, frame.sequence, b"")
-        self._wire.network.loop.call_soon(self._wire.listening.write, no.octets())
-        return False
+            self._auditor.leaves(self._wire, frame)
+        return True
 
-    def reached_provider(self, data: bytes) -> None:
-        """Tell the auditor what a provider really received."""
+    def reached_provider(self, data: bytes) -> bytes:
+        """Tell the auditor what a provider received; a storm throttles it at the door."""
+        storm = self._mischief.throttled_until > self._wire.network.loop.time()
+        through = b""
         for frame in self._arrived.add(data):
             if frame.command == SUBMIT_SM:
                 self._auditor.submitted(self._wire, self._mischief.provider, frame)
+            if frame.command == SUBMIT_SM and storm:
+                self._inject(Frame(SUBMIT_SM_RESP, RTHROTTLED, frame.sequence, b""))
+            else:
+                through += frame.octets()
+        return through
 
     # --- from the provider to the platform -----------------------------------------------
 

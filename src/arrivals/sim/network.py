@@ -32,8 +32,8 @@ class Meddler(Protocol):
     def inward(self, data: bytes) -> Chunks:
         """Return what becomes of the listening end's bytes."""
 
-    def reached_provider(self, data: bytes) -> None:
-        """See what the listening end reads."""
+    def reached_provider(self, data: bytes) -> bytes:
+        """See what the listening end would read; return what it does read."""
 
     def reached_platform(self, data: bytes) -> None:
         """See what the dialling end reads."""
@@ -95,8 +95,7 @@ class End(asyncio.Transport):
         while self._unread and not self._deaf and not self._lost:
             chunk = self._unread.pop(0)
             self.peer.was_read(len(chunk))
-            self._wire.seen(self, chunk)
-            for piece in self._wire.in_pieces(chunk):
+            for piece in self._wire.in_pieces(self._wire.read_by(self, chunk)):
                 if not self._lost:
                     self.protocol.data_received(piece)
 
@@ -154,7 +153,7 @@ class End(asyncio.Transport):
         """Tell whether it was closed."""
         return self._closing
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ARG002
         """Know nothing more."""
         return default
 
@@ -177,14 +176,14 @@ class Wire:
         outward = end is self.dialling
         return self.meddler.outward(data) if outward else self.meddler.inward(data)
 
-    def seen(self, end: End, data: bytes) -> None:
-        """Show the meddler what an end reads."""
+    def read_by(self, end: End, data: bytes) -> bytes:
+        """Show the meddler what an end is about to read; return what it reads."""
         if self.meddler is None:
-            return
+            return data
         if end is self.listening:
-            self.meddler.reached_provider(data)
-        else:
-            self.meddler.reached_platform(data)
+            return self.meddler.reached_provider(data)
+        self.meddler.reached_platform(data)
+        return data
 
     def arrival(self) -> float:
         """Return when something that leaves now would arrive."""
@@ -278,6 +277,8 @@ class Network:
 
     def pieces(self, data: bytes) -> Sequence[bytes]:
         """Return bytes as they come out of one read, or of two."""
+        if not data:
+            return ()
         if len(data) < 2 or self._chance.uniform() >= self._fragments:
             return (data,)
         at = 1 + int(self._chance.uniform() * (len(data) - 1))

@@ -1,4 +1,4 @@
-"""One process of Arrivals as it serves, wired as `runtime` does, but for the sockets of HTTP."""
+"""One process of Arrivals as it serves, wired as `runtime` does but without sockets."""
 
 from __future__ import annotations
 

@@ -37,15 +37,15 @@ from arrivals.sim.network import Meddler, Network, Wire
 from arrivals.sim.plan import PROVIDERS, Bind, Dice, Fault, Habits, Plan
 from arrivals.sim.process import Process
 from arrivals.store.api import StoreError
-from arrivals.store.checks import run_checks
 from arrivals.store.backend import open_store
+from arrivals.store.checks import run_checks
 from arrivals.world.scenario import Scenario
 from arrivals.world.smsc import CarrierWorld
 
 BEGAN_US: Final = 1_800_000_000 * 1_000_000
 PORTS: Final = {"north": 2775, "south": 2776}
 FUNDS: Final = {"blue": 1_000_000_000, "green": 1_000_000_000, "poor": 5 * PRICE}
-GRACE_S: Final = 60
+GRACE_S: Final = 30
 # Validity and grace; twice, for a clock that was set back runs at half its speed.
 ENDS_WITHIN_S: Final = 2 * (2 * VALID_FOR_S + GRACE_S) + 120
 COMMIT_S: Final = (0.0001, 0.01)
@@ -204,6 +204,7 @@ class Simulation:
             self.plan.seed,
             port=PORTS[name],
             now_us=lambda: BEGAN_US + int(self._loop.time() * 1e6),
+            housekeeping_s=1.0,
         )
 
     async def _install(self) -> None:

@@ -205,10 +205,13 @@ class Transaction(Protocol):
     def match(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Match]:
         """Return every hand-off that has one of these forms of an id, by (provider, forms)."""
 
-    def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
+    def in_doubt(
+        self, provider_id: str, msisdns: Iterable[str], since_us: int
+    ) -> list[Message]:
         """Return a provider's messages to these destinations of which bytes may be out.
 
-        Those are SENDING, AMBIGUOUS, and WAITING for a resend.
+        Those are SENDING, AMBIGUOUS, and WAITING for a resend; and those that moved on or
+        ended since then though a hand-off of theirs was never answered.
         """
 
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:

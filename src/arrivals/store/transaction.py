@@ -327,8 +327,11 @@ class SqlTransaction(ABC):
         ]
         return self._rows(MATCHES, "match", as_text(questions)) if questions else []
 
-    def in_doubt(self, provider_id: str, msisdns: Iterable[str]) -> list[Message]:
-        return self._rows(MESSAGES, "in_doubt", provider_id, as_text(sorted(set(msisdns))))
+    def in_doubt(
+        self, provider_id: str, msisdns: Iterable[str], since_us: int
+    ) -> list[Message]:
+        wanted = as_text(sorted(set(msisdns)))
+        return self._rows(MESSAGES, "in_doubt", provider_id, wanted, since_us)
 
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
         rows = [

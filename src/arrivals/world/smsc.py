@@ -42,6 +42,7 @@ class CarrierWorld:
         password: str | None = None,
         truth_path: Path | None = None,
         acknowledge_within_s: float = 10.0,
+        housekeeping_s: float = HOUSEKEEPING_S,
     ) -> None:
         """Prepare; nothing listens before `start`. A `password` replaces the scenario's."""
         if not 0 < speed <= SPEED_MAX or math.isnan(speed):
@@ -55,6 +56,7 @@ class CarrierWorld:
         self._now_us = now_us
         self._password = password
         self._acknowledge_within_s = acknowledge_within_s
+        self._housekeeping_s = housekeeping_s
         self._exchange: Exchange | None = None
         self._server: asyncio.Server | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
@@ -177,7 +179,7 @@ class CarrierWorld:
         exchange.settle()
         self.truth.flush()
         self._housekeeping = asyncio.get_running_loop().call_later(
-            HOUSEKEEPING_S, self._keep_house
+            self._housekeeping_s, self._keep_house
         )
 
 

@@ -192,17 +192,31 @@ SELECT {[}{message_columns}{]} FROM m JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: in_doubt
 -- Not locked: what changes one of these in the meantime makes the write stale, and it runs again.
+WITH wanted AS MATERIALIZED (
+  SELECT p.provider_id, value AS msisdn, s.since
+  FROM (SELECT CAST(? AS TEXT) AS provider_id) AS p CROSS JOIN {values}
+  CROSS JOIN (SELECT CAST(? AS BIGINT) AS since) AS s)
 SELECT {[}{message_columns}{]}
-FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
-WHERE m.provider_id = ? AND m.msisdn IN (SELECT value FROM {values})
-  AND m.state IN ('sending', 'ambiguous', 'waiting') AND (m.state <> 'waiting' OR m.reach > 0)
+FROM (SELECT m.* FROM messages AS m JOIN wanted AS w USING (provider_id, msisdn)
+      WHERE m.state IN ('sending', 'ambiguous', 'waiting')
+        AND (m.state <> 'waiting' OR m.reach > 0)
+      UNION ALL
+      SELECT m.* FROM messages AS m JOIN wanted AS w USING (provider_id, msisdn)
+      WHERE ((m.reach = 1 AND m.state IN ('failed', 'unknown'))
+             OR (m.resends > 0
+                 AND m.state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown')))
+        AND m.changed_at >= w.since) AS m
+JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: providers_of
 SELECT {[}o.id, {json o.providers}{]}
 FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k JOIN orders AS o ON o.id = k.id
 
 -- name: possible_handoffs
-SELECT {[}(e.body->>'attempt')::bigint, e.at{]}
+SELECT {[}(e.body->>'attempt')::bigint, e.at,
+        EXISTS (SELECT 1 FROM events AS t
+                    WHERE t.message_id = e.message_id AND t.kind = 'taken'
+                      AND t.body->>'attempt' = e.body->>'attempt'){]}
 FROM events AS e
 WHERE e.message_id = ? AND e.kind = 'claimed'
   AND NOT EXISTS (SELECT 1 FROM events AS n

@@ -123,16 +123,25 @@ JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: in_doubt
 SELECT json_group_array(json_array({message_columns}))
-FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
-WHERE m.provider_id = ? AND m.msisdn IN (SELECT value FROM json_each(?))
-  AND m.state IN ('sending', 'ambiguous', 'waiting') AND (m.state <> 'waiting' OR m.reach > 0)
+FROM (SELECT * FROM messages
+      WHERE provider_id = ?1 AND msisdn IN (SELECT value FROM json_each(?2))
+        AND state IN ('sending', 'ambiguous', 'waiting') AND (state <> 'waiting' OR reach > 0)
+      UNION ALL
+      SELECT * FROM messages
+      WHERE provider_id = ?1 AND msisdn IN (SELECT value FROM json_each(?2))
+        AND ((reach = 1 AND state IN ('failed', 'unknown'))
+             OR (resends > 0 AND state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown')))
+        AND changed_at >= ?3) AS m
+JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: providers_of
 SELECT json_group_array(json_array(o.id, json(o.providers)))
 FROM json_each(?) AS k JOIN orders AS o ON o.id = k.value
 
 -- name: possible_handoffs
-SELECT json_group_array(json_array(e.body->>'attempt', e.at))
+SELECT json_group_array(json_array(e.body->>'attempt', e.at, json(iif(EXISTS (SELECT 1 FROM events AS t
+                    WHERE t.message_id = e.message_id AND t.kind = 'taken'
+                      AND t.body->>'attempt' = e.body->>'attempt'), 'true', 'false'))))
 FROM events AS e
 WHERE e.message_id = ? AND e.kind = 'claimed'
   AND NOT EXISTS (SELECT 1 FROM events AS n
