@@ -163,6 +163,19 @@ STORIES: list[StoryRow] = [
         receipt  X2 DELIVRD
         parked   1
         """, {}),
+    ("a resend that moved to another provider leaves the first one's receipt a way back", """
+        accept   31612345678 on_ambiguous=resend
+        claim
+        answer   1 unanswered
+        tick     61
+        divert   north 1
+        receipt  X0 DELIVRD provider=south
+        parked   1
+        claim    south
+        answer   2 unanswered
+        receipt  X1 DELIVRD
+        state    delivered
+        """, {"providers": ("north", "south"), "route": {"failover": True}}),
     ("of a resend the first was filtered, the second never answered", """
         accept   31612345678 on_ambiguous=resend
         claim

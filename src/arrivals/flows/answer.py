@@ -17,9 +17,10 @@ from arrivals.core.ids import order_of
 from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
 from arrivals.core.retry import RULES, Cause, next_at
 from arrivals.core.routing import next_usable
+from arrivals.flows.doubt import keep_in_mind, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.plan import Defaults
-from arrivals.flows.receive import match_parked, unnamed
+from arrivals.flows.receive import match_parked
 from arrivals.providers.api import Answer, NotSent, Refused, Taken, Throttled, Unanswered
 from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import Handoff
@@ -293,6 +294,7 @@ class Recording:
         target = next_usable(self._catalogue, order, answer.provider_id)
         if target is None:
             return False
+        keep_in_mind(self._tx, message, answer.attempt)
         body = {
             "attempt": answer.attempt,
             "provider": answer.provider_id,

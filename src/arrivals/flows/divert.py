@@ -15,6 +15,7 @@ import msgspec
 from arrivals.core.catalogue import Catalogue, Flow
 from arrivals.core.fairness import FairRanks
 from arrivals.core.routing import next_usable
+from arrivals.flows.doubt import keep_in_mind
 from arrivals.flows.journal import Journal
 from arrivals.store.api import Step, Transaction
 
@@ -71,6 +72,7 @@ def _divert(
                 "set_by": "route",
                 "cause": "the provider is away",
             }
+            keep_in_mind(tx, message)
             rank = ranks.take(target, lane, message.account_id)
             journal.note(message, "diverted", "worker", body, provider_id=target, rank=rank)
     journal.flush()

@@ -19,6 +19,7 @@ from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
 from arrivals.core.parts import FINAL_MOVES, part_in_doubt, roll_up
 from arrivals.core.reasons import reason_for_receipt
+from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.providers.api import Receipt, forms_of
 from arrivals.store.api import Step, Transaction
@@ -35,10 +36,6 @@ _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 
 _PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
 _NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
-
-# How long after its end a message is still thought of, if a hand-off of it was never answered:
-# the longest that carriers take for a receipt.
-DOUBTED_FOR_US: Final = 72 * 3600 * 1_000_000
 
 # A destination as a national number: these many last digits must agree.
 NATIONAL_DIGITS_MIN: Final = 7
@@ -214,8 +211,7 @@ class Receiving:
         fitting = [
             (each, attempts[0])
             for each in current
-            if _may_be_out(each)
-            and (attempts := self._attempts(each, since_us, receipt.reference, doubted=True))
+            if may_be_out(each) and (attempts := self._attempts(each, since_us, receipt))
         ]
         # What still waits for news comes before what has ended without it.
         waiting = [each for each in fitting if not is_terminal(each[0].state)]
@@ -226,28 +222,22 @@ class Receiving:
         return self._infer(receipt, *fitting[0])
 
     def _attempts(
-        self,
-        message: Message,
-        since_us: int | None,
-        reference: int | None = None,
-        *,
-        doubted: bool = False,
+        self, message: Message, since_us: int | None, receipt: Receipt | None = None
     ) -> list[int]:
         """Return the attempts that a receipt may be about: none that began after it came.
 
-        `doubted` leaves out those that were answered: their receipts have a known id.
+        One that names no known id is about none that its provider answered.
         """
         if since_us is None and not message.resends:
-            begun = [Attempt(message.attempts, 0)]
+            begun = [Attempt(message.attempts, 0, message.provider_id)]
         else:
             self.journal.flush()
             begun = self._tx.possible_handoffs(message.key)
         return [
             each.number
             for each in begun
-            if not (each.taken and doubted)
-            and (since_us is None or each.begun_at_us <= since_us)
-            and reference in {None, handoff_reference(message.key, each.number)}
+            if (since_us is None or each.begun_at_us <= since_us)
+            and (receipt is None or _may_be_about(receipt, message, each))
         ]
 
     def _infer(self, receipt: Receipt, message: Message, attempt: int) -> Found:
@@ -396,22 +386,18 @@ def _body(receipt: Receipt, found: Found, reason: str | None) -> dict[str, Any]:
     return body
 
 
-def unnamed(msisdn: str) -> str:
-    """Return what stands for the id of a hand-off that its provider gave none."""
-    return f"to:{msisdn}"
+def _may_be_about(receipt: Receipt, message: Message, attempt: Attempt) -> bool:
+    """Tell whether a receipt that names no known id may be about an attempt."""
+    reference = handoff_reference(message.key, attempt.number)
+    return (
+        attempt.provider_id == receipt.provider_id
+        and not attempt.taken
+        and receipt.reference in {None, reference}
+    )
 
 
 def _are_one(candidates: Sequence[tuple[Message, Match]]) -> bool:
     return len({message.key for message, _ in candidates}) == 1
-
-
-def _may_be_out(message: Message) -> bool:
-    """Tell whether bytes may have left and no answer came, ever: then a receipt has no id."""
-    if message.state is State.WAITING:
-        return message.reach is not Reach.NONE
-    if message.state in {State.SENDING, State.AMBIGUOUS}:
-        return True
-    return message.reach is Reach.HANDOFF_UNKNOWN or message.resends > 0
 
 
 def _same_handset(ours: str, theirs: str) -> bool:

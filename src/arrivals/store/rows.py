@@ -90,6 +90,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
 
     number: int
     begun_at_us: int
+    provider_id: str
     taken: bool = False  # whether the provider said so, so that its ids are known
 
 

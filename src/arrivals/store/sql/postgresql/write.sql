@@ -213,7 +213,7 @@ SELECT {[}o.id, {json o.providers}{]}
 FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k JOIN orders AS o ON o.id = k.id
 
 -- name: possible_handoffs
-SELECT {[}(e.body->>'attempt')::bigint, e.at,
+SELECT {[}(e.body->>'attempt')::bigint, e.at, e.body->>'provider',
         EXISTS (SELECT 1 FROM events AS t
                     WHERE t.message_id = e.message_id AND t.kind = 'taken'
                       AND t.body->>'attempt' = e.body->>'attempt'){]}

@@ -139,9 +139,11 @@ SELECT json_group_array(json_array(o.id, json(o.providers)))
 FROM json_each(?) AS k JOIN orders AS o ON o.id = k.value
 
 -- name: possible_handoffs
-SELECT json_group_array(json_array(e.body->>'attempt', e.at, json(iif(EXISTS (SELECT 1 FROM events AS t
-                    WHERE t.message_id = e.message_id AND t.kind = 'taken'
-                      AND t.body->>'attempt' = e.body->>'attempt'), 'true', 'false'))))
+SELECT json_group_array(json_array(
+  e.body->>'attempt', e.at, e.body->>'provider',
+  json(iif(EXISTS (SELECT 1 FROM events AS t
+                   WHERE t.message_id = e.message_id AND t.kind = 'taken'
+                     AND t.body->>'attempt' = e.body->>'attempt'), 'true', 'false'))))
 FROM events AS e
 WHERE e.message_id = ? AND e.kind = 'claimed'
   AND NOT EXISTS (SELECT 1 FROM events AS n
