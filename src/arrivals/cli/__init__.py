@@ -25,6 +25,7 @@ from arrivals.cli.output import ExitCode, Stop, report
 from arrivals.cli.send import send
 from arrivals.cli.send_bulk import send_bulk
 from arrivals.cli.serve import reload, serve
+from arrivals.cli.sim import sim
 from arrivals.cli.verify import verify
 from arrivals.cli.world import world
 
@@ -41,7 +42,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     BEGIN: (dev, serve, world),
     SEND: (send, send_bulk, watch, explain, timeline),
     OPERATE: (network.pause, network.resume, network.drain, reload),
-    PROVE: (verify, doctor, backup, restore, hold, migrate, copy),
+    PROVE: (verify, sim, doctor, backup, restore, hold, migrate, copy),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:

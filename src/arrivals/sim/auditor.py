@@ -11,6 +11,7 @@ what is on the wire.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -72,6 +73,7 @@ class Auditor:
         self.recipients: dict[str, Recipient] = {}
         self.violations: list[str] = []
         self.seen = 0
+        self.outcomes: Counter[str] = Counter()
         self.deaths = 0  # how often the process was killed
         self._plan = plan
         self._now = now
@@ -233,6 +235,7 @@ class Auditor:
         before = len(self.violations)
         number, outcome = recipient.number, message["layers"]["outcome"]["state"]
         self.note(f"{number} ended {outcome}")
+        self.outcomes[outcome] += 1
         money = message["money"]
         charged = round(money["charged"] * 1_000_000)
         if charged not in (0, recipient.price):

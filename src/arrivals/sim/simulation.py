@@ -30,7 +30,6 @@ from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.flows.plan import Defaults
 from arrivals.sim.auditor import RESPONSE_TIMEOUT_S, Auditor
 from arrivals.sim.customers import ACCOUNTS, PRICE, VALID_FOR_S, Customers
-from arrivals.sim.disk import Disk
 from arrivals.sim.loop import Stuck, VirtualLoop
 from arrivals.sim.meddler import Mischief, WireMeddler
 from arrivals.sim.network import Meddler, Network, Wire
@@ -39,6 +38,7 @@ from arrivals.sim.process import Process
 from arrivals.store.api import StoreError
 from arrivals.store.backend import open_store
 from arrivals.store.checks import run_checks
+from arrivals.store.faulty_disk import FaultyDisk
 from arrivals.world.scenario import Scenario
 from arrivals.world.smsc import CarrierWorld
 
@@ -96,7 +96,7 @@ class Simulation:
         """Lay everything out; nothing runs yet."""
         self.plan = plan
         self.auditor = Auditor(plan, loop.time)
-        self.disk = Disk(folder)
+        self.disk = FaultyDisk(folder)
         self._loop, self._folder = loop, folder
         self._jumped_us = 0
         self._clock = SystemClock(self._wall_ns, lambda: int(loop.time() * 1e9))
@@ -166,11 +166,6 @@ class Simulation:
     def verdict(self) -> Verdict:
         """Return what it came to."""
         recipients = self.auditor.recipients.values()
-        outcomes: dict[str, int] = {}
-        for line in self.auditor.story:
-            _, _, word = line.partition(" ended ")
-            if word:
-                outcomes[word] = outcomes.get(word, 0) + 1
         return Verdict(
             seed=self.plan.seed,
             violations=self.auditor.violations,
@@ -179,7 +174,7 @@ class Simulation:
             recipients=len(recipients),
             handoffs=sum(len(each.submits) for each in recipients),
             seconds=round(self._loop.time(), 3),
-            outcomes=outcomes,
+            outcomes=dict(sorted(self.auditor.outcomes.items())),
         )
 
     # --- the parts -------------------------------------------------------------------

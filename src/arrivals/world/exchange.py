@@ -66,7 +66,8 @@ class Exchange:
         self.truth = truth
         self.inbox = Inbox()
         self.agenda = Agenda(loop, speed, self.settle)
-        self.connections: set[Connection] = set()
+        # In the order they came or were touched, so that one seed is one history.
+        self.connections: dict[Connection, None] = {}
         self.refusing_binds = False
         self.garbage = False
         self._seed = seed
@@ -76,8 +77,8 @@ class Exchange:
         self._mailboxes: dict[str, Mailbox] = {}
         self._limits: dict[str, RateLimit] = {}
         self._next_id = now_us()  # so that a world begun later repeats no id
-        self._touched: set[Connection] = set()  # connections with something to write
-        self._expected: set[Mailbox] = set()  # mailboxes that may have something to give
+        self._touched: dict[Connection, None] = {}  # connections with something to write
+        self._expected: dict[Mailbox, None] = {}  # mailboxes that may have something to give
 
     # Connections
 
@@ -85,13 +86,13 @@ class Exchange:
         """Take in a connection, unless there are too many."""
         if len(self.connections) >= CONNECTIONS_MAX:
             return False
-        self.connections.add(connection)
+        self.connections[connection] = None
         return True
 
     def dismiss(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
-        self.connections.discard(connection)
-        self._touched.discard(connection)
+        self.connections.pop(connection, None)
+        self._touched.pop(connection, None)
         self.truth.count("connections_lost")
         self.settle()
 
@@ -121,26 +122,26 @@ class Exchange:
 
     def touch(self, connection: Connection) -> None:
         """Write what a connection has queued at the end of this turn."""
-        self._touched.add(connection)
+        self._touched[connection] = None
 
     def expect(self, mailbox: Mailbox) -> None:
         """See at the end of this turn whether a mailbox can give something."""
-        self._expected.add(mailbox)
+        self._expected[mailbox] = None
 
     def send_garbage(self, send: bool) -> None:  # noqa: FBT001 - a switch
         """Write junk for every answer from now on; or sense, and whatever waited for that."""
         self.garbage = send
-        self._expected.update(self._mailboxes.values())
+        self._expected.update(dict.fromkeys(self._mailboxes.values()))
         self.settle()
 
     def settle(self, mailbox: Mailbox | None = None) -> None:
         """End a turn: hand out receipts, then write once to each connection."""
         if mailbox is not None:
-            self._expected.add(mailbox)
+            self._expected[mailbox] = None
         while self._expected:
-            self._expected.pop().pump()
+            self._expected.popitem()[0].pump()
         while self._touched:
-            self._touched.pop().flush()
+            self._touched.popitem()[0].flush()
 
     # Submissions
 
@@ -278,7 +279,7 @@ class Exchange:
                 origin=origin,
             )
         )
-        self._expected.add(mailbox)
+        self._expected[mailbox] = None
 
     def _take_id(self) -> int:
         self._next_id += 1

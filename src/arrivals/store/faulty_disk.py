@@ -1,4 +1,4 @@
-"""The disk under a data folder: full, failing at a statement, or gone with its process.
+"""For simulations: a disk that is full, that fails at a statement, or whose process is dead.
 
 It stands where every connection's statements pass by, so the store's own code meets the
 errors where SQLite would raise them.
@@ -15,7 +15,7 @@ import apsw
 _WRITER = "BEGIN IMMEDIATE"
 
 
-class Disk:
+class FaultyDisk:
     """What happens to the statements of one folder's databases."""
 
     def __init__(self, folder: Path) -> None:
