@@ -10,6 +10,7 @@ from arrivals.sim.auditor import Auditor, Recipient
 from arrivals.sim.plan import Dice, Plan
 from arrivals.sim.process import Answer, Process
 
+FIRST_NUMBER: Final = 31_612_000_000
 PRICE: Final = 10_000  # micro-units a part
 VALID_FOR_S: Final = 30
 ACCOUNTS: Final = ("blue", "green", "poor")
@@ -33,19 +34,16 @@ class Customers:
         """Act by a plan; `process` is whoever serves now, `troubled` whether faults go on."""
         self._plan, self._auditor, self._keys = plan, auditor, keys
         self._process, self._troubled = process, troubled
-        self._number = 31_612_000_000
 
     async def act(self) -> None:
         """Send everything that the plan wants sent, and wait until it is answered."""
-        dice = Dice(f"{self._plan.seed} sends")
-        times = sorted(dice.between(0, self._plan.over_s) for _ in range(self._plan.sends))
         async with asyncio.TaskGroup() as group:
-            for index, at_s in enumerate(times):
-                group.create_task(self._send(index, at_s))
+            for index in self._plan.sends:
+                group.create_task(self._send(index))
 
-    async def _send(self, index: int, at_s: float) -> None:
-        await asyncio.sleep(at_s)
+    async def _send(self, index: int) -> None:
         dice = Dice(f"{self._plan.seed} send {index}")
+        await asyncio.sleep(dice.between(0, self._plan.over_s))
         account = dice.pick("blue", "blue", "green", "poor")
         recipients = self._recipients(dice, index, account)
         body = self._body(dice, recipients)
@@ -76,20 +74,17 @@ class Customers:
             text, parts = f"{index} {LONG_TEXT}", 3
         elif kind > 0.8:
             text, parts = f"{index} {UNICODE_TEXT}", 1
-        found = []
-        for _ in range(count):
-            self._number += 1
-            found.append(
-                Recipient(
-                    number=str(self._number),
-                    account=account,
-                    text=text,
-                    parts=parts,
-                    price=PRICE * parts,
-                    policy=self._plan.policy,
-                )
+        return [
+            Recipient(
+                number=str(FIRST_NUMBER + 10 * index + n),
+                account=account,
+                text=text,
+                parts=parts,
+                price=PRICE * parts,
+                policy=self._plan.policy,
             )
-        return found
+            for n in range(count)
+        ]
 
     def _body(self, dice: Dice, recipients: list[Recipient]) -> dict[str, Any]:
         return {

@@ -57,7 +57,7 @@ def size_of(plan: Plan) -> str:
     """Say in words how much goes on in a plan."""
     habits = [name for name in Habits.__struct_fields__ if getattr(plan.habits, name)]
     faults = [fault.kind for fault in plan.faults]
-    return f"{plan.sends} sends, faults: {', '.join(faults + habits) or 'none'}"
+    return f"{len(plan.sends)} sends, faults: {', '.join(faults + habits) or 'none'}"
 
 
 def _broken(verdict: Verdict) -> set[str]:
@@ -68,9 +68,17 @@ def _broken(verdict: Verdict) -> set[str]:
 def _smaller(plan: Plan) -> Iterator[Plan]:
     """Yield plans with a little less in them, the boldest first."""
     yield from _with_less_trouble(plan)
-    for sends in {plan.sends // 2, plan.sends - 1} - {0, plan.sends}:
-        yield replace(plan, sends=sends)
+    yield from _with_fewer_sends(plan)
     yield from _with_calmer_parts(plan)
+
+
+def _with_fewer_sends(plan: Plan) -> Iterator[Plan]:
+    sends = plan.sends
+    step = len(sends) // 2
+    while step:
+        for at in range(0, len(sends), step):
+            yield replace(plan, sends=sends[:at] + sends[at + step :])
+        step //= 2
 
 
 def _with_less_trouble(plan: Plan) -> Iterator[Plan]:

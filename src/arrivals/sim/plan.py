@@ -82,7 +82,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """One run."""
 
     seed: int
-    sends: int
+    sends: tuple[int, ...]  # by number; each has its own chance
     over_s: float  # sends and faults come within this time
     policy: str  # on_ambiguous
     habits: Habits
@@ -98,7 +98,7 @@ def plan_of(seed: int) -> Plan:
     over_s = dice.between(20, 90)
     return Plan(
         seed=seed,
-        sends=int(dice.between(5, 35)),
+        sends=tuple(range(int(dice.between(5, 35)))),
         over_s=over_s,
         policy=dice.pick("wait", "wait", "resend", "fail"),
         habits=_habits(dice),
