@@ -110,6 +110,8 @@ def reading(folder: Path, *, query_only: bool = True) -> Iterator[apsw.Connectio
         raise StoreError(
             f"{path} isn't an Arrivals database of this version: {error}"
         ) from None
+    except apsw.Error as error:
+        raise StoreError(f"{path} can't be read: {error}") from None
 
 
 class DatabaseFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -224,7 +224,7 @@ class Checking(Stretches):
         for stretch in self._new_postings():
             for account_id, available, held in self._named("moved_money", stretch):
                 before = moved.get(account_id, (0, 0))
-                moved[account_id] = (before[0] + available, before[1] + held)
+                moved[account_id] = (before[0] + int(available), before[1] + int(held))
         self._moved = dict(moved)
         wrong = []
         for account_id, available, held, *rest in self._named(
