@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from arrivals.flows import verifying
 from arrivals.flows.verifying import Verifier
 from arrivals.store.api import StoreUnavailable
 from arrivals.store.verified import Verified
+from arrivals.store.verifying import verify_in_turn
 from tests.flows.installation import Installation, installed, provider
 
 EVERY_S = 0.05
@@ -45,9 +47,11 @@ async def ran(here: Installation, times: int) -> Verified:
     before = await newest(here)
     wanted = times + (before.run if before else 0)
     async with asyncio.timeout(20):
-        while (found := await newest(here)) is None or found.run < wanted:
+        while True:
+            found = await newest(here)
+            if found is not None and found.run >= wanted:
+                return found
             await asyncio.sleep(0.01)
-    return found
 
 
 async def test_it_proves_again_and_again(here: Installation) -> None:
@@ -65,13 +69,13 @@ async def test_it_outlives_the_store(
     here: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A database that is away is asked again, and said to be."""
-    verify_in_turn, tries = verifying.verify_in_turn, []
+    tries: list[object] = []
 
-    def away(*words: object) -> object:
+    def away(*words: Any) -> object:
         tries.append(words)
         if len(tries) < 3:
             raise StoreUnavailable("away")
-        return verify_in_turn(*words)  # type: ignore[arg-type]
+        return verify_in_turn(*words)
 
     monkeypatch.setattr(verifying, "verify_in_turn", away)
     async with at_work(here):

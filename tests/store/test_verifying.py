@@ -14,7 +14,7 @@ from arrivals.store.api import StoreUnavailable
 from arrivals.store.beside import looking_into
 from arrivals.store.checks import COSTS
 from arrivals.store.stretches import Stretches
-from arrivals.store.verified import Finding, Verified, last_run
+from arrivals.store.verified import Finding, Verified, last_run, note_run
 from arrivals.store.verifying import Verdict, verify, verify_in_turn
 from tests.backends import POSTGRESQL
 from tests.store.damage import DAY_US, DELIVERED, PLANTS, SENTENCES, spoil
@@ -237,12 +237,11 @@ def test_a_run_that_breaks_off_loses_nothing(sound, copy, monkeypatch) -> None:
 
 def test_of_two_runs_from_one_state_one_is_kept(sound, copy, monkeypatch) -> None:
     """The other has told what it found, and the next run goes on from the one that is kept."""
-    note = verifying.note_run
 
     def overtaken(*words: Any) -> bool:
-        monkeypatch.setattr(verifying, "note_run", note)
+        monkeypatch.setattr(verifying, "note_run", note_run)
         assert run(copy).noted
-        return note(*words)
+        return note_run(*words)
 
     monkeypatch.setattr(verifying, "note_run", overtaken)
     assert not run(copy).noted

@@ -60,9 +60,7 @@ class Verifier:
             await asyncio.sleep(self._first_after_s)
             while True:
                 try:
-                    verdict = await loop.run_in_executor(threads, self._once, self._every_s)
-                    while verdict is not None and verdict.more and verdict.noted:
-                        verdict = await loop.run_in_executor(threads, self._once, 0.0)
+                    await loop.run_in_executor(threads, self._once)
                 except (StoreError, RuleBroken, msgspec.MsgspecError) as error:
                     # Out of reach, or so damaged that a check can't read it: serve on.
                     _log.error("it couldn't be verified: %s", type(error).__name__)
@@ -71,11 +69,11 @@ class Verifier:
             self._stopping.set()
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def _once(self, every_s: float) -> Verdict | None:
-        verdict = verify_in_turn(self._place, self._platform.clock, every_s, self._pause)
+    def _once(self) -> None:
+        clock = self._platform.clock
+        verdict = verify_in_turn(self._place, clock, self._every_s, self._pause)
         if verdict is not None:
             self._say(verdict)
-        return verdict
 
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):

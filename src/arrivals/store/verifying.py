@@ -70,17 +70,21 @@ def verify_in_turn(
 ) -> Verdict | None:
     """Check what changed since the last run, if that was long enough ago and nobody else does.
 
+    It goes on until nothing that changed is left, and returns the last of these runs.
     What is found is looked at again before it counts: what was under way looks broken for a
     moment. `pause` sleeps; a run works no more than half of the time. Raises StoreError.
     """
     with looking_into(place) as (connection, dialect):
-        if not connection.execute(statements("checks", dialect)["take_turn"]).get:
-            return None
         before = last_run(connection, dialect)
         due_us = 0 if before is None else before.ended_at_us + round(every_s * 1e6)
         if clock.now_us() < due_us:
             return None
-        return _Verifying(place, connection, dialect, clock, pause).surely()
+        if not connection.execute(statements("checks", dialect)["take_turn"]).get:
+            return None
+        verdict = _Verifying(place, connection, dialect, clock, pause).surely()
+        while verdict.more and verdict.noted:
+            verdict = _Verifying(place, connection, dialect, clock, pause).surely()
+        return verdict
 
 
 class _Verifying:
