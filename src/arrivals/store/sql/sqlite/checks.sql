@@ -5,9 +5,9 @@ column, there is one writer, and the schema and JSON are looked into in words of
 {column} IN (SELECT value FROM json_each(:keys))
 
 -- name: newest_place
--- The place after the newest event, and where the next run goes on: two transactions can have the
--- same moment where several processes write, and one may have events ahead of its own time.
-SELECT coalesce(max(at), 0) + 1, coalesce(max(at), 0) + 1 - 1000 FROM events
+-- The place after the newest event, and where the next run goes on. What commits later has a later
+-- time, but a transaction may have events that are ahead of it, and other clocks differ a little.
+SELECT coalesce(max(at), 0) + 1, min(coalesce(max(at), 0) + 1, :now - 1000) FROM events
 
 -- name: set_back
 -- A process that was started after the clock was set back has written at earlier times.
