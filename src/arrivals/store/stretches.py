@@ -52,7 +52,8 @@ class Stretches:
     ) -> None:
         """Look at what changed since, or at everything.
 
-        `breathe` is told after each stretch how many seconds it took.
+        `breathe` is told after each stretch how many seconds it took; it may rest, or raise to
+        end the run.
         """
         self._connection = connection
         self._dialect = dialect
@@ -132,6 +133,7 @@ class Stretches:
                     "what it will commit can't be told; see pg_stat_activity"
                 )
             sleep(HORIZON_LOOK_EVERY_S)
+            self._breathe(0.0)
         return newest
 
     # --- walking ---------------------------------------------------------------------
