@@ -82,6 +82,7 @@ def test_damage_to_what_changed_is_found(sound, copy, name) -> None:
     assert broken(run(copy, full=True))[SENTENCES[name]].count == found.count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["settled_by_messages", "held_by_orders", "adjusted_by_messages", "event_gaps", ""]
 )
@@ -115,6 +116,7 @@ def test_history_is_not_read_again(sound, copy, name) -> None:
     assert before.run.looked_at > 0
 
 
+@pytest.mark.slow
 def test_an_idle_run_reads_no_message(sound, copy, monkeypatch) -> None:
     """Nothing but what is looked at whole is asked for."""
     run(copy)
@@ -150,6 +152,7 @@ async def test_what_happens_later_is_looked_at_later(new_place, backend) -> None
 # --- what is broken ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["price_snapshot", "order_totals", "uncharged_parts"])
 def test_what_is_broken_stays_so_until_it_holds(sound, copy, name) -> None:
     """A run that would look at nothing looks at it again; a hand-off waits for a full one."""
@@ -170,6 +173,7 @@ def test_what_is_broken_stays_so_until_it_holds(sound, copy, name) -> None:
     assert broken(run(copy)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["costs", "settled_by_messages"])
 def test_a_sum_stands_until_a_full_run_sees_it_mended(sound, copy, name) -> None:
     """It can't be looked at in part, so it is reported as it was last seen."""
@@ -183,6 +187,7 @@ def test_a_sum_stands_until_a_full_run_sees_it_mended(sound, copy, name) -> None
     assert broken(run(copy)) == {}
 
 
+@pytest.mark.slow
 def test_too_much_that_is_broken_stands(sound, copy, monkeypatch) -> None:
     """More than can be kept by its ids is reported with the whole count all the same."""
     monkeypatch.setattr(checking, "BROKEN_MAX", 2)
@@ -192,6 +197,7 @@ def test_too_much_that_is_broken_stands(sound, copy, monkeypatch) -> None:
         assert broken(run(copy))[SENTENCES["unintended_handoffs"]].count == count
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_by_time_is_found(sound, copy) -> None:
     """A deadline passes though nothing happens: the index of what is due tells."""
     run(copy)
@@ -206,6 +212,7 @@ def test_what_goes_wrong_by_time_is_found(sound, copy) -> None:
     assert SENTENCES["overdue"] in broken(run(copy))
 
 
+@pytest.mark.slow
 def test_a_finding_says_what_was_asked(sound, copy) -> None:
     """The query runs as it is shown, and finds what was found."""
     spoil(sound, copy, sound.plants["price_snapshot"])
@@ -219,6 +226,7 @@ def test_a_finding_says_what_was_asked(sound, copy) -> None:
 # --- the run that is kept ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_off_loses_nothing(sound, copy, monkeypatch) -> None:
     """Nothing is kept before the end, so the next run looks at the same."""
     spoil(sound, copy, sound.plants["price_snapshot"])
@@ -248,6 +256,7 @@ def test_of_two_runs_from_one_state_one_is_kept(sound, copy, monkeypatch) -> Non
     assert run(copy).noted
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_is_not_gone_on_from(sound, copy) -> None:
     """Loaded into a server that numbers transactions anew, a database is checked whole."""
     run(copy)
@@ -262,6 +271,7 @@ def test_a_place_that_cannot_be_is_not_gone_on_from(sound, copy) -> None:
 # --- beside a server ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_runs_beside_writers_raise_no_alarm(new_place, backend) -> None:
     """Nor is a posting missed: at the end a full run agrees (invariants 6 and 7)."""
     place, stop = new_place(), asyncio.Event()
@@ -292,6 +302,7 @@ async def test_runs_beside_writers_raise_no_alarm(new_place, backend) -> None:
     assert broken(await asyncio.to_thread(lambda: run(place, full=True))) == {}
 
 
+@pytest.mark.slow
 def test_a_turn_comes_when_it_is_due(sound, copy) -> None:
     """Whoever ran last, the next run is due so many seconds later."""
     assert verify_in_turn(copy, SystemClock(), 3_600.0, nothing) is None  # it was, just now
@@ -300,6 +311,7 @@ def test_a_turn_comes_when_it_is_due(sound, copy) -> None:
     assert kept(copy) == verdict.run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [POSTGRESQL], ids=["postgresql"])
 def test_one_process_at_a_time_takes_its_turn(new_place, backend) -> None:
     """As long as another one has the lock."""
@@ -316,6 +328,7 @@ async def _open_once(backend: Any, place: str) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mended", [True, False])
 def test_what_looks_broken_for_a_moment_is_not_kept(sound, copy, mended) -> None:
     """It is looked at again before it counts."""
