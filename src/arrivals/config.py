@@ -105,6 +105,9 @@ class Server(_Table, frozen=True, kw_only=True):
     data: FileName = "arrivals-data"
     database: DatabaseUrl | None = None
     keep_days: KeepDays | None = None
+    verify_every: Annotated[
+        int, Meta(ge=0, le=DAY_S, description="seconds, 0 (never) to 86400")
+    ] = 60
 
 
 class DefaultTimes(_Table, frozen=True, kw_only=True):

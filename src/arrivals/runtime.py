@@ -25,6 +25,7 @@ from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Platform
 from arrivals.flows.sweep import Sweeper
+from arrivals.flows.verifying import VERIFY_EVERY_S, Verifier
 from arrivals.http.app import application
 from arrivals.http.connection import CoalescingProtocol
 from arrivals.http.operations import OperationsApp
@@ -62,6 +63,7 @@ class RunSettings:
     port: int = 8025
     metrics_port: int = 9025
     defaults: Defaults = field(default_factory=Defaults)
+    verify_every_s: float = VERIFY_EVERY_S  # 0: never
     prepare: Callable[[Transaction], None] | None = None  # runs once the schema is there
 
 
@@ -109,7 +111,12 @@ async def run(
             api = application(platform, activity, secret, answered=telemetry.answered)
             doors[_server(api)] = api_socket
         answering = [asyncio.create_task(each.serve([at])) for each, at in doors.items()]
-        work = [*_work_behind(platform, fleet, sends=sends), *answering]
+        verifier = None
+        if sends and settings.verify_every_s:
+            verifier = Verifier(
+                platform, place, settings.verify_every_s, begin_thread=use_any_core
+            )
+        work = [*_work_behind(platform, fleet, verifier, sends=sends), *answering]
         await _started(list(doors), work)
         on_ready(
             Running(
@@ -130,11 +137,15 @@ async def run(
         use_any_core()
 
 
-def _work_behind(platform: Platform, fleet: Fleet, *, sends: bool) -> list[asyncio.Task[None]]:
+def _work_behind(
+    platform: Platform, fleet: Fleet, verifier: Verifier | None, *, sends: bool
+) -> list[asyncio.Task[None]]:
     """Start what a process does without being asked."""
     parts = {"fleet": fleet.run()}
     if sends:
         parts["sweep"] = Sweeper(platform).run()
+    if verifier is not None:
+        parts["verify"] = verifier.run()
     if platform.store.is_shared:
         parts["neighbours"] = Neighbours(platform, fleet).run()
     return [asyncio.create_task(part, name=name) for name, part in parts.items()]

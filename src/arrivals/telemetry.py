@@ -75,6 +75,24 @@ class Telemetry:
         self._alarms = self._gauge(
             "alarms", "What waits or has been away for too long; /readyz names each"
         )
+        self._violations = self._gauge(
+            "invariant_violations",
+            "How often an invariant is broken, as the last run of the checks found; must be 0",
+            "invariant",
+        )
+        self._verified_at = self._gauge(
+            "verify_last_run_timestamp_seconds", "When the checks were last run; 0: never"
+        )
+        self._verified_whole_at = self._gauge(
+            "verify_last_full_run_timestamp_seconds",
+            "When everything was last checked, and not only what had changed; 0: never",
+        )
+        self._verify_seconds = self._gauge(
+            "verify_last_run_duration_seconds", "How long the last run of the checks took"
+        )
+        self._verify_runs = self._counter(
+            "verify_runs", "Runs of the checks, by all processes of the installation"
+        )
         self._commits = self._counter("commits", "Transactions committed and synced")
         self._items = self._counter("commit_items", "Requests, answers and receipts committed")
         self._requests = self._counter(
@@ -91,6 +109,7 @@ class Telemetry:
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         self._committed = (0, 0)
+        self._ran = 0
 
     def answered(self, method: str, path: str, status: int, latency_us: int | None) -> None:
         """Count a request; `path` is its template; `latency_us` None if it waited."""
@@ -137,6 +156,19 @@ class Telemetry:
     def alarms(self, count: int) -> None:
         """Take over how many alarms are raised."""
         self._alarms.set(count)
+
+    def verified(
+        self, found: Mapping[int, int], runs: int, at_s: float, full_at_s: float, took_s: float
+    ) -> None:
+        """Take over what the newest run of the checks found, by invariant."""
+        self._violations.clear()
+        for invariant, count in found.items():
+            self._violations.labels(str(invariant)).set(count)
+        self._verified_at.set(at_s)
+        self._verified_whole_at.set(full_at_s)
+        self._verify_seconds.set(took_s)
+        self._verify_runs.inc(max(0, runs - self._ran))
+        self._ran = runs
 
     def exposition(self) -> bytes:
         """Return all metrics as Prometheus reads them."""

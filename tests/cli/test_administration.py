@@ -13,7 +13,7 @@ from arrivals.clock import SystemClock
 from arrivals.core.catalogue import Flow
 from arrivals.core.errors import Refusal
 from arrivals.core.ids import parse_api_key
-from arrivals.store.checks import run_checks
+from arrivals.store.verifying import run_checks
 from tests.cli.typed import type_beside, type_in
 from tests.flows.installation import installed, provider
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import subprocess
+import sys
 
 import apsw
 import pytest
@@ -52,9 +56,44 @@ def test_verify_names_what_does_not_hold(data, tmp_path) -> None:
     found = type_in("verify", "--data", tmp_path / "spoilt")
     assert found.code == 1
     assert "6 is broken 2 ×: account 1, account 2" in found.out
+    assert "FROM balances AS b GROUP BY b.account_id" in found.out
     as_json = type_in("verify", "--data", tmp_path / "spoilt", "--json")
     assert as_json.code == 1
     assert as_json.json["violations"] == 2
+
+
+def test_verify_looks_at_what_changed_unless_told_otherwise(data) -> None:
+    """The run says which kind it was and what it left out; --full leaves out nothing."""
+    type_in("verify", "--data", data)
+    again = type_in("verify", "--data", data, "--json").json
+    assert (again["kind"], again["noted"], len(again["left_out"])) == ("incremental", True, 1)
+    assert "Only --full also checks" in type_in("verify", "--data", data).out
+    full = type_in("verify", "--full", "--data", data, "--json").json
+    assert (full["kind"], full["left_out"]) == ("full", [])
+    assert len(full["checks"]) == len(again["checks"]) + 1
+    assert all(each["query"] for each in full["checks"])
+
+
+@pytest.mark.slow
+def test_verify_watches_until_it_is_interrupted(data, tmp_path) -> None:
+    """A line a run; the exit code says whether any of them found something."""
+    type_in("backup", tmp_path / "copy", "--data", data)
+    type_in("restore", tmp_path / "copy", "--data", tmp_path / "watched")
+    for spoilt in (False, True):
+        if spoilt:
+            file = tmp_path / "watched" / "arrivals.db"
+            rows(file, "UPDATE balances SET held = held + 1")
+        words = ("verify", "--watch", "--every", "0.1", "--data", str(tmp_path / "watched"))
+        with subprocess.Popen(
+            [sys.executable, "-m", "arrivals", *words, "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as watching:
+            assert watching.stdout is not None
+            lines = [json.loads(watching.stdout.readline()) for _ in range(3)]
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(20) == int(spoilt)
+        assert [each["violations"] > 0 for each in lines] == [spoilt] * 3
 
 
 def test_verify_that_cannot_look_is_2(tmp_path) -> None:

@@ -223,7 +223,7 @@ def judge(verdict: Verdict, rows: Callable[[str], list[Any]], truth: Path, place
         )
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "arrivals", "verify", "--data", place, "--json"],
+        [sys.executable, "-m", "arrivals", "verify", "--full", "--data", place, "--json"],
         capture_output=True,
         text=True,
         check=False,

@@ -25,7 +25,7 @@ from arrivals.flows.platform import Platform
 from arrivals.flows.sweep import Sweeper
 from arrivals.providers.smpp import SmppConnection
 from arrivals.store.api import Step, Store, Transaction
-from arrivals.store.checks import run_checks
+from arrivals.store.verifying import run_checks
 from arrivals.world.scenario import load_scenario
 from arrivals.world.smsc import CarrierWorld
 from tests.backends import Backend, backend_at

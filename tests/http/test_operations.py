@@ -8,6 +8,7 @@ the difference and take it over with
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,11 +21,13 @@ import httpx
 import pytest
 
 from arrivals.core.errors import ERRORS, Code
+from arrivals.core.instants import rfc3339
 from arrivals.core.message import Move
 from arrivals.http.openapi import document, example
 from arrivals.http.operations import OperationsApp
 from arrivals.http.table import endpoints
 from arrivals.store.api import StoreUnavailable
+from arrivals.store.verifying import verify
 from arrivals.telemetry import Telemetry
 from tests.http.installation import Installation
 
@@ -55,7 +58,33 @@ async def test_health_needs_no_key(api: Installation) -> None:
             "checks": {"store": "ok", "catalogue": "ok"},
             "alarms": [],
             "binds": {},
+            "invariants": None,
         }
+
+
+async def test_the_newest_proof_is_shown(api: Installation) -> None:
+    """When it was and what it found, as counts: to operators by invariant, and no ids."""
+    verdict = await asyncio.to_thread(verify, api.place, api.platform.clock)
+    expected = {
+        "last_run_at": rfc3339(verdict.run.ended_at_us),
+        "kind": "full",
+        "checks": len(verdict.findings),
+        "violations": 0,
+    }
+    operations = OperationsApp(api.platform, Telemetry())
+    async with api.client(None) as client, operations_client(operations) as operators:
+        for each in (client, operators):
+            assert (await each.get("/readyz")).json()["invariants"] == expected
+        text = (await operators.get("/metrics")).text
+    for number in {each.invariant for each in verdict.findings}:
+        assert f'arrivals_invariant_violations{{invariant="{number}"}} 0.0' in text
+    assert "arrivals_verify_runs_total 1.0" in text
+    for which in ("last", "last_full"):
+        shown = re.search(
+            rf"^arrivals_verify_{which}_run_timestamp_seconds (\S+)$", text, re.MULTILINE
+        )
+        assert shown is not None
+        assert round(float(shown[1]) * 1e6) == verdict.run.ended_at_us
 
 
 async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(

@@ -16,19 +16,22 @@ from arrivals.clock import SystemClock
 from arrivals.core.message import TRANSITIONS
 from arrivals.store import postgres_schema
 from arrivals.store.api import StoreUnavailable
-from arrivals.store.checks import run_checks
 from arrivals.store.migrating import first_words, migrate_place, plan_of
 from arrivals.store.postgres_connection import PostgresConnection
 from arrivals.store.sqlite import DATABASE_NAME, SqliteStore, connect, migrate
 from arrivals.store.statements import POSTGRESQL, SQLITE, migrations, statements
+from arrivals.store.verifying import run_checks
 from tests import backends
 from tests.postgres.server import execute
 from tests.store.ground import Ground, StillClock
 from tests.store.inhabited import home, inhabit
 from tests.store.schemas import schema_of
 
-# Made up: what a next migration may look like. It works with the program of schema 1.
-NEXT_POSTGRESQL = """-- works with: 1
+NEWEST = migrations()[-1][0]
+NEXT = NEWEST + 1
+
+# Made up: what a next migration may look like. It works with the program of the newest schema.
+NEXT_POSTGRESQL = f"""-- works with: {NEWEST}
 -- Notes beside messages. And more.
 ALTER TABLE messages ADD COLUMN note TEXT NOT NULL DEFAULT '' CHECK (length(note) < 100);
 ALTER TABLE batches ALTER key SET STATISTICS 50;
@@ -45,15 +48,15 @@ CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
 CREATE TRIGGER notes_are_never_updated BEFORE UPDATE ON notes
 BEGIN SELECT RAISE(ABORT, 'a note is never updated'); END;
 """
-BREAKING = NEXT_POSTGRESQL.replace("works with: 1", "works with: 2")
+BREAKING = NEXT_POSTGRESQL.replace(f"works with: {NEWEST}", f"works with: {NEXT}")
 
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Make this program one that has a second migration in PostgreSQL, or none ("")."""
+    """Make this program one that has a next migration in PostgreSQL, or none ("")."""
 
     def second(text: str) -> None:
-        known = (*migrations(POSTGRESQL), *([(2, text)] if text else []))
+        known = (*migrations(POSTGRESQL), *([(NEXT, text)] if text else []))
         for module in (postgres_schema.__name__, "arrivals.store.migrating"):
             monkeypatch.setattr(f"{module}.migrations", lambda _dialect: known)
 
@@ -177,7 +180,7 @@ async def test_programs_of_two_schemas_serve_together(postgres_url, install):
                 home(postgres_url, third) as again,
             ):
                 await again.send("31600000001")
-    assert execute(postgres_url, "SELECT max(version) FROM schema_versions") == [(2,)]
+    assert execute(postgres_url, "SELECT max(version) FROM schema_versions") == [(NEXT,)]
     assert [each for each in run_checks(postgres_url, SystemClock()) if each.count] == []
 
 
@@ -185,12 +188,12 @@ def test_a_schema_that_the_older_program_cannot_use_is_refused(postgres_url, ins
     """In a sentence that names the schema; a program that knows it goes on."""
     migrate_url(postgres_url)
     install(BREAKING)
-    assert migrate_url(postgres_url) == [2]
+    assert migrate_url(postgres_url) == [NEXT]
     assert migrate_url(postgres_url) == []
     install("")
-    with pytest.raises(StoreUnavailable, match=r"a newer Arrivals .* \(schema 2\)"):
+    with pytest.raises(StoreUnavailable, match=rf"a newer Arrivals .* \(schema {NEXT}\)"):
         migrate_url(postgres_url)
-    with pytest.raises(StoreUnavailable, match="schema 2"):
+    with pytest.raises(StoreUnavailable, match=f"schema {NEXT}"):
         plan_of(postgres_url)
 
 
@@ -202,13 +205,13 @@ def test_a_fresh_schema_equals_a_migrated_one(postgres_url, empty_databases, ins
     asyncio.run(inhabit(postgres_url))  # schema 1, and in use
     assert schema_of(postgres_url) == pristine
     install(NEXT_POSTGRESQL)
-    assert migrate_url(postgres_url) == [2]
+    assert migrate_url(postgres_url) == [NEXT]
     migrated = schema_of(postgres_url)
     name = postgres_url.rpartition("/")[2]
     server = postgres_url.replace(name, "postgres")
     execute(server, f'CREATE DATABASE "{name}_fresh" TEMPLATE template0')
     try:
-        assert migrate_url(f"{postgres_url}_fresh") == [1, 2]
+        assert migrate_url(f"{postgres_url}_fresh") == [*range(1, NEXT + 1)]
         assert schema_of(f"{postgres_url}_fresh") == migrated
         execute(f"{postgres_url}_fresh", "DROP TRIGGER notes_are_never_updated ON notes")
         assert schema_of(f"{postgres_url}_fresh") != migrated, "a difference is seen"
@@ -218,12 +221,12 @@ def test_a_fresh_schema_equals_a_migrated_one(postgres_url, empty_databases, ins
 
 def test_a_fresh_folder_equals_a_migrated_one(tmp_path, monkeypatch):
     """The same on SQLite."""
-    both = (*migrations(SQLITE), (2, NEXT_SQLITE))
+    both = (*migrations(SQLITE), (NEXT, NEXT_SQLITE))
     old, fresh = connect(tmp_path / "old.db"), connect(tmp_path / "fresh.db")
     migrate(old)
     monkeypatch.setattr("arrivals.store.sqlite.migrations", lambda: both)
-    assert migrate(old) == [2]
-    assert migrate(fresh) == [1, 2]
+    assert migrate(old) == [NEXT]
+    assert migrate(fresh) == [*range(1, NEXT + 1)]
     assert _schema(old) == _schema(fresh)
     assert any(name == "notes" for _, name, _ in _schema(fresh))
 
@@ -246,7 +249,7 @@ def test_a_migration_waits_for_a_reader_and_lets_others_pass(
                 reader.rollback()
 
         monkeypatch.setattr(postgres_schema, "sleep", wait)
-        assert migrate_url(postgres_url) == [2]
+        assert migrate_url(postgres_url) == [NEXT]
     assert len(waits) == 2
 
 
@@ -258,7 +261,7 @@ def test_a_plan_changes_nothing(postgres_url, tmp_path):
     for place in (postgres_url, tmp_path / "data"):
         plan = plan_of(place)
         assert plan.schema is None
-        assert [each.version for each in plan.waiting] == [1]
+        assert [each.version for each in plan.waiting] == [n for n, _ in migrations()]
         assert plan.waiting[0].about == "Everything Arrivals keeps"
     assert execute(postgres_url, "SELECT to_regclass('schema_versions')") == [(None,)]
     assert not (tmp_path / "data").exists()
@@ -270,7 +273,7 @@ def test_what_was_planned_is_run_once(postgres_url, tmp_path):
         planned = plan_of(place)
         assert migrate_place(place, SystemClock()) == planned
         assert migrate_place(place, SystemClock()).waiting == ()
-        assert plan_of(place).schema == 1
+        assert plan_of(place).schema == NEWEST
 
 
 async def test_a_folder_that_is_served_is_not_migrated(tmp_path):
@@ -286,10 +289,10 @@ async def test_a_folder_that_is_served_is_not_migrated(tmp_path):
 def test_a_plan_says_what_stays_compatible(postgres_url, install):
     """The oldest program that may run beside what was migrated."""
     migrate_url(postgres_url)
-    for text, oldest in ((NEXT_POSTGRESQL, 1), (BREAKING, 2)):
+    for text, oldest in ((NEXT_POSTGRESQL, NEWEST), (BREAKING, NEXT)):
         install(text)
         plan = plan_of(postgres_url)
-        assert (plan.schema, plan.works_with) == (1, oldest)
+        assert (plan.schema, plan.works_with) == (NEWEST, oldest)
         assert [each.about for each in plan.waiting] == ["Notes beside messages"]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from arrivals.store.checks import CHECKS, SHAPES, SUMS
 from arrivals.store.queries import Reader, ReportFilters
 from arrivals.store.sqlite import connect, migrate
 from arrivals.store.statements import SQLITE, statements
@@ -108,6 +109,29 @@ def test_a_page_steps_through_an_index(tmp_path: Path, name: str, index: str):
     """It sorts nothing but itself, and looks no message up twice."""
     plan = _explained(tmp_path, trace_statements(SQLITE)[name])
     assert any(index in row for row in plan), plan
+
+
+KEYED = [each for each in (*CHECKS, SHAPES) if each.walk not in {"once", "postings"}]
+KEYED_NAMES = [each.statement for each in KEYED] + [each.single_parts for each in SUMS]
+KEYED_NAMES += ["ids_given", "missing_handoffs", "streams_of_orders", "changed", "due_long_ago"]
+
+
+def test_a_run_of_what_changed_reads_nothing_else(tmp_path: Path):
+    """It looks each message up, and everything that hangs on it."""
+    texts = statements("checks")
+    scans = []
+    for name in KEYED_NAMES:
+        text = texts[name].replace("{within handoffs}", texts["within answers"])
+        for column in re.findall(r"{within ([\w.]+)}", text):
+            keys = texts["within keys"].replace("{column}", column)
+            text = text.replace(f"{{within {column}}}", keys)
+        scans += [
+            (name, row)
+            for row in _explained(tmp_path, text)
+            if re.match(r"SCAN (?!pair|legal|json_each|jsonb_each|due|sleeping|CONSTANT)", row)
+            and "messages_in_doubt" not in row
+        ]
+    assert scans == []
 
 
 class Explaining:

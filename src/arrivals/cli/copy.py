@@ -78,7 +78,7 @@ def copy(
 
 def _broken(place: str | Path) -> dict[str, int]:
     from arrivals.clock import SystemClock
-    from arrivals.store.checks import run_checks
+    from arrivals.store.verifying import run_checks
 
     found = run_checks(place, SystemClock())
     return {each.sentence: each.count for each in found if each.count}

@@ -131,6 +131,7 @@ async def _run(
             resend_after_s=defaults.resend_after,
             keep_days=server.keep_days,
         ),
+        verify_every_s=server.verify_every,
         prepare=_preparation(configuration, server.host, applied),
     )
 

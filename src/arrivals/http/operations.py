@@ -7,6 +7,7 @@ own, meant for a port that customers don't reach.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
@@ -17,6 +18,7 @@ import msgspec
 from arrivals import __version__
 from arrivals.core.catalogue import LANE_OF_CATEGORY
 from arrivals.core.errors import Code, refuse, to_problem
+from arrivals.core.instants import rfc3339
 from arrivals.flows.platform import Platform
 from arrivals.http import reference
 from arrivals.http.endpoints import Endpoint, endpoint
@@ -34,6 +36,7 @@ from arrivals.http.exchange import (
 from arrivals.http.openapi import document
 from arrivals.store.api import Step, StoreError, Transaction
 from arrivals.store.traces import Backlog
+from arrivals.store.verified import Verified
 from arrivals.telemetry import Telemetry
 
 ROUTES: Final[list[Endpoint]] = []
@@ -54,6 +57,15 @@ class Health(msgspec.Struct, kw_only=True):
     version: str
 
 
+class Invariants(msgspec.Struct, kw_only=True):
+    """What the newest run of the checks found, in the whole installation."""
+
+    last_run_at: str
+    kind: str  # full, or incremental: what changed since the run before
+    checks: int
+    violations: int
+
+
 class Readiness(msgspec.Struct, kw_only=True):
     """What a process needs to serve, each `ok` or what is wrong; and what else is known.
 
@@ -64,6 +76,7 @@ class Readiness(msgspec.Struct, kw_only=True):
     checks: dict[str, str]
     alarms: list[str]
     binds: dict[str, str]  # each provider's connection: up or down
+    invariants: Invariants | None  # null: they were never checked
 
 
 @endpoint(
@@ -110,12 +123,27 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
     checks["catalogue"] = "ok" if platform.catalogue.routes else "it has no routes"
     for name, problem in (alive() if alive else {}).items():
         checks[name] = problem or "ok"
+    invariants = None
+    with contextlib.suppress(StoreError):  # what is wrong with the store is said already
+        invariants = _invariants(await platform.store.read(lambda reader: reader.last_run()))
     well = all(word == "ok" for word in checks.values())
     return Readiness(
         status="ready" if well else "not_ready",
         checks=checks,
         alarms=list(platform.alarms),
         binds={name: "up" if up else "down" for name, up in platform.binds().items()},
+        invariants=invariants,
+    )
+
+
+def _invariants(run: Verified | None) -> Invariants | None:
+    if run is None:
+        return None
+    return Invariants(
+        last_run_at=rfc3339(run.ended_at_us),
+        kind=run.kind,
+        checks=run.checks,
+        violations=run.violations,
     )
 
 
@@ -285,6 +313,11 @@ class OperationsApp:
         for name, up in self._binds().items():
             telemetry.bind(name, up=up)
         telemetry.alarms(len(platform.alarms))
+        run: Verified | None = await platform.store.read(lambda reader: reader.last_run())
+        if run is not None:
+            took_s = (run.ended_at_us - run.began_at_us) / 1e6
+            at_s, full_at_s = run.ended_at_us / 1e6, run.full_at_us / 1e6
+            telemetry.verified(run.found, run.run, at_s, full_at_s, took_s)
         if self._commits is not None:
             telemetry.committed(*self._commits())
         return Response(200, telemetry.exposition(), telemetry.content_type.encode())

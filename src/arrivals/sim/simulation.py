@@ -37,8 +37,8 @@ from arrivals.sim.plan import PROVIDERS, Bind, Dice, Fault, Habits, Plan
 from arrivals.sim.process import Process
 from arrivals.store.api import StoreError
 from arrivals.store.backend import open_store
-from arrivals.store.checks import run_checks
 from arrivals.store.faulty_disk import FaultyDisk
+from arrivals.store.verifying import run_checks
 from arrivals.world.scenario import Scenario
 from arrivals.world.smsc import CarrierWorld
 

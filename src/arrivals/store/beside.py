@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import apsw
 import msgspec
 
-from arrivals.store.api import StoreError, StoreUnavailable
+from arrivals.store.api import StoreError, StoreFull, StoreUnavailable
 from arrivals.store.backend import holds_database, is_postgresql
 from arrivals.store.reading import ReadingConnection
 from arrivals.store.statements import POSTGRESQL, SQLITE
@@ -34,6 +34,22 @@ def looking_into(place: str | Path) -> Iterator[tuple[ReadingConnection, str]]:
     else:
         with reading(Path(place)) as connection:
             yield connection, SQLITE
+
+
+@contextlib.contextmanager
+def noting_in(place: str | Path) -> Iterator[ReadingConnection]:
+    """Open a database for one small statement that changes it; raises StoreError.
+
+    Of a folder nothing waits for its sync, and a power cut may undo it.
+    """
+    if is_postgresql(place):
+        from arrivals.store.postgres_beside import changing_database
+
+        with changing_database(str(place), "arrivals note") as session:
+            yield session
+    else:
+        with reading(Path(place), query_only=False) as connection:
+            yield connection
 
 
 def must_hold_database(place: str | Path) -> None:
@@ -61,8 +77,8 @@ def without_password(url: str) -> str:
 
 
 @contextlib.contextmanager
-def reading(folder: Path) -> Iterator[apsw.Connection]:
-    """Open the database of a data folder for reading.
+def reading(folder: Path, *, query_only: bool = True) -> Iterator[apsw.Connection]:
+    """Open the database of a data folder for reading, or for a note in it.
 
     Raises StoreUnavailable if there is none or it is locked, StoreError if it is damaged,
     whether at once or while it is read.
@@ -75,7 +91,10 @@ def reading(folder: Path) -> Iterator[apsw.Connection]:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-            connection.execute("PRAGMA query_only = ON").fetchall()
+            connection.execute(f"PRAGMA query_only = {query_only:d}").fetchall()
+            # The server's writer syncs and copies back the log, not whoever comes by.
+            connection.execute("PRAGMA synchronous = NORMAL").fetchall()
+            connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
             yield connection
         finally:
             connection.close()
@@ -85,10 +104,14 @@ def reading(folder: Path) -> Iterator[apsw.Connection]:
         raise StoreUnavailable(f"{path} can't be opened by this user") from None
     except (apsw.CorruptError, apsw.NotADBError):
         raise StoreError(f"{path} is damaged, or not a database") from None
+    except apsw.FullError:
+        raise StoreFull(f"no room on the disk of {path}") from None
     except apsw.SQLError as error:
         raise StoreError(
             f"{path} isn't an Arrivals database of this version: {error}"
         ) from None
+    except apsw.Error as error:
+        raise StoreError(f"{path} can't be read: {error}") from None
 
 
 class DatabaseFacts(msgspec.Struct, frozen=True, kw_only=True):

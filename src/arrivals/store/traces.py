@@ -21,6 +21,7 @@ from arrivals.store.reading import ReaderBase, for_account
 from arrivals.store.rows import Batch, NewOrder
 from arrivals.store.statements import statements
 from arrivals.store.transaction import MESSAGE_COLUMNS
+from arrivals.store.verified import Verified, last_run
 
 PAGE_MAX: Final = 200
 EVENTS_MAX: Final = 2_000  # of one message; a day of retries a minute is below it
@@ -351,6 +352,10 @@ class TraceQueries(ReaderBase):
                 ).get
             ),
         )
+
+    def last_run(self) -> Verified | None:
+        """Return what the newest run of the checks found."""
+        return last_run(self._connection, self.dialect)
 
     def _found(self, name: str, *values: Any) -> Any:
         return self._connection.execute(trace_statements(self.dialect)[name], values).get

@@ -1,11 +1,23 @@
 The invariants as questions: each statement returns the ids of what breaks one, and nothing if it
-holds. They run beside a live server, so each reads one bounded stretch (above :low, up to :high)
-in one short transaction. What is compared over stretches is compared up to what was there when
-the check began. :now is in microseconds; :legal is a JSON list of [from, kind, to].
+holds. They run beside a live server, so each reads a bounded part in one short transaction:
+{within x} is a stretch of x (above :low, up to :high) or some :keys, as the run has it. What is
+compared over stretches is compared up to what was there when the run began. :now is in
+microseconds; :legal is a JSON list of [from, kind, to].
 sql/sqlite and sql/postgresql hold what a dialect asks in words of its own.
 
+-- name: within stretch
+{column} > :low AND {column} <= :high
+
+-- name: within handoffs
+(h.provider_id, h.external_id) >= (:low_provider, :low_id)
+  AND (CAST(:high_provider AS TEXT) IS NULL
+       OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
+
+-- name: within answers
+(h.provider_id, h.external_id) IN (SELECT value->>0, value->>1 FROM {arrays pairs} AS pair)
+
 -- name: sampled
-SELECT CAST(id AS TEXT), count(*) OVER () FROM ({statement}) AS broken LIMIT 5
+SELECT CAST(id AS TEXT), count(*) OVER () FROM ({statement}) AS broken LIMIT :rows
 
 -- name: end_of_postings
 SELECT max(id) FROM (SELECT id FROM postings WHERE id > :low ORDER BY id LIMIT :rows) AS stretch
@@ -32,7 +44,7 @@ SELECT value FROM meta WHERE name = 'message_id_secret'
 
 -- name: posting_accounts
 SELECT id FROM postings
-WHERE id > :low AND id <= :high AND (CASE kind
+WHERE {within id} AND (CASE kind
   WHEN 'funding' THEN debit = 'external:funding' AND credit = 'funds:' || account_id
   WHEN 'withdrawal' THEN debit = 'funds:' || account_id AND credit = 'external:funding'
   WHEN 'hold' THEN debit = 'funds:' || account_id AND credit = 'held:' || account_id
@@ -46,7 +58,7 @@ WHERE id > :low AND id <= :high AND (CASE kind
 
 -- name: posting_currency
 SELECT p.id FROM postings AS p
-WHERE p.id > :low AND p.id <= :high AND p.account_id IS NOT NULL
+WHERE {within p.id} AND p.account_id IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM balances AS b
                   WHERE b.account_id = p.account_id AND b.currency = p.currency)
 
@@ -56,7 +68,7 @@ SELECT account_id,
          - sum(CASE WHEN debit = 'funds:' || account_id THEN amount ELSE 0 END),
        sum(CASE WHEN credit = 'held:' || account_id THEN amount ELSE 0 END)
          - sum(CASE WHEN debit = 'held:' || account_id THEN amount ELSE 0 END)
-FROM postings WHERE id > :low AND id <= :high AND account_id IS NOT NULL
+FROM postings WHERE {within id} AND account_id IS NOT NULL
 GROUP BY account_id
 
 -- name: balances_and_rest
@@ -72,14 +84,14 @@ FROM balances AS b GROUP BY b.account_id
 -- name: resolution_posting
 SELECT m.id FROM messages AS m
 LEFT JOIN postings AS p ON p.id = m.resolution_posting
-WHERE m.id > :low AND m.id <= :high AND m.resolution IS NOT NULL
+WHERE {within m.id} AND m.resolution IS NOT NULL
   AND (p.id IS NULL OR p.account_id IS DISTINCT FROM m.account_id
        OR p.kind <> CASE m.resolution WHEN 'captured' THEN 'capture' ELSE 'release' END)
 
 -- name: order_totals
 SELECT o.id FROM orders AS o
 LEFT JOIN messages AS m ON m.id >= o.id << 17 AND m.id < (o.id + 1) << 17
-WHERE o.id > :low AND o.id <= :high
+WHERE {within o.id}
 GROUP BY o.id
 HAVING count(m.id) <> o.count OR coalesce(sum(m.price), 0) <> o.cost
     OR min(m.account_id) IS DISTINCT FROM o.account_id
@@ -87,33 +99,60 @@ HAVING count(m.id) <> o.count OR coalesce(sum(m.price), 0) <> o.cost
 
 -- name: held_by_orders
 SELECT hold_posting, sum(cost) FROM orders
-WHERE id > :low AND id <= :high AND hold_posting <= :known GROUP BY hold_posting
+WHERE {within id} AND hold_posting <= :known GROUP BY hold_posting
 
 -- name: hold_postings
-SELECT id, amount FROM postings WHERE id > :low AND id <= :high AND kind = 'hold'
+SELECT id, amount FROM postings WHERE {within id} AND kind = 'hold'
 
 -- name: settled_by_messages
 SELECT resolution_posting, sum(price) FROM messages
-WHERE id > :low AND id <= :high AND resolution_posting <= :known GROUP BY resolution_posting
+WHERE {within id} AND resolution_posting <= :known GROUP BY resolution_posting
 
 -- name: settling_postings
 SELECT id, amount FROM postings
-WHERE id > :low AND id <= :high AND kind IN ('capture', 'release')
+WHERE {within id} AND kind IN ('capture', 'release')
 
 -- name: adjusted_by_messages
 SELECT posting_id, sum(amount) FROM adjustments
-WHERE message_id > :low AND message_id <= :high AND posting_id <= :known GROUP BY posting_id
+WHERE {within message_id} AND posting_id <= :known GROUP BY posting_id
 
 -- name: adjusting_postings
 SELECT id, amount FROM postings
-WHERE id > :low AND id <= :high AND kind IN ('refund', 'recharge')
+WHERE {within id} AND kind IN ('refund', 'recharge')
+
+-- name: parts_of_holds
+SELECT hold_posting, id, cost FROM orders WHERE {within id} AND hold_posting > :posting
+
+-- name: parts_of_settlements
+SELECT resolution_posting, id, price FROM messages
+WHERE {within id} AND resolution_posting > :posting
+
+-- name: parts_of_adjustments
+SELECT posting_id, message_id || '.' || n, amount FROM adjustments
+WHERE {within message_id} AND posting_id > :posting
+
+-- name: ids_given
+SELECT message_id, body->>'provider', body->>'ids' FROM events
+WHERE {within message_id} AND kind IN ('taken', 'unanswered') AND body->>'ids' IS NOT NULL
+
+-- name: streams_of_orders
+SELECT DISTINCT batch_id FROM orders WHERE {within id} AND batch_id IS NOT NULL
+
+-- name: due_long_ago
+-- What is open past its deadline is due, unless nothing would ever wake it while it is in doubt.
+SELECT id FROM (SELECT id FROM messages WHERE wake_at < :now - 60000000
+                ORDER BY wake_at LIMIT :rows) AS due
+UNION ALL
+SELECT id FROM (SELECT id FROM messages
+                WHERE state IN ('sending', 'ambiguous', 'waiting') AND wake_at IS NULL
+                  AND changed_at < :now - 60000000 LIMIT :rows) AS sleeping
 
 -- name: adjustments_in_turn
 SELECT a.message_id AS id FROM adjustments AS a
 LEFT JOIN messages AS m ON m.id = a.message_id
 LEFT JOIN postings AS p ON p.id = a.posting_id
 LEFT JOIN adjustments AS b ON b.message_id = a.message_id AND b.n = a.n - 1
-WHERE a.message_id > :low AND a.message_id <= :high
+WHERE {within a.message_id}
   AND (m.id IS NULL OR m.resolution IS NULL OR a.amount <> m.price
        OR p.kind IS DISTINCT FROM a.kind OR p.account_id IS DISTINCT FROM m.account_id
        OR (a.n > 1 AND b.n IS NULL)
@@ -124,62 +163,60 @@ WHERE a.message_id > :low AND a.message_id <= :high
 
 -- name: price_snapshot
 SELECT m.id FROM messages AS m LEFT JOIN rates AS r ON r.id = m.rate_id
-WHERE m.id > :low AND m.id <= :high
+WHERE {within m.id}
   AND (r.id IS NULL OR r.route_id <> m.route_id OR m.price <> r.price * m.segments)
 
 -- name: shapes
 SELECT m.id, coalesce(m.text, o.text), m.encoding, m.segments
 FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
-WHERE m.id > :low AND m.id <= :high AND coalesce(m.text, o.text) IS NOT NULL
+WHERE {within m.id} AND coalesce(m.text, o.text) IS NOT NULL
 
 -- name: uncharged_parts
 SELECT DISTINCT h.message_id AS id FROM handoffs AS h JOIN messages AS m ON m.id = h.message_id
-WHERE (h.provider_id, h.external_id) >= (:low_provider, :low_id)
-  AND (CAST(:high_provider AS TEXT) IS NULL
-       OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
+WHERE {within handoffs}
   AND (h.part < 1 OR h.part > m.segments)
 
 -- name: unresolved_ends
 SELECT id FROM messages
-WHERE id > :low AND id <= :high AND resolution IS NULL AND changed_at < :now - 60000000
+WHERE {within id} AND resolution IS NULL
   AND state IN ('delivered', 'failed', 'filtered', 'expired', 'cancelled', 'unknown')
 
 -- name: charged_unsent
 SELECT id FROM messages
-WHERE id > :low AND id <= :high AND (reach = 0 OR state = 'cancelled') AND resolution = 'captured'
+WHERE {within id} AND (reach = 0 OR state = 'cancelled') AND resolution = 'captured'
 
 -- name: resolved_open
 SELECT id FROM messages
-WHERE id > :low AND id <= :high AND resolution IS NOT NULL
+WHERE {within id} AND resolution IS NOT NULL
   AND state NOT IN ('delivered', 'failed', 'filtered', 'expired', 'cancelled', 'unknown')
 
 -- name: unexplained_cost
 SELECT m.id FROM messages AS m
-WHERE m.id > :low AND m.id <= :high AND m.provider_cost <> 0
+WHERE {within m.id} AND m.provider_cost <> 0
   AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.message_id = m.id
                   AND e.kind IN ('taken', 'reconciled'))
 
 -- name: message_costs
-SELECT coalesce(sum(provider_cost), 0) FROM messages WHERE id > :low AND id <= :high
+SELECT coalesce(sum(provider_cost), 0), count(*) FROM messages WHERE {within id}
 
 -- name: posted_costs
 SELECT coalesce(sum(amount), 0) FROM postings
-WHERE id > :low AND id <= :high AND kind = 'cost'
+WHERE {within id} AND kind = 'cost'
 
 -- name: whole_orders
 SELECT o.id FROM orders AS o LEFT JOIN postings AS p ON p.id = o.hold_posting
-WHERE o.id > :low AND o.id <= :high
+WHERE {within o.id}
   AND (p.id IS NULL OR p.kind <> 'hold' OR p.account_id IS DISTINCT FROM o.account_id
        OR p.currency <> o.currency)
 
 -- name: messages_of_orders
 SELECT m.id FROM messages AS m LEFT JOIN orders AS o ON o.id = m.id >> 17
-WHERE m.id > :low AND m.id <= :high
+WHERE {within m.id}
   AND (o.id IS NULL OR o.account_id <> m.account_id OR o.route_id <> m.route_id)
 
 -- name: orphans
 SELECT id FROM messages
-WHERE id > :low AND id <= :high
+WHERE {within id}
   AND state IN ('accepted', 'scheduled', 'waiting', 'sending', 'ambiguous', 'submitted')
   AND ((rank IS NULL AND wake_at IS NULL AND state <> 'sending')
        OR (rank IS NOT NULL AND state NOT IN ('accepted', 'scheduled', 'waiting'))
@@ -187,7 +224,7 @@ WHERE id > :low AND id <= :high
 
 -- name: illegal_moves
 SELECT DISTINCT e.message_id AS id FROM events AS e
-WHERE e.message_id > :low AND e.message_id <= :high AND NOT CASE
+WHERE {within e.message_id} AND NOT CASE
   WHEN e.from_state IS NULL THEN e.seq = 1 AND e.to_state IN ('accepted', 'scheduled')
   WHEN e.from_state = e.to_state THEN true
   ELSE (e.from_state, e.kind, e.to_state) IN
@@ -196,44 +233,44 @@ WHERE e.message_id > :low AND e.message_id <= :high AND NOT CASE
 -- name: event_gaps
 SELECT m.id FROM messages AS m
 LEFT JOIN events AS e ON e.message_id = m.id
-WHERE m.id > :low AND m.id <= :high
+WHERE {within m.id}
 GROUP BY m.id
 HAVING count(e.seq) <> m.seq OR min(e.seq) IS DISTINCT FROM 1 OR max(e.seq) IS DISTINCT FROM m.seq
 
 -- name: state_is_fold
 SELECT m.id FROM messages AS m
 LEFT JOIN events AS e ON e.message_id = m.id AND e.seq = m.seq
-WHERE m.id > :low AND m.id <= :high
+WHERE {within m.id}
   AND (e.to_state IS DISTINCT FROM m.state OR e.at IS DISTINCT FROM m.changed_at)
 
 -- name: broken_chains
 SELECT DISTINCT e.message_id AS id FROM events AS e
 JOIN events AS before ON before.message_id = e.message_id AND before.seq = e.seq - 1
-WHERE e.message_id > :low AND e.message_id <= :high AND e.from_state IS DISTINCT FROM before.to_state
+WHERE {within e.message_id} AND e.from_state IS DISTINCT FROM before.to_state
 
 -- name: events_without_message
 SELECT DISTINCT e.message_id AS id FROM events AS e
-WHERE e.message_id > :low AND e.message_id <= :high
+WHERE {within e.message_id}
   AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.id = e.message_id)
 
 -- name: unintended_handoffs
 SELECT m.id FROM messages AS m
 LEFT JOIN events AS e ON e.message_id = m.id AND e.kind = 'claimed'
-WHERE m.id > :low AND m.id <= :high
+WHERE {within m.id}
 GROUP BY m.id
 HAVING count(e.seq) <> m.attempts OR (m.reach > 0 AND m.attempts = 0)
 
 -- name: resends_without_policy
 SELECT DISTINCT m.id FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
 LEFT JOIN events AS e ON e.message_id = m.id AND e.kind = 'resend_allowed'
-WHERE m.id > :low AND m.id <= :high
+WHERE {within m.id}
   AND ((o.on_ambiguous <> 'resend' AND (m.resends > 0 OR e.seq IS NOT NULL))
        OR (m.resends > 0 AND e.seq IS NULL))
 
 -- name: second_handoffs
 -- Attempts that nobody proved not taken, against what the policy allowed.
 SELECT m.id FROM messages AS m JOIN events AS c ON c.message_id = m.id AND c.kind = 'claimed'
-WHERE m.id > :low AND m.id <= :high AND m.attempts > 1
+WHERE {within m.id} AND m.attempts > 1
   AND NOT EXISTS (SELECT 1 FROM events AS n
                   WHERE n.message_id = m.id AND n.body->>'attempt' = c.body->>'attempt'
                     AND n.kind IN ('throttled', 'not_sent', 'refused', 'refused_retryable',
@@ -253,12 +290,12 @@ WHERE m.state IN ('sending', 'ambiguous', 'waiting') AND m.state = 'sending'
 
 -- name: overdue
 SELECT m.id FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
-WHERE m.id > :low AND m.id <= :high AND o.outcome_deadline < :now - 60000000
+WHERE {within m.id} AND o.outcome_deadline < :now - 60000000
   AND m.state IN ('accepted', 'scheduled', 'waiting', 'sending', 'ambiguous', 'submitted')
 
 -- name: delivered_without_evidence
 SELECT m.id FROM messages AS m
-WHERE m.id > :low AND m.id <= :high AND m.state = 'delivered'
+WHERE {within m.id} AND m.state = 'delivered'
   AND NOT EXISTS (SELECT 1 FROM events AS e
                   WHERE e.message_id = m.id AND e.kind = 'receipt_delivered')
 
@@ -274,13 +311,11 @@ SELECT DISTINCT h.message_id AS id FROM handoffs AS h
 JOIN orders AS o ON o.id = h.message_id >> 17
 JOIN catalogue AS k ON k.kind = 'key' AND k.id = o.key_id
 JOIN catalogue AS p ON p.kind = 'provider' AND p.id = h.provider_id
-WHERE (h.provider_id, h.external_id) >= (:low_provider, :low_id)
-  AND (CAST(:high_provider AS TEXT) IS NULL
-       OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
+WHERE {within handoffs}
   AND (k.body->>'environment' = 'test')
       <> (CAST(p.body->>'sandbox' AS TEXT) IN ('true', '1'))
 
 -- name: times_go_back
 SELECT DISTINCT e.message_id AS id FROM events AS e
 JOIN events AS before ON before.message_id = e.message_id AND before.seq = e.seq - 1
-WHERE e.message_id > :low AND e.message_id <= :high AND e.at <= before.at
+WHERE {within e.message_id} AND e.at <= before.at

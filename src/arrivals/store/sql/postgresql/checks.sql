@@ -2,6 +2,28 @@ What the checks ask PostgreSQL alone. Differs because several processes write at
 a horizon, and a balance has slots; because a table is in partitions; and because the schema and
 JSON are looked into in words of its own.
 
+-- name: within keys
+{column} = ANY(CAST(translate(:keys, '[]', '{}') AS BIGINT[]))
+
+-- name: newest_place
+-- Below it every transaction has ended; and that is where the next run goes on.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+
+-- name: set_back
+-- Transactions are numbered as they begin, whatever the clock says.
+SELECT CAST(NULL AS BIGINT)
+
+-- name: place_after
+SELECT tx + 1 FROM events WHERE tx >= :place AND tx < :until ORDER BY tx LIMIT 1 OFFSET :rows
+
+-- name: changed
+SELECT DISTINCT message_id FROM events WHERE tx >= :place AND tx < :until
+
+-- name: take_turn
+-- One process at a time checks for all; it gives the turn back with its session.
+SELECT pg_try_advisory_lock(CAST(5 AS BIGINT) << 60)
+
 -- name: last_posting
 SELECT coalesce(max(id), 0) FROM postings
 
@@ -12,7 +34,7 @@ SELECT coalesce(max(last_posting), 0) FROM spans WHERE detached_at IS NOT NULL
 -- name: batch_totals
 -- Orders of a stream that is older than the end of the last detached span may be gone.
 SELECT b.id FROM batches AS b LEFT JOIN orders AS o ON o.batch_id = b.id
-WHERE b.id > :low AND b.id <= :high
+WHERE {within b.id}
 GROUP BY b.id
 HAVING b.lines <> b.accepted + b.refused
     OR CASE WHEN b.created_at < (
@@ -46,7 +68,7 @@ WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'postings'
 
 -- name: posting_integers
 SELECT id FROM postings
-WHERE id > :low AND id <= :high AND (pg_typeof(amount) <> 'bigint'::regtype OR amount < 0)
+WHERE {within id} AND (pg_typeof(amount) <> 'bigint'::regtype OR amount < 0)
 
 -- name: balance_integers
 SELECT DISTINCT account_id AS id FROM balances
@@ -54,7 +76,7 @@ WHERE pg_typeof(available) <> 'bigint'::regtype OR pg_typeof(held) <> 'bigint'::
    OR pg_typeof(credit_limit) <> 'bigint'::regtype
 
 -- name: message_integers
-SELECT id FROM messages WHERE id > :low AND id <= :high
+SELECT id FROM messages WHERE {within id}
   AND (pg_typeof(price) <> 'bigint'::regtype OR price < 0
        OR pg_typeof(provider_cost) <> 'bigint'::regtype)
 
@@ -69,9 +91,17 @@ HAVING sum(held) < 0 OR min(available + credit_limit) < 0
 SELECT DISTINCT h.message_id AS id FROM handoffs AS h
 LEFT JOIN messages AS m ON m.id = h.message_id
 LEFT JOIN orders AS o ON o.id = h.message_id >> 17
-WHERE (h.provider_id, h.external_id) >= (:low_provider, :low_id)
-  AND (CAST(:high_provider AS TEXT) IS NULL
-       OR (h.provider_id, h.external_id) < (:high_provider, :high_id))
+WHERE {within handoffs}
   AND (m.id IS NULL OR h.attempt > m.attempts OR h.attempt < 1
        OR h.provider_id NOT IN
           (SELECT value FROM jsonb_array_elements_text(CAST(o.providers AS jsonb))))
+
+-- name: missing_handoffs
+-- A span gives its hand-offs away before the rest.
+SELECT CAST(pair.value->>2 AS BIGINT) AS id FROM {arrays pairs} AS pair
+WHERE NOT EXISTS (SELECT 1 FROM handoffs AS h
+                  WHERE h.provider_id = pair.value->>0 AND h.external_id = pair.value->>1
+                    AND h.message_id = CAST(pair.value->>2 AS BIGINT))
+  AND NOT EXISTS (SELECT 1 FROM spans AS s
+                  WHERE s.n = CAST(pair.value->>2 AS BIGINT) >> 41
+                    AND (s.handoffs_detached_at IS NOT NULL OR s.detached_at IS NOT NULL))
