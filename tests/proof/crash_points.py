@@ -35,7 +35,7 @@ from tests.proof.life import Life, prepare
 from tests.proof.long_run import LongRun, Wrong, main
 from tests.proof.restart import wrong_after_restart
 
-BOUNDARIES_MAX = 400  # some thirty transactions: everything has happened by then
+BOUNDARIES_MAX = 300  # some twenty transactions: everything has happened by then
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a kill needs no disk
 
 
@@ -91,9 +91,13 @@ class SqliteGround:
 @contextmanager
 def sqlite_ground() -> Iterator[Ground]:
     """Give a ground in memory, where there is some to be had."""
-    where = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="arrivals-crash-", dir=where) as name:
+    with tempfile.TemporaryDirectory(prefix="arrivals-crash-", dir=shared_memory()) as name:
         yield SqliteGround(Path(name))
+
+
+def shared_memory() -> Path | None:
+    """Return the folder that lives in memory, or None if there is none to write to."""
+    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
 
 
 class Countdown:
