@@ -7,8 +7,6 @@ A point is a seed: it chooses the script and the boundary. A boundary is anythin
 statements, between a commit and the first answer, between two answers, and between an answer and
 the bytes that leave. A child, forked from a warm parent, runs the script and is killed by SIGKILL
 there; the parent opens the folder anew and judges, by what came through the pipe.
-
-With `--postgresql` the child is the session of a real server, one database a point.
 """
 
 from __future__ import annotations
@@ -39,17 +37,32 @@ BOUNDARIES_MAX = 300  # some twenty transactions: everything has happened by the
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a kill needs no disk
 
 
+class Countdown:
+    """Kill this process at the n-th boundary."""
+
+    def __init__(self, boundaries: int) -> None:
+        self.left = boundaries
+
+    def __call__(self) -> None:
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+
+
 class Ground(Protocol):
     """Where points are tried: a place of its own for each, and a writer that may be killed."""
 
     def new_place(self) -> str:
         """Make a prepared place."""
 
-    def open_writer(self, place: str, clock: SetClock) -> Backend:
-        """Open a place."""
+    def open_doomed(self, place: str, clock: SetClock) -> Backend:
+        """Open a place for the process that is killed."""
 
-    def watch(self, writer: Backend, pause: Callable[[], None]) -> None:
-        """Have `pause` called before each statement of a writer."""
+    def open_next(self, place: str, clock: SetClock) -> Backend:
+        """Open it for the one that comes after."""
+
+    def watch(self, writer: Backend, countdown: Countdown) -> None:
+        """Have the boundaries counted that lie before each statement of a writer."""
 
     def forget(self, place: str) -> None:
         """Remove a place."""
@@ -58,8 +71,10 @@ class Ground(Protocol):
 class SqliteGround:
     """A folder a point, each a copy of a prepared file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, doomed: type[SqliteWriter] = SqliteWriter) -> None:
+        """Use a folder; `doomed` writes until the kill, where a test plants a mistake."""
         self._folder = folder
+        self._doomed = doomed
         self._count = 0
         clock = SetClock()
         writer = SqliteWriter(folder / DATABASE_NAME, clock)
@@ -74,12 +89,15 @@ class SqliteGround:
         (place / DATABASE_NAME).write_bytes(self._prepared)
         return str(place)
 
-    def open_writer(self, place: str, clock: SetClock) -> Backend:
+    def open_doomed(self, place: str, clock: SetClock) -> Backend:
+        return self._doomed(Path(place) / DATABASE_NAME, clock)
+
+    def open_next(self, place: str, clock: SetClock) -> Backend:
         return SqliteWriter(Path(place) / DATABASE_NAME, clock)
 
-    def watch(self, writer: Backend, pause: Callable[[], None]) -> None:
+    def watch(self, writer: Backend, countdown: Countdown) -> None:
         def trace(*_: Any) -> bool:
-            pause()
+            countdown()
             return True
 
         writer._connection.exec_trace = trace  # type: ignore[attr-defined]
@@ -89,27 +107,15 @@ class SqliteGround:
 
 
 @contextmanager
-def sqlite_ground() -> Iterator[Ground]:
+def sqlite_ground(doomed: type[SqliteWriter] = SqliteWriter) -> Iterator[SqliteGround]:
     """Give a ground in memory, where there is some to be had."""
     with tempfile.TemporaryDirectory(prefix="arrivals-crash-", dir=shared_memory()) as name:
-        yield SqliteGround(Path(name))
+        yield SqliteGround(Path(name), doomed)
 
 
 def shared_memory() -> Path | None:
     """Return the folder that lives in memory, or None if there is none to write to."""
     return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-
-
-class Countdown:
-    """Kill this process at the n-th boundary."""
-
-    def __init__(self, boundaries: int) -> None:
-        self._left = boundaries
-
-    def __call__(self) -> None:
-        if not self._left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self._left -= 1
 
 
 def crashes(ground: Ground, seeds: range) -> Iterator[Wrong]:
@@ -118,29 +124,29 @@ def crashes(ground: Ground, seeds: range) -> Iterator[Wrong]:
         yield seed, crash(ground, seed)
 
 
-def crash(ground: Ground, seed: int, life: type[Life] = Life) -> list[str]:
+def crash(ground: Ground, seed: int) -> list[str]:
     """Try one point; return what went wrong."""
     place = ground.new_place()
     try:
-        lines, status = _killed_child(ground, place, seed, life)
+        lines, status = _killed_child(ground, place, seed)
         if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
             return [f"the script failed before it was killed: {lines[-1:]}"]
         return wrong_after_restart(
-            place, lambda clock: ground.open_writer(place, clock), seed, lines
+            place, lambda clock: ground.open_next(place, clock), seed, lines
         )
     finally:
         ground.forget(place)
 
 
 def _killed_child(
-    ground: Ground, place: str, seed: int, life: type[Life]
+    ground: Ground, place: str, seed: int
 ) -> tuple[list[Line], int]:
     """Run the script in a child to its kill; return what the witness got, and how it ended."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
-        _live(ground, place, seed, writing, life)
+        _live(ground, place, seed, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         said = pipe.read()  # until the child has ended
@@ -148,7 +154,7 @@ def _killed_child(
     return [msgspec.json.decode(line) for line in said.splitlines()], status
 
 
-def _live(ground: Ground, place: str, seed: int, writing: int, life: type[Life]) -> NoReturn:
+def _live(ground: Ground, place: str, seed: int, writing: int) -> NoReturn:
     """Live until the kill; this is the child, and never returns."""
     chance = random.Random(f"crash/{seed}")
     countdown = Countdown(chance.randrange(BOUNDARIES_MAX))
@@ -158,9 +164,9 @@ def _live(ground: Ground, place: str, seed: int, writing: int, life: type[Life])
 
     try:
         clock = SetClock()
-        writer = ground.open_writer(place, clock)
+        writer = ground.open_doomed(place, clock)
         ground.watch(writer, countdown)
-        alive = life(writer, clock, Outside(seed), witness, countdown)
+        alive = Life(writer, clock, Outside(seed), witness, countdown)
         while True:
             alive.live(chance)
     except BaseException:  # noqa: BLE001 - a fork of a test must never go on as the test

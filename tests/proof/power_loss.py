@@ -45,8 +45,8 @@ class Ground:
 
     folder: Path
     prepared: bytes
-    life: type[Life] = Life
-    pragmas: tuple[str, ...] = ()  # a test's own, to plant a mistake
+    doomed: type[SqliteWriter] = SqliteWriter  # or one with a mistake, planted by a test
+    pragmas: tuple[str, ...] = ()  # the same
     _lives: dict[int, list[Deed]] = field(default_factory=dict)
 
     def life_of(self, seed: int) -> list[Deed]:
@@ -62,13 +62,12 @@ class Ground:
         (folder / DATABASE_NAME).write_bytes(self.prepared)
         clock = SetClock()
         disk = RecordingDisk(f"recorded-{seed}")
+        note = disk.deeds.append
         try:
             with disk.as_default():
-                writer = SqliteWriter(folder / DATABASE_NAME, clock)
+                writer = self.doomed(folder / DATABASE_NAME, clock)
             self._set_up(writer._connection, chance)
-            alive = self.life(
-                writer, clock, Outside(seed), lambda line: disk.deeds.append(Said(line))
-            )
+            alive = Life(writer, clock, Outside(seed), lambda line: note(Said(line)))
             for _ in range(chance.randint(3, TURNS_MAX)):
                 alive.live(chance)
             deeds = list(disk.deeds)  # without those of the end: nobody closes what loses power
