@@ -3,10 +3,10 @@
     python -m tests.proof.crash_points --points 20000 --state FILE
     python -m tests.proof.crash_points --point 1234          # that one again, with its log
 
-A point is a seed: it chooses the script and the boundary. A boundary is anything between two
-statements, between a commit and the first answer, between two answers, and between an answer and
-the bytes that leave. A child, forked from a warm parent, runs the script and is killed by SIGKILL
-there; the parent opens the folder anew and judges, by what came through the pipe.
+A point is a seed: it chooses the script and the boundary. A boundary lies between any two
+statements, between a commit and the first answer, between two answers, and between an answer
+and the bytes that leave. A child, forked from a warm parent, runs the script and is killed by
+SIGKILL there; the parent opens the folder anew and judges, by what came through the pipe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -138,9 +138,7 @@ def crash(ground: Ground, seed: int) -> list[str]:
         ground.forget(place)
 
 
-def _killed_child(
-    ground: Ground, place: str, seed: int
-) -> tuple[list[Line], int]:
+def _killed_child(ground: Ground, place: str, seed: int) -> tuple[list[Line], int]:
     """Run the script in a child to its kill; return what the witness got, and how it ended."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -176,4 +174,6 @@ def _live(ground: Ground, place: str, seed: int, writing: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main(LongRun(name="crash_points", unit="points", ground=sqlite_ground, each=crashes)))
+    sys.exit(
+        main(LongRun(name="crash_points", unit="points", ground=sqlite_ground, each=crashes))
+    )

@@ -4,12 +4,12 @@ The n-th wish of a seed is always the same: its texts, its numbers, its idempote
 whoever isn't answered can ask again after a crash, and whoever judges can tell what was wanted.
 
 `Outside` is everything that a crash of ours can't touch: who asked, who was told what, which
-bytes reached a provider, which receipts were acknowledged. It learns by *lines*, the same that
-a witness writes down as they happen; read again, they give the same Outside.
+bytes reached a provider, which receipts were acknowledged. It learns by *lines*, which a
+witness writes down as they happen; read again, they give the same Outside.
 
-Covered: accept (one, several, partly, scheduled, with its key again, refused), streams, claim and
-intent, every answer, receipts (early, again, contradictory, of nobody), settlement, refund and
-recharge, cancel and confirm, funding, new prices, sweeps, diversion, a new epoch, recovery,
+Covered: accept (one, several, partly, scheduled, with its key again, refused), streams, claim
+and intent, every answer, receipts (early, again, contradictory, of nobody), settlement, refund
+and recharge, cancel and confirm, funding, new prices, sweeps, diversion, a new epoch, recovery,
 forgetting. Not covered: webhooks, which Arrivals doesn't have yet.
 """
 
@@ -107,7 +107,9 @@ def wish(seed: int, n: int) -> Wish:
         account_id = POOR
     elif kind in {"cancel", "confirm"}:
         account_id = wish(seed, n - 1).account_id
-    numbers = [f"316{n:04d}{i:02d}{chance.randrange(100):02d}" for i in range(counts.get(kind, 1))]
+    numbers = [
+        f"316{n:04d}{i:02d}{chance.randrange(100):02d}" for i in range(counts.get(kind, 1))
+    ]
     if kind == "stream" and chance.random() < 0.3:
         numbers[chance.randrange(len(numbers))] = "no number"
     return Wish(
@@ -160,8 +162,8 @@ class Outside:
             case ["heard", key, attempt, kind]:
                 self.heard[key, attempt] = kind
             case ["acknowledged", name]:
-                # The carrier may send it once more: then it isn't owed, and may still come.
-                self.acknowledged[name] = self.owed.pop(name, None) or self.acknowledged[name]
+                if name in self.owed:  # or else it came once more
+                    self.acknowledged[name] = self.owed.pop(name)
             case _:
                 raise AssertionError(f"no such line: {line}")
 

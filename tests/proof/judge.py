@@ -1,9 +1,9 @@
 """An independent judge: what was promised to the outside, held against what the database says.
 
-It shares no code with the flows. It knows the wishes, what callers were told, what carriers got
-and which receipts were acknowledged; money it adds up by rules of its own. `losses` can be asked
-at any moment, above all right after a restart, before anybody asks again; `verdict` when all
-has ended. `arrivals verify` is asked by whoever holds the place.
+It shares no code with the flows. It knows the wishes, what callers were told, what carriers
+got and which receipts were acknowledged; money it adds up by rules of its own. `losses` can be
+asked at any moment, above all right after a restart, before anybody asks again; `verdict` when
+all has ended. `arrivals verify` is asked by whoever holds the place.
 """
 
 from __future__ import annotations
@@ -63,10 +63,12 @@ class Row:
         return self.attempts(frozenset({"claimed"}))
 
     def has_evidence_of(self, receipt: Receipt) -> bool:
-        """Progress of a part in doubt is an event only; everything else is counted."""
+        """Tell whether it was counted; progress of a part in doubt is an event only."""
         said = (receipt.external_id, receipt.word)
         return receipt.fingerprint in self.seen or any(
-            (body.get("id"), body.get("stat")) == said for _, body in self.events
+            (body.get("id"), body.get("stat")) == said
+            for kind, body in self.events
+            if kind == "receipt_progress" and "inferred" in body
         )
 
     @property
@@ -89,16 +91,18 @@ class Judge:
             row[0]: Row(*row)
             for row in query(
                 "SELECT m.id, m.account_id, m.msisdn, m.segments, m.price, m.state, m.reach,"
-                " m.confirmed, m.resolution, o.client_ref"
+                " m.confirmed, m.resolution, coalesce(o.client_ref, 'no order')"
                 " FROM messages AS m LEFT JOIN orders AS o ON o.id = m.id >> 17"
             )
         }
         for key, kind, body in query(
             "SELECT message_id, kind, body FROM events ORDER BY message_id, seq"
         ):
-            self._rows[key].events.append((kind, json.loads(body)))
+            if key in self._rows:
+                self._rows[key].events.append((kind, json.loads(body)))
         for key, seen in query("SELECT message_id, seen FROM handoffs"):
-            self._rows[key].seen.update(json.loads(seen))
+            if key in self._rows:
+                self._rows[key].seen.update(json.loads(seen))
         self._by_number: dict[str, list[Row]] = defaultdict(list)
         for each in self._rows.values():
             self._by_number[each.msisdn].append(each)
@@ -153,7 +157,9 @@ class Judge:
                 numbers = [each.msisdn for each in order]
                 whole = numbers == answer["numbers"] and len(numbers) > 0
                 in_order = all(each.key >> 17 == answer["order"] for each in order)
-                return whole and in_order and sum(each.price for each in order) == answer["cost"]
+                return (
+                    whole and in_order and sum(each.price for each in order) == answer["cost"]
+                )
 
     def _is_streamed(self, wish: Wish, answer: dict[str, Any]) -> bool:
         numbers = sorted(each for each in wish.numbers if each.isdigit())
@@ -168,7 +174,9 @@ class Judge:
     def _is_amended(self, wish: Wish) -> bool:
         number = self._outside.told[wish.about]["numbers"][0]
         [row] = self._by_number[number]
-        return row.state == "cancelled" if wish.kind == "cancel" else row.confirmed == "confirmed"
+        return (
+            row.state == "cancelled" if wish.kind == "cancel" else row.confirmed == "confirmed"
+        )
 
     def _orders(self) -> dict[str, list[Row]]:
         orders: dict[str, list[Row]] = defaultdict(list)
@@ -187,7 +195,7 @@ class Judge:
             row = self._rows.get(key)
             # An answer that only repeats what a receipt told already is no event of its own.
             if kind != "NotSent" and (row is None or attempt not in row.attempts(FACTS)):
-                yield f"the answer {kind} to attempt {attempt} of {key} was recorded and is gone"
+                yield f"the answer {kind} to attempt {attempt} of {key} was kept and is gone"
 
     def _lost_receipts(self) -> Iterator[str]:
         parked = {each for (each,) in self._query("SELECT fingerprint FROM parked_receipts")}
@@ -206,7 +214,7 @@ class Judge:
         for msisdn, rows in self._by_number.items():
             if len(rows) > 1:
                 yield f"{msisdn} was accepted {len(rows)} times"
-        wanted = {}
+        wanted: dict[str, str] = {}
         for n in range(outside.asked):
             wish, answer = outside.wish(n), outside.told.get(n)
             if answer is None:
@@ -254,14 +262,17 @@ class Judge:
             answered: set[int] = set()
             for kind, body in row.events:
                 if kind == "lease_lost" and body["attempt"] in answered:
-                    yield f"attempt {body['attempt']} at {row.msisdn} was answered, then in doubt"
+                    attempt = body["attempt"]
+                    yield f"attempt {attempt} at {row.msisdn} was answered, then in doubt"
                 if kind in ANSWERS:
                     answered.add(body.get("attempt", 0))
 
     # --- ends: 20, 32, 33, 36 ---------------------------------------------------------
 
     def _wrong_ends(self) -> Iterator[str]:
-        words: dict[str, dict[tuple[str, ...], set[str]]] = defaultdict(lambda: defaultdict(set))
+        words: dict[str, dict[tuple[str, ...], set[str]]] = defaultdict(
+            lambda: defaultdict(set)
+        )
         for name, receipt in self._outside.acknowledged.items():
             for row in self._by_number.get(receipt.msisdn, []):
                 _, attempt, part, _ = name.split("/")
@@ -273,7 +284,9 @@ class Judge:
                     yield f"receipt {name} is parked, and its id is known"
         for row in self._rows.values():
             said = words[row.msisdn]
-            arrived = Counter(attempt for (attempt, _), each in said.items() if "DELIVRD" in each)
+            arrived = Counter(
+                attempt for (attempt, _), each in said.items() if "DELIVRD" in each
+            )
             delivered = row.segments in arrived.values()
             if row.state not in TERMINAL:
                 yield f"{row.msisdn} is left {row.state}"
@@ -293,12 +306,12 @@ class Judge:
                 yield f"{row.msisdn} costs {row.price} for {row.segments} parts"
             if self._is_charged(row):
                 spent[row.account_id] += row.price
-        for account_id, funds in OPENING_FUNDS.items():
-            for n, answer in self._outside.told.items():
-                wish = self._outside.wish(n)
-                if wish.kind == "fund" and wish.account_id == account_id and answer:
-                    funds += wish.amount
-            yield from self._wrong_balance(account_id, funds - spent[account_id])
+        funds = Counter(OPENING_FUNDS)
+        for wish in map(self._outside.wish, self._outside.told):
+            if wish.kind == "fund":
+                funds[wish.account_id] += wish.amount
+        for account_id in OPENING_FUNDS:
+            yield from self._wrong_balance(account_id, funds[account_id] - spent[account_id])
         [(sums,)] = self._query(
             "SELECT count(*) FROM postings WHERE amount < 0 OR debit = credit"
         )
@@ -314,14 +327,14 @@ class Judge:
 
     def _wrong_balance(self, account_id: int, expected: int) -> Iterator[str]:
         cached = self._query(
-            "SELECT sum(available), sum(held) FROM balances"
-            f" WHERE account_id = {account_id}"
+            f"SELECT sum(available), sum(held) FROM balances WHERE account_id = {account_id}"
         )
         posted = self._query(
             f"SELECT sum(CASE 'funds:{account_id}' WHEN credit THEN amount"
             " WHEN debit THEN -amount ELSE 0 END),"
             f" sum(CASE 'held:{account_id}' WHEN credit THEN amount"
-            f" WHEN debit THEN -amount ELSE 0 END) FROM postings WHERE account_id = {account_id}"
+            " WHEN debit THEN -amount ELSE 0 END)"
+            f" FROM postings WHERE account_id = {account_id}"
         )
         for what, [(available, held)] in (("balance", cached), ("ledger", posted)):
             if (int(available), int(held)) != (expected, 0):

@@ -26,7 +26,7 @@ Wrong = tuple[int, list[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class LongRun:
-    """What is run: `each` tries the numbers of a range on a ground, and tells what went wrong."""
+    """What is run: `each` tries a range of numbers on a ground, and tells what went wrong."""
 
     name: str  # of the module under tests.proof
     unit: str

@@ -4,8 +4,8 @@
     python -m tests.proof.power_loss --point 1234           # that state again
 
 One life is recorded on a disk that remembers, with what was told to the outside in the same
-sequence; then the disk is rebuilt as the loss of power may have left it at many an instant, opened,
-recovered and judged. Some lives checkpoint and begin their log anew all the time.
+sequence; then the disk is rebuilt as the loss of power may have left it at many an instant,
+opened, recovered and judged. Some lives checkpoint and begin their log anew all the time.
 
 Before that, the order: nothing may be told while a write to the log waits for its sync.
 """

@@ -1,14 +1,14 @@
-"""A disk that remembers: every write, truncation, sync and deletion, in one sequence with words.
+"""A disk that remembers: every write, truncation, sync and deletion, and what was said between.
 
-`RecordingDisk` is a VFS of SQLite's own kind that passes everything on to the default one, so that
-locks and shared memory work as always, and notes what reached the file. What happened in
-between that the outside noticed is noted in the same sequence as `Said`.
+`RecordingDisk` is a VFS of SQLite's own kind that passes everything on to the default one, so
+that locks and shared memory work as always, and notes what reached the file. What the outside
+noticed in between stands in the same sequence as `Said`.
 
 `Platter` gives the disk back as a loss of power may have left it at any instant. What had been
-synced by then is there. Of what hadn't, any part may be: writes whole, missing or torn between two
-sectors, in any order, and so are truncations; a new file whose directory wasn't synced may be
-missing. (SQLite syncs a new log's directory in the log's first sync. The file of shared memory is
-rebuilt by whoever opens the database first, so it is left out.)
+synced by then is there. Of what hadn't, any part may be: writes whole, missing or torn between
+two sectors, in any order, and so are truncations; a new file whose directory wasn't synced may
+be missing. (SQLite syncs a new log's directory in the log's first sync. The file of shared
+memory is rebuilt by whoever opens the database first, so it is left out.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What follows a crash: the place is opened anew, everybody asks again, and a judge looks twice."""
+"""What follows a crash: a restart, everybody asks again, and a judge looks twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crash points of a process on PostgreSQL; its sessions are really killed, its server goes on."""
+"""Crash points of a process on PostgreSQL, whose server goes on."""
 
 from __future__ import annotations
 
