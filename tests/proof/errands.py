@@ -25,7 +25,6 @@ from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceRow
 from arrivals.flows.configuration import Configuration
 from arrivals.providers.api import Receipt
-from tests.flows.installation import account, provider, route
 from tests.proof.carriers import fate, stray
 
 Line = list[Any]
@@ -191,13 +190,31 @@ def prices(version: int) -> tuple[PriceRow, ...]:
 
 
 def _provider(name: str) -> Provider:
-    return provider(name, 1, cost=Micros(7_000))
+    return Provider(
+        provider_id=name, sandbox=True, cost=Micros(7_000), window=50, expired_is_final=True
+    )
 
 
 def _route() -> Route:
-    return route(1, PROVIDERS)
+    return Route(
+        route_id=1,
+        name="route",
+        display_name="Route",
+        category="alert",
+        access="public",
+        sender_policy="any",
+        currency="EUR",
+        providers=PROVIDERS,
+    )
 
 
 def _account(account_id: int) -> Account:
     refund_on = REFUND_ON.get(account_id, frozenset())
-    return account(account_id, refund_on=refund_on, recharge=bool(refund_on))
+    return Account(
+        account_id=account_id,
+        name=f"account {account_id}",
+        username=f"user{account_id}",
+        currency="EUR",
+        refund_on=refund_on,
+        recharge=bool(refund_on),
+    )
