@@ -73,7 +73,10 @@ class Row:
 
     @property
     def guessed_parts(self) -> bool:
-        """Whether a receipt was counted for a part before its answer named the parts."""
+        """Whether a receipt was counted for a part without an answer that named the parts.
+
+        Then the other parts' receipts may find nothing, and the outcome is a guess as well.
+        """
         return self.segments > 1 and any("inferred" in body for _, body in self.events)
 
     @property
@@ -267,9 +270,13 @@ class Judge:
                 if kind in ANSWERS:
                     answered.add(body.get("attempt", 0))
 
-    # --- ends: 20, 32, 33, 36 ---------------------------------------------------------
+    # --- ends: 20, 32, 33, 36, 37 -----------------------------------------------------
 
     def _wrong_ends(self) -> Iterator[str]:
+        """A receipt that stays parked is wrong, unless which hand-off it was about is a guess.
+
+        After a resend, and with the parts of a long message in doubt, there may be two.
+        """
         words: dict[str, dict[tuple[str, ...], set[str]]] = defaultdict(
             lambda: defaultdict(set)
         )
@@ -278,10 +285,8 @@ class Judge:
                 _, attempt, part, _ = name.split("/")
                 if receipt.fingerprint in row.seen:
                     words[receipt.msisdn][attempt, part].add(receipt.word)
-                elif row.has_evidence_of(receipt):
-                    continue
-                elif int(attempt) in row.attempts(frozenset({"taken"})):
-                    yield f"receipt {name} is parked, and its id is known"
+                elif not (row.has_evidence_of(receipt) or row.guessed_parts or row.resends):
+                    yield f"receipt {name} is parked, and its message is there"
         for row in self._rows.values():
             said = words[row.msisdn]
             arrived = Counter(
