@@ -31,10 +31,8 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 # Events that prove an attempt not taken, and those that tell of any answer at all.
 NOES = frozenset({"throttled", "not_sent", "refused", "refused_retryable", "failed_over"})
 ANSWERS = NOES | {"taken", "unanswered"}
-RECEIPTS = frozenset(
-    f"receipt_{word}" for word in ("progress", "delivered", "failed", "expired", "filtered")
-)
-FACTS = ANSWERS | RECEIPTS | {"resend_dropped"}
+# A part that turns up late is told with the resend that it stops.
+FACTS = ANSWERS | {"resend_dropped"}
 TERMINAL = frozenset({"delivered", "failed", "filtered", "expired", "cancelled", "unknown"})
 
 
@@ -196,7 +194,6 @@ class Judge:
     def _lost_answers(self) -> Iterator[str]:
         for (key, attempt), kind in self._outside.heard.items():
             row = self._rows.get(key)
-            # An answer that only repeats what a receipt told already is no event of its own.
             if kind != "NotSent" and (row is None or attempt not in row.attempts(FACTS)):
                 yield f"the answer {kind} to attempt {attempt} of {key} was kept and is gone"
 
