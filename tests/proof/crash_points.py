@@ -1,7 +1,7 @@
 """Kill a process at one boundary after another, and see whether the next one keeps its word.
 
     python -m tests.proof.crash_points --points 20000 --state FILE
-    python -m tests.proof.crash_points --point 1234          # that one again, with its log
+    python -m tests.proof.crash_points --point 1234          # that one again
 
 A point is a seed: it chooses the script and the boundary. A boundary lies between any two
 statements, between a commit and the first answer, between two answers, and between an answer

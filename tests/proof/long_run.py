@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ class LongRun:
     unit: str
     ground: Callable[[], AbstractContextManager[Any]]
     each: Callable[[Any, range], Iterator[Wrong]]
-    options: tuple[str, ...] = ()  # that a replay needs as well
 
 
 @dataclass(kw_only=True)
 class Chunk:
     """Numbers that were tried, and what went wrong with which."""
 
+    run: str
     first: int
     count: int
     seconds: float = 0.0
@@ -52,7 +52,7 @@ def main(run: LongRun, words: Sequence[str] | None = None) -> int:
         return _replay(run, asked.point)
     count = getattr(asked, run.unit)
     chunks = [
-        Chunk(first=first, count=min(CHUNK, asked.seed + count - first))
+        Chunk(run=run.name, first=first, count=min(CHUNK, asked.seed + count - first))
         for first in range(asked.seed, asked.seed + count, CHUNK)
     ]
     done = _done_before(asked.state, chunks)
@@ -76,8 +76,6 @@ def _parser(run: LongRun) -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, help="where finished chunks are noted")
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--json", action="store_true", help="report as JSON on stdout")
-    for option in run.options:
-        parser.add_argument(option, action="store_true")
     return parser
 
 
@@ -86,8 +84,8 @@ def _done_before(state: Path | None, chunks: Sequence[Chunk]) -> dict[int, Chunk
     if state is None or not state.exists():
         return {}
     noted = [Chunk(**json.loads(line)) for line in state.read_text("utf-8").splitlines()]
-    wanted = {(each.first, each.count) for each in chunks}
-    return {each.first: each for each in noted if (each.first, each.count) in wanted}
+    wanted = {(each.run, each.first, each.count) for each in chunks}
+    return {each.first: each for each in noted if (each.run, each.first, each.count) in wanted}
 
 
 def _note(state: Path | None, chunk: Chunk) -> None:
@@ -113,11 +111,11 @@ def _try(run: LongRun, chunk: Chunk) -> Chunk:
         numbers = range(chunk.first, chunk.first + chunk.count)
         wrong = {str(n): found for n, found in run.each(ground, numbers) if found}
     seconds = round(time.monotonic() - began, 2)
-    return Chunk(first=chunk.first, count=chunk.count, seconds=seconds, wrong=wrong)
+    return replace(chunk, seconds=seconds, wrong=wrong)
 
 
 def _replay(run: LongRun, number: int) -> int:
-    chunk = _try(run, Chunk(first=number, count=1))
+    chunk = _try(run, Chunk(run=run.name, first=number, count=1))
     for found in chunk.wrong.values():
         print(*found, sep="\n")
     print("wrong" if chunk.wrong else "as promised")
@@ -141,8 +139,7 @@ def _report(run: LongRun, done: Sequence[Chunk], *, as_json: bool) -> int:
     else:
         rate = tried / seconds if seconds else 0
         print(f"{tried:,} {run.unit}, {len(wrong)} wrong, {rate:.0f} a second and process")
-    words = " ".join(option for option in run.options if option in sys.argv)
     for n, found in list(wrong.items())[:SHOWN_MAX]:
         print(f"{n}: {found[0]}", file=sys.stderr)
-        print(f"  again: python -m tests.proof.{run.name} --point {n} {words}", file=sys.stderr)
+        print(f"  again: python -m tests.proof.{run.name} --point {n}", file=sys.stderr)
     return bool(wrong)

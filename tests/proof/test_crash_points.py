@@ -39,8 +39,8 @@ def _crash(first: int, count: int, *words: str) -> dict[str, Any]:
 
 def test_a_few_crash_points_keep_every_promise():
     """Invariants 1, 2, 6, 7, 9, 13, 15, 17, 18, 20, 24, 25 and 37."""
-    facts = _crash(0, 8)
-    assert (facts["points"], facts["wrong"]) == (8, {})
+    facts = _crash(0, 5)
+    assert (facts["points"], facts["wrong"]) == (5, {})
 
 
 @pytest.mark.slow
@@ -53,15 +53,15 @@ def test_crash_points_keep_every_promise(case: int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mistake", ["LateWriter", "HalvingWriter"])
-def test_the_points_see_a_planted_mistake(mistake: str):
+@pytest.mark.parametrize(("mistake", "points"), [("LateWriter", 20), ("HalvingWriter", 60)])
+def test_the_points_see_a_planted_mistake(mistake: str, points: int):
     """The canary: with such a writer some of the same points must be wrong."""
     done = _python(
         "-c",
         "from tests.proof.crash_points import crashes, sqlite_ground\n"
         f"from tests.proof.mistakes import {mistake}\n"
         f"with sqlite_ground({mistake}) as ground:\n"
-        "    print(sum(bool(wrong) for _, wrong in crashes(ground, range(60))))",
+        f"    print(sum(bool(wrong) for _, wrong in crashes(ground, range({points}))))",
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 2
