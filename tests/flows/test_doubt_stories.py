@@ -219,6 +219,16 @@ STORIES: list[StoryRow] = [
         receipt  A1 DELIVRD
         state    delivered
         """, {}),
+    ("a late yes is kept, though a receipt told its id before, and once: invariant 14", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        receipt  A1 DELIVRD
+        late     1 taken A1
+        events   accepted claimed unanswered receipt_delivered taken
+        late     1 taken A1
+        events   accepted claimed unanswered receipt_delivered taken
+        """, {}),
     ("a late no", """
         accept   31612345678
         claim

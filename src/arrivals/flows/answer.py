@@ -150,7 +150,7 @@ class Recording:
     # --- taken -----------------------------------------------------------------------
 
     def _taken(self, message: Message, answer: Answer, taken: Taken) -> None:
-        if not allows(message.state, Move.TAKEN) and self._is_known(message, answer, taken):
+        if not allows(message.state, Move.TAKEN) and self._is_known(message, answer):
             return
         body = {
             "attempt": answer.attempt,
@@ -184,15 +184,14 @@ class Recording:
             self.journal.note(message, "taken", actor, body, **changes)
         self._identify(message, answer, taken.ids)
 
-    def _is_known(self, message: Message, answer: Answer, taken: Taken) -> bool:
-        """Tell whether the very same answer was recorded before: facts may come twice."""
-        ids = [normal or unnamed(message.msisdn) for _, normal, _ in taken.ids]
-        known = [match.handoff for match in self._tx.match([(answer.provider_id, ids)])]
-        return any(
-            (each.provider_id, each.message_id, each.attempt)
-            == (answer.provider_id, message.key, answer.attempt)
-            for each in (*known, *self._handoffs)
-        )
+    def _is_known(self, message: Message, answer: Answer) -> bool:
+        """Tell whether the very same answer was recorded before: facts may come twice.
+
+        That its ids are known says nothing: a receipt may have told them first.
+        """
+        self.journal.flush()
+        attempts = self._tx.possible_handoffs(message.key)
+        return any(each.taken and each.number == answer.attempt for each in attempts)
 
     def _cost(self, message: Message, provider_id: str) -> int:
         provider = self._catalogue.providers.get(provider_id)

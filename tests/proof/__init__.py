@@ -1,0 +1,1 @@
+"""Proofs that what was promised survives crashes and power loss."""
