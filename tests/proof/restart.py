@@ -6,8 +6,8 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from arrivals.store.checks import run_checks
 from arrivals.store.group_commit import Backend
+from arrivals.store.verifying import run_checks
 from tests.flows.script import BEGIN_US, SetClock
 from tests.proof.errands import Line, Outside
 from tests.proof.judge import Judge
