@@ -67,6 +67,14 @@ STORIES: list[StoryRow] = [
         receipt  X9 DELIVRD
         state    delivered
         """, {}),
+    ("neither id nor destination: nothing could ever match it", """
+        accept   31612345678
+        claim
+        receipt  - DELIVRD to=
+        parked   0
+        answer   1 taken A1
+        state    submitted
+        """, {}),
     ("two in doubt: parked, until one of them is explained", """
         accept   31612345678 31612345678
         claim    north 2

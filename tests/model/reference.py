@@ -252,6 +252,8 @@ class Reference:
         """Hear a receipt, now or since it was parked."""
         handoff = self._whose(receipt, since)
         if handoff is None:
+            if not receipt.id and not receipt.number:
+                return  # nothing could ever match it
             if receipt not in [each for _, each in self.parked]:
                 self.parked.append((self.now if since is None else since, receipt))
             return

@@ -271,6 +271,8 @@ class Receiving:
         forms = [*forms_of(receipt)]
         if receipt.msisdn:
             forms.append(unnamed(receipt.msisdn))
+        if not forms:
+            return  # nothing to match it by will ever be heard of; its raw bytes are kept
         self._tx.park(
             receipt.provider_id,
             forms,
