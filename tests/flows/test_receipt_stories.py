@@ -75,6 +75,25 @@ STORIES: list[StoryRow] = [
         answer   1 taken A1
         state    submitted
         """, {}),
+    ("the same without an id, twice: it is counted and changes nothing", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        receipt  - UNKNOWN
+        receipt  - UNKNOWN
+        is       seen 2
+        events   accepted claimed unanswered receipt
+        """, {}),
+    ("an attempt that was refused after all is in doubt no more", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        receipt  A1 UNKNOWN
+        answer   1 refused_now carrier_error
+        receipt  - DELIVRD
+        parked   1
+        state    waiting
+        """, {}),
     ("two in doubt: parked, until one of them is explained", """
         accept   31612345678 31612345678
         claim    north 2

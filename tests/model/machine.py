@@ -56,6 +56,11 @@ GRACE_S = 3_600
 A_LITTLE_US = 10_000  # more than passes within a rule
 
 picks = st.integers(0, 20)  # one of what is there
+ids = st.sampled_from((*IDS, ""))
+words = st.sampled_from(
+    ("taken", "taken", "unanswered", "unanswered", "throttled", "not_sent", "refused",
+     "refused_now")
+)  # fmt: skip
 number_lists = st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=3)
 rewritten = st.sampled_from(
     (str, str.upper, lambda id_: id_.lstrip("0"), lambda id_: str(int(id_, 16)))
@@ -142,7 +147,16 @@ class Model(RuleBasedStateMachine):
             self._open()
         self._tick()
         self.agreed = False
-        return self.runner.run(self.here.store.write(self.steps[name], item))
+        return self.runner.run(self.here.store.write(self._timed(self.steps[name]), item))
+
+    def _timed(self, step: Step[Any, Any]) -> Step[Any, Any]:
+        """Let the reference live by the time of the transaction."""
+
+        def run(tx: Transaction, items: Sequence[Any]) -> Sequence[Any]:
+            self.reference.now = tx.now_us
+            return step.run(tx, items)
+
+        return Step(step.name, step.order, run)
 
     def _tear(self, step: Step[Any, Any], item: Any) -> None:
         def fail(tx: Transaction, items: Sequence[Any]) -> list[Any]:
@@ -160,7 +174,6 @@ class Model(RuleBasedStateMachine):
     def _tick(self, seconds: float = 0.001) -> None:
         """Let time pass; before each transaction a little, so that no two have one time."""
         self.clock.tick(seconds)
-        self.reference.now = self.clock.us
 
     # --- money -----------------------------------------------------------------------
 
@@ -258,7 +271,7 @@ class Model(RuleBasedStateMachine):
         assert isinstance(result, Accepted)
         keys = _keys(result)
         assert [each.msisdn for each in result.messages] == [numbers[n] for n in taken]
-        expires = (send_at or self.clock.us) + valid_for_s * SECOND
+        expires = (send_at or self.reference.now) + valid_for_s * SECOND
         wake = send_at or expires
         for n, its_key in zip(taken, keys, strict=True):
             self.reference.accept(
@@ -277,7 +290,24 @@ class Model(RuleBasedStateMachine):
                 )
             )
         if key is not None:
-            self.reference.answers[account_id, key] = (self.clock.us, body, keys)
+            self.reference.answers[account_id, key] = (self.reference.now, body, keys)
+
+    @rule(
+        account_id=st.sampled_from(sorted(ACCOUNTS)),
+        number=st.sampled_from(NUMBERS),
+        policy=st.sampled_from(("wait", "resend", "fail")),
+        valid_for_s=st.sampled_from((600, 20_000)),
+        word=words,
+        id_=ids,
+    )
+    def send(
+        self, account_id: int, number: str, policy: str, valid_for_s: int, word: str, id_: str
+    ) -> None:
+        """Accept one, hand it off and have it answered, as most messages go."""
+        self.accept(account_id, [number], policy, "alert", valid_for_s, 0, False, None)
+        self.claim(100, 0)
+        if self.out:
+            self.answer(0, word, id_)
 
     # --- dispatch --------------------------------------------------------------------
 
@@ -318,12 +348,9 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.out)
     @rule(
         pick=picks,
-        word=st.sampled_from(
-            ("taken", "taken", "taken", "unanswered", "throttled", "not_sent", "refused",
-             "refused_now")
-        ),
-        id_=st.sampled_from((*IDS, "")),
-    )  # fmt: skip
+        word=words,
+        id_=ids,
+    )
     def answer(self, pick: int, word: str, id_: str) -> None:
         """Answer for an attempt: for the first time, late, or the same once more."""
         submission = self.out[-1 - pick % len(self.out)]
@@ -465,14 +492,12 @@ class Model(RuleBasedStateMachine):
 
     # --- crashes ---------------------------------------------------------------------
 
-    @rule()
-    def tear(self) -> None:
-        """Let the process die in the next transaction."""
-        self.torn = True
-
-    @rule()
-    def reopen(self) -> None:
-        """Stop, and be the next process."""
+    @rule(torn=st.booleans())
+    def crash(self, torn: bool) -> None:
+        """Stop, and be the next process: now, or in the middle of the next transaction."""
+        if torn:
+            self.torn = True
+            return
         self._close()
         self._open()
 

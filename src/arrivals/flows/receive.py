@@ -228,7 +228,9 @@ class Receiving:
 
         One that names no known id is about none that its provider answered.
         """
-        if since_us is None and not message.resends:
+        # Of what is under way or taken, the newest attempt can't have been proved to be nothing.
+        newest = message.state in {State.SENDING, State.SUBMITTED} and not message.resends
+        if since_us is None and newest:
             begun = [Attempt(message.attempts, 0, message.provider_id)]
         else:
             self.journal.flush()
@@ -253,7 +255,7 @@ class Receiving:
         found = Found(
             message,
             handoff,
-            self._counter(handoff, {}),
+            self._counter(handoff, {} if receipt.external_id else self._seen_by(handoff)),
             "reference" if by_reference else "destination",
             INFERRED_BY_REFERENCE if by_reference else INFERRED,
         )
@@ -262,6 +264,13 @@ class Receiving:
             self._tx.add_handoffs([handoff])
             self._inferred[receipt.provider_id, receipt.external_id or ""] = found
         return found
+
+    def _seen_by(self, handoff: Handoff) -> dict[str, int]:
+        """Return what a hand-off that no receipt can name has seen before (invariant 35)."""
+        key = msgspec.structs.astuple(handoff)[:5]
+        matches = self._tx.match([(handoff.provider_id, (handoff.external_id,))])
+        known = [each for each in matches if msgspec.structs.astuple(each.handoff)[:5] == key]
+        return known[0].seen if known else {}
 
     def _counter(self, handoff: Handoff, seen: dict[str, int]) -> dict[str, int]:
         key = msgspec.structs.astuple(handoff)[:5]
