@@ -472,7 +472,8 @@ class Model(RuleBasedStateMachine):
         while more:
             self._pin()
             more = self._write("sweep", 500)[2]
-            assert more == self.reference.sweep()
+            before = copy.deepcopy(self.reference.messages)
+            assert more == self.reference.sweep(), before
 
     def _pin(self) -> None:
         """Agree on when each retry comes: the reference knows only between which times."""
