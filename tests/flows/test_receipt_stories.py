@@ -84,6 +84,26 @@ STORIES: list[StoryRow] = [
         is       seen 2
         events   accepted claimed unanswered receipt
         """, {}),
+    ("two that waited together, of one id in two forms", """
+        accept   31612345678
+        claim
+        receipt  12107289 ENROUTE
+        receipt  00B8BE19 DELIVRD
+        parked   2
+        take     north
+        state    delivered
+        parked   0
+        """, {}),
+    ("two that waited together, of one id and two destinations", """
+        accept   31612345678 31612345679
+        claim    north 2
+        receipt  A1 DELIVRD
+        receipt  A1 UNDELIV to=31612345679
+        parked   2
+        take     north
+        state    delivered
+        state    2 failed
+        """, {}),
     ("an attempt that was refused after all is in doubt no more", """
         accept   31612345678
         claim

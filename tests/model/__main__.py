@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=1_000)
     parser.add_argument("--steps", type=int, default=40, help="in one example, at most")
     parser.add_argument("--backend", choices=[each.name for each in BACKENDS])
-    parser.add_argument("--no-shrink", action="store_true", help="show the first failure as it is")
+    parser.add_argument(
+        "--no-shrink", action="store_true", help="show the first failure as it is"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     asked = parser.parse_args()
     phases = set(Phase) - ({Phase.shrink} if asked.no_shrink else set()) - {Phase.explain}

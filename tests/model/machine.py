@@ -164,9 +164,7 @@ class Model(RuleBasedStateMachine):
             raise InterruptedError
 
         try:
-            self.runner.run(
-                self.here.store.write(Step(step.name, step.order, fail), item)
-            )
+            self.runner.run(self.here.store.write(Step(step.name, step.order, fail), item))
         except (InterruptedError, NoFunds, RuleBroken):
             return
         raise AssertionError("a transaction that fails was committed")

@@ -288,12 +288,9 @@ class Reference:
         """Find its hand-off: by id, by what is in doubt, or by a destination without an id."""
         mine = [each for each in self.handoffs if each.provider == receipt.provider]
         if receipt.id:
-            named = [
-                each
-                for each in mine
-                if same_id(each.id, receipt.id)
-                and receipt.number in {"", each.message.number}
-            ]
+            fits = [each for each in mine if receipt.number in {"", each.message.number}]
+            as_sent = [each for each in fits if each.id == receipt.id.casefold()]
+            named = as_sent or [each for each in fits if same_id(each.id, receipt.id)]
             named = self._open_first(named)
             if named and (receipt.number or len({each.message.key for each in named}) == 1):
                 return max(named, key=lambda each: each.at)
@@ -346,9 +343,7 @@ class Reference:
                 return each
         return None
 
-    def _add_handoff(
-        self, provider: str, id_: str, message: Message, attempt: int
-    ) -> Handoff:
+    def _add_handoff(self, provider: str, id_: str, message: Message, attempt: int) -> Handoff:
         new = Handoff(provider=provider, id=id_, message=message, attempt=attempt, at=self.now)
         self.handoffs.append(new)
         return new
@@ -360,9 +355,7 @@ class Reference:
             (since, each)
             for since, each in self.parked
             if each.provider == "north"
-            and (
-                each.number in numbers or (each.id and any(same_id(i, each.id) for i in ids))
-            )
+            and (each.number in numbers or (each.id and any(same_id(i, each.id) for i in ids)))
         ]
         self.parked = [each for each in self.parked if each not in again]
         for since, each in again:
@@ -435,9 +428,7 @@ class Reference:
     def _end(self, message: Message, state: str) -> None:
         message.state, message.ready, message.wake = state, False, None
         account = message.account
-        charged = (
-            state != "cancelled" and message.reach > 0 and state not in account.refund_on
-        )
+        charged = state != "cancelled" and message.reach > 0 and state not in account.refund_on
         if message.resolution is not None:
             self._adjust(message, charged=charged)
             return
