@@ -1,7 +1,7 @@
 """The whole API in this process, asked whatever its own OpenAPI document allows, and more.
 
-Schemathesis draws the requests from the document, sound ones and broken ones, and judges the answers
-by it; they go through ASGI, so no socket can be slow.
+Schemathesis draws the requests from the document, sound ones and broken ones, and judges the
+answers by it; they go through ASGI, so no socket can be slow.
 """
 
 from __future__ import annotations
@@ -92,8 +92,13 @@ class Api:
 
     def fill(self) -> None:
         """Store something of every kind for our account, with the canary in it."""
-        body = {"route_id": 1, "caller_id": "ARRIVALS", "message": f"{CANARY} text",
-                "numbers": ["31612345678", "31687654321"], "client_ref": f"{CANARY} ref"}  # fmt: skip
+        body = {
+            "route_id": 1,
+            "caller_id": "ARRIVALS",
+            "message": f"{CANARY} text",
+            "numbers": ["31612345678", "31687654321"],
+            "client_ref": f"{CANARY} ref",
+        }
         assert self.ask("POST", "/api/v1/send_sms", json=body).status_code == 200
         lines = json.dumps({"to": "31612345678", "message": CANARY, "client_ref": CANARY})
         answer = self.ask(

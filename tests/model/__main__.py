@@ -1,6 +1,6 @@
 """Run many examples of the model: `python -m tests.model --examples 5000 [--json]`.
 
-An example that fails is printed as the steps that lead there, shrunk, with a line that replays it.
+An example that fails is printed as the steps that lead there, with a line that replays it.
 """
 
 from __future__ import annotations

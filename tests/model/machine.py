@@ -1,8 +1,10 @@
 """A real store beside the reference: whatever happens, in any order, they must agree.
 
 Each rule is one thing that can happen to an installation; the flows' own steps are run on the
-store, and the reference is told the same. A rule may be `torn`: its transaction is begun, fails at its
-end, the process dies and another one opens the store; then it is run again.
+store, and the reference is told the same. A step may be torn: its transaction fails at its end,
+the process dies and another one opens the store; then it is run again.
+
+Erasing what is kept of a person isn't here, because nothing does it yet.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ from arrivals.flows.plan import Defaults, Recipient, SendRequest
 from arrivals.flows.receive import receive_step
 from arrivals.flows.sweep import Sweeper, sweep_step
 from arrivals.providers.api import Submission
-from arrivals.store.api import RuleBroken, Step, Transaction
 from arrivals.store.api import Refused as NoFunds
+from arrivals.store.api import RuleBroken, Step, Transaction
 from tests.backends import Backend
 from tests.flows.installation import Installation
 from tests.flows.script import SetClock, answer, receipt, result_of
@@ -84,6 +86,7 @@ class Model(RuleBasedStateMachine):
         self.reference = Reference(COST)
         self.out: list[Submission] = []
         self.answered: dict[tuple[int, int], tuple[str, str]] = {}
+        self.reports: list[reference.Receipt] = []
         self.references = 0
         self.torn = False
         self.lent = ExitStack()
@@ -411,10 +414,10 @@ class Model(RuleBasedStateMachine):
             error=says[1],
             attempt_echoed=echoed,
         )
-        self.reports = [*getattr(self, "reports", []), said]
+        self.reports.append(said)
         self._report(said)
 
-    @precondition(lambda self: getattr(self, "reports", None))
+    @precondition(lambda self: self.reports)
     @rule(pick=picks)
     def receipt_again(self, pick: int) -> None:
         """Report the very same once more."""

@@ -1,7 +1,7 @@
-"""Where each example begins: an installation with its catalogue and funds, made as cheaply as can be.
+"""Where each example begins: an installation with a catalogue and funds, made cheaply.
 
-Thousands of examples want one each. On SQLite it's a copy of a folder, in memory where the machine has
-such a place; on PostgreSQL a database that is emptied after use.
+Thousands of examples want one each. On SQLite it's a copy of a folder, in memory where the
+machine has such a place; on PostgreSQL a database that is emptied after use.
 """
 
 from __future__ import annotations

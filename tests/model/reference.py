@@ -22,9 +22,12 @@ OUT = ("waiting", "sending", "ambiguous", "submitted")  # a provider may have it
 CLIMB = ("unknown", "expired", "failed", "filtered", "delivered")  # evidence only climbs
 ENDED = (*CLIMB, "cancelled")
 SAYS = {
-    ("DELIVRD", "000"): "delivered", ("UNDELIV", "001"): "failed", ("REJECTD", "010"): "filtered",
-    ("EXPIRED", "000"): "expired", ("ENROUTE", "000"): "submitted",
-}  # fmt: skip
+    ("DELIVRD", "000"): "delivered",
+    ("UNDELIV", "001"): "failed",
+    ("REJECTD", "010"): "filtered",
+    ("EXPIRED", "000"): "expired",
+    ("ENROUTE", "000"): "submitted",
+}
 
 
 @dataclass(kw_only=True)
@@ -166,13 +169,14 @@ class Reference:
 
     def _doubt(self, message: Message) -> None:
         message.state, message.reach = "ambiguous", max(message.reach, 1)
-        wake = message.deadline
-        if message.reach < 2 and message.policy == "fail":
-            wake = self.now
-        elif message.reach < 2 and message.policy == "resend" and not message.resends:
-            if self.now + RESEND_AFTER < message.expires:
-                wake = self.now + RESEND_AFTER
-        self._wake(message, wake)
+        wakes = {"fail": self.now}
+        if not message.resends and self.now + RESEND_AFTER < message.expires:
+            wakes["resend"] = self.now + RESEND_AFTER
+        decides = message.reach < 2
+        self._wake(
+            message,
+            wakes.get(message.policy, message.deadline) if decides else message.deadline,
+        )
 
     # --- answers ---------------------------------------------------------------------
 
@@ -258,13 +262,14 @@ class Reference:
                 self.parked.append((self.now if since is None else since, receipt))
             return
         handoff.seen[receipt.fingerprint] += 1
-        if handoff.seen[receipt.fingerprint] > 1:
-            return
-        message = handoff.message
-        said = SAYS.get((receipt.word, receipt.error))
+        if handoff.seen[receipt.fingerprint] == 1:
+            self._take_in(handoff.message, SAYS.get((receipt.word, receipt.error)))
+
+    def _take_in(self, message: Message, said: str | None) -> None:
+        """Believe what a receipt says for the first time, as far as it may."""
         if said is None and message.state == "waiting":
             said = "submitted"  # somebody has it, whatever it means
-        if not self._allows(message, said):
+        if said is None or not self._allows(message, said):
             if message.state != "cancelled":
                 message.reach = 2
             if message.state == "ambiguous":
@@ -274,14 +279,14 @@ class Reference:
         if said == "submitted":
             message.state = said
             self._wake(message, message.deadline)
-        elif said is not None:
+        else:
             self._end(message, said)
 
-    def _allows(self, message: Message, said: str | None) -> bool:
+    def _allows(self, message: Message, said: str) -> bool:
         if said == "submitted":
             return message.state in {"waiting", "sending", "ambiguous"}
-        if said is None or message.state in OUT:
-            return said is not None
+        if message.state in OUT:
+            return True
         return message.state in CLIMB and CLIMB.index(message.state) < CLIMB.index(said)
 
     def _whose(self, receipt: Receipt, since: int | None) -> Handoff | None:
@@ -441,10 +446,11 @@ class Reference:
         if message.paid and not charged:
             account.available += message.price
             message.paid = False
-        elif charged and not message.paid and account.recharge:
-            if account.available + account.limit >= message.price:
-                account.available -= message.price
-                message.paid = True
+            return
+        reaches = account.available + account.limit >= message.price
+        if charged and not message.paid and account.recharge and reaches:
+            account.available -= message.price
+            message.paid = True
 
     def _wake(self, message: Message, at: int) -> None:
         message.wake = (at, at)

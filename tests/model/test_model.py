@@ -1,25 +1,44 @@
-"""The store and its flows beside a reference, on each backend."""
+"""The store and the flows beside a reference, on each backend.
+
+`python -m tests.model --examples 5000` goes on for as long as one likes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.backends import Backend
-from tests.model.machine import Model
+from tests.backends import POSTGRESQL, SQLITE, Backend
+from tests.model.machine import machine
+from tests.model.places import places
+from tests.postgres.fixtures import need_programs
 
 
-def machine(backend: Backend, new_place: Callable[[], str]) -> type[Model]:
-    return type("Here", (Model,), {"backend": backend, "new_place": staticmethod(new_place)})
+def explore(backend: Backend, examples: int, steps: int) -> None:
+    wanted = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    with places(backend) as new_place:
+        run_state_machine_as_test(machine(backend, new_place), settings=wanted)
+
+
+def test_a_few_lives() -> None:
+    explore(SQLITE, examples=8, steps=15)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_everything_that_can_happen(backend: Backend, new_place: Callable[[], str]) -> None:
-    run_state_machine_as_test(
-        machine(backend, new_place),
-        settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
-    )
+@pytest.mark.timeout(300)
+def test_many_lives() -> None:
+    """Invariants 2, 5 to 9, 13, 18, 20 to 25, 27, 35 to 40 and 48."""
+    explore(SQLITE, examples=250, steps=40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_many_lives_where_many_write() -> None:
+    need_programs()
+    explore(POSTGRESQL, examples=100, steps=40)
