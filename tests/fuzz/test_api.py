@@ -30,6 +30,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def examples(count: int) -> settings:
+    """Try this many, and more by as much as the profile wants more than Hypothesis' own 100."""
+    count = count * settings().max_examples // 100
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
 
 
