@@ -55,6 +55,7 @@ NUMBERS = ("31612345678", "31687654321", "99900000001")
 IDS = ("00b8be19", "7f3a0c11", "e0000042")  # providers use them again
 LANES = {"otp": 0, "alert": 1, "bulk": 2}
 GRACE_S = 3_600
+WAITS = (0, 1, 20, 70, 310, 700, 5_000, 30_000)  # seconds
 A_LITTLE_US = 10_000  # more than passes within a rule
 
 picks = st.integers(0, 20)  # one of what is there
@@ -63,6 +64,7 @@ words = st.sampled_from(
     ("taken", "taken", "unanswered", "unanswered", "throttled", "not_sent", "refused",
      "refused_now")
 )  # fmt: skip
+said_first = st.sampled_from((*SAYS, ("UNKNOWN", "000")))
 number_lists = st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=3)
 rewritten = st.sampled_from(
     (str, str.upper, lambda id_: id_.lstrip("0"), lambda id_: str(int(id_, 16)))
@@ -310,6 +312,20 @@ class Model(RuleBasedStateMachine):
         if self.out:
             self.answer(0, word, id_)
 
+    @rule(number=st.sampled_from(NUMBERS), word=words, id_=ids, seconds=st.sampled_from(WAITS))
+    def send_and_sweep(self, number: str, word: str, id_: str, seconds: int) -> None:
+        """Send what may be sent again, and let some time pass."""
+        self.send(2, number, "resend", 600, word, id_)
+        self.sweep(seconds)
+
+    @rule(account_id=st.sampled_from(sorted(ACCOUNTS)), id_=ids, word=words, says=said_first)
+    def send_and_report(
+        self, account_id: int, id_: str, word: str, says: tuple[str, str]
+    ) -> None:
+        """Send, and report on it at once."""
+        self.send(account_id, NUMBERS[0], "fail", 600, word, id_)
+        self.receipt(0, says, "its", str, IDS[0], True, False, "north")
+
     # --- dispatch --------------------------------------------------------------------
 
     @rule(limit=st.sampled_from((1, 2, 100)), behind=st.sampled_from((0, 0, 0, 1)))
@@ -378,7 +394,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         pick=picks,
-        says=st.sampled_from((*SAYS, ("DELIVRD", "000"), ("UNKNOWN", "000"))),
+        says=said_first,
         names=st.sampled_from(("its", "its", "its", "any", "none")),
         form=rewritten,
         any_id=st.sampled_from(IDS),
@@ -460,12 +476,12 @@ class Model(RuleBasedStateMachine):
 
     # --- time ------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from((1, 20, 70, 310, 700, 5_000, 30_000, 300_000)))
+    @rule(seconds=st.sampled_from((*WAITS, 300_000)))
     def wait(self, seconds: int) -> None:
         """Let time pass; nobody looks yet."""
         self._tick(seconds)
 
-    @rule(seconds=st.sampled_from((0, 1, 20, 70, 310, 700, 5_000, 30_000)))
+    @rule(seconds=st.sampled_from(WAITS))
     def sweep(self, seconds: int) -> None:
         """Let time pass, and do all that is due."""
         self._tick(seconds)
@@ -554,6 +570,8 @@ class Model(RuleBasedStateMachine):
             "SELECT provider_id, external_id, message_id, attempt, seen FROM handoffs"
         )
         seen = {tuple(row[:4]): msgspec.json.decode(row[4]) for row in rows}
+        [(told,)] = self._rows("SELECT count(*) FROM events WHERE actor LIKE 'carrier:%'")
+        assert told == sum(len(each.seen) for each in self.reference.handoffs)  # one each
         assert seen == {
             (each.provider, each.id, each.message.key, each.attempt): dict(each.seen)
             for each in self.reference.handoffs
