@@ -41,4 +41,4 @@ def test_many_lives() -> None:
 @pytest.mark.timeout(300)
 def test_many_lives_where_many_write() -> None:
     need_programs()
-    explore(POSTGRESQL, examples=100, steps=40)
+    explore(POSTGRESQL, examples=60, steps=40)
