@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 SECOND = 1_000_000
 SENDING_AT_MOST = 300 * SECOND  # then nobody will answer any more
 RESEND_AFTER = 60 * SECOND
+DOUBTED_FOR = 72 * 3_600 * SECOND
 PARKED_FOR, ANSWERS_FOR = 3 * 86_400 * SECOND, 7 * 86_400 * SECOND
 TRIES_AT_MOST = 5
 
@@ -55,6 +56,8 @@ class Message:
     reach: int = 0  # 1: a provider may have it, 2: one has it
     begun: dict[int, int] = field(default_factory=dict)  # attempts, and when
     possible: set[int] = field(default_factory=set)  # those not proved to have come to nothing
+    taken: set[int] = field(default_factory=set)  # those that north answered for
+    changed: int = 0
     tries: int = 0
     resends: int = 0
     epoch: int = 0
@@ -63,12 +66,15 @@ class Message:
     paid: bool = False
     confirmed: str = "none"
 
-    @property
-    def in_doubt(self) -> bool:
-        """Whether bytes may be out that no answer came for."""
-        return self.state in {"sending", "ambiguous"} or (
-            self.state == "waiting" and self.reach > 0
-        )
+    def in_doubt(self, now: int) -> bool:
+        """Whether bytes may be out that no answer came for, even if it has ended since."""
+        if self.state in {"sending", "ambiguous"}:
+            return True
+        if self.state == "waiting":
+            return self.reach > 0
+        unanswered = self.reach == 1 and self.state in {"failed", "unknown"}
+        elsewhere = self.resends > 0 and self.state in {"submitted", *CLIMB[:-1]}
+        return (unanswered or elsewhere) and self.changed >= now - DOUBTED_FOR
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -198,6 +204,7 @@ class Reference:
 
     def _taken(self, message: Message, attempt: int, id_: str) -> set[str]:
         id_ = id_ or f"to:{message.number}"
+        message.taken.add(attempt)
         known = self._handoff("north", id_, message, attempt)
         if message.state in {"waiting", "sending", "ambiguous"}:
             message.state, message.ready = "submitted", False
@@ -304,9 +311,11 @@ class Reference:
         doubtful = [
             (each, attempts[0])
             for each in self.messages.values()
-            if receipt.provider == "north" and each.number == receipt.number and each.in_doubt
+            if receipt.provider == "north" and each.number == receipt.number
+            if each.in_doubt(self.now)
             if (attempts := self._attempts(each, receipt, since))
         ]
+        doubtful = [each for each in doubtful if each[0].state not in ENDED] or doubtful
         if len(doubtful) == 1 and doubtful[0][0].reach:
             message, attempt = doubtful[0]
             id_ = receipt.id.casefold() or f"inferred:{message.key}"
@@ -334,6 +343,7 @@ class Reference:
             for number in sorted(message.possible)
             if (since is None or message.begun[number] <= since)
             and echoed in {None, (message.key, number)}
+            and not (receipt and number in message.taken)
         ]
 
     def _open_first(self, found: list[Handoff]) -> list[Handoff]:

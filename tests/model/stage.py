@@ -172,7 +172,7 @@ class Stage(RuleBasedStateMachine):
 
     def _messages(self) -> dict[int, dict[str, Any]]:
         names = ("state", "reach", "attempts", "tries", "resends", "wake_at", "epoch",
-                 "resolution", "confirmed", "provider_cost", "rank")  # fmt: skip
+                 "resolution", "confirmed", "provider_cost", "rank", "changed_at")  # fmt: skip
         rows = self._rows(f"SELECT id, {', '.join(names)} FROM messages")
         return {key: dict(zip(names, rest, strict=True)) for key, *rest in rows}
 
@@ -185,6 +185,7 @@ class Stage(RuleBasedStateMachine):
         for key, row in stored.items():
             message = self.reference.messages[key]
             ready = row.pop("rank") is not None
+            del row["changed_at"]
             expected = {
                 "state": message.state,
                 "reach": message.reach,
@@ -249,7 +250,7 @@ class Stage(RuleBasedStateMachine):
         """Agree on when each retry comes: the reference knows only between which times."""
         for key, row in self._messages().items():
             message = self.reference.messages[key]
-            wake = row["wake_at"]
+            wake, message.changed = row["wake_at"], row["changed_at"]
             if message.wake is not None and wake is not None:
                 assert message.wake[0] <= wake <= message.wake[1], (message, row)
                 message.wake = (wake, wake)
