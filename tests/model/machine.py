@@ -144,12 +144,7 @@ class Model(Stage):
         )
         before = self.reference.answers.get((account_id, key or ""))
         if before is not None:
-            _, its_body, keys = before
-            if its_body != body:
-                assert result.code == "idempotency_key_mismatch"
-            else:
-                assert isinstance(result, Replay)
-                assert msgspec.json.decode(result.answer) == keys
+            _assert_answered_before(result, body, before)
             return
         books = self.reference.accounts[account_id]
         prices = [PRICES["31" if each[:2] == "31" else "999"] for each in numbers]
@@ -380,6 +375,15 @@ class Model(Stage):
             return
         self._close()
         self._open()
+
+
+def _assert_answered_before(result: Any, body: str, before: tuple[int, str, list[int]]) -> None:
+    _, its_body, keys = before
+    if its_body != body:
+        assert result.code == "idempotency_key_mismatch"
+    else:
+        assert isinstance(result, Replay)
+        assert msgspec.json.decode(result.answer) == keys
 
 
 def _keys(accepted: Accepted) -> list[int]:

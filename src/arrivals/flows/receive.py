@@ -240,7 +240,7 @@ class Receiving:
 
         One that names no known id is about none that its provider answered.
         """
-        # Of what is under way or taken, the newest attempt can't have been proved to be nothing.
+        # Of what is under way or taken, the newest attempt wasn't proved to be nothing.
         newest = message.state in {State.SENDING, State.SUBMITTED} and not message.resends
         if since_us is None and newest:
             begun = [Attempt(message.attempts, 0, message.provider_id)]
