@@ -144,7 +144,7 @@ class Model(Stage):
         )
         before = self.reference.answers.get((account_id, key or ""))
         if before is not None:
-            _assert_answered_before(result, body, before)
+            _assert_replayed(result, body, before)
             return
         books = self.reference.accounts[account_id]
         prices = [PRICES["31" if each[:2] == "31" else "999"] for each in numbers]
@@ -377,7 +377,7 @@ class Model(Stage):
         self._open()
 
 
-def _assert_answered_before(result: Any, body: str, before: tuple[int, str, list[int]]) -> None:
+def _assert_replayed(result: Any, body: str, before: tuple[int, str, list[int]]) -> None:
     _, its_body, keys = before
     if its_body != body:
         assert result.code == "idempotency_key_mismatch"
