@@ -9,6 +9,7 @@ Erasing what is kept of a person isn't here, because nothing does it yet.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from hypothesis import note

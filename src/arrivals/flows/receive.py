@@ -155,7 +155,7 @@ class Receiving:
                 found.setdefault(match.asked, []).append(match)
 
     def _with_inferred(self, receipt: Receipt, matches: list[Match]) -> list[Match]:
-        """Add what was inferred since the look-up; an id as it was sent goes before its forms."""
+        """Add what was inferred since the look-up; an id as sent goes before its forms."""
         if not self._inferred:
             return matches
         both = matches + [
