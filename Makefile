@@ -1,7 +1,7 @@
 # Everything a contributor types. A bare `make` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check lint test format coverage docs prove prove-kills prove-cluster bench bench-postgres lock clean
+.PHONY: help setup run check lint test format coverage docs prove prove-kills prove-cluster prove-model fuzz bench bench-postgres lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -85,6 +85,12 @@ prove-cluster: $(DEV_READY) ## Kill 2 API and 3 worker processes and their Postg
 	@$(BIN)/python -m tests.e2e.cluster_run --messages 50000 --restarts 5 $(ARGS)
 
 prove: prove-kills prove-cluster ## Both of these
+
+prove-model: $(DEV_READY) ## Live 5,000 lives of an installation beside a reference, on each backend
+	@$(BIN)/python -m tests.model --examples 5000 $(ARGS)
+
+fuzz: $(DEV_READY) ## Fuzz the API, SMPP, receipts, texts and files for ten minutes
+	@$(BIN)/python -m tests.fuzz --minutes 10 $(ARGS)
 
 bench-postgres: $(DEV_READY) ## Measure what one PostgreSQL carries, by processes and accounts
 	@$(BIN)/python -m tests.bench.postgres $(ARGS)

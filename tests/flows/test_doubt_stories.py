@@ -10,6 +10,18 @@ from tests.flows.story import StoryRow, tell, told
 
 # Each: the story's name, its table, and what is set up differently for it.
 STORIES: list[StoryRow] = [
+    ("not taken, said twice: the second time changes nothing", """
+        accept   31612345678 valid_for_s=60
+        claim
+        answer   1 unanswered
+        receipt  A1 UNKNOWN
+        answer   1 throttled
+        state    waiting
+        tick     61
+        state    ambiguous
+        answer   1 throttled
+        state    ambiguous
+        """, {}),
     ("unanswered, then nothing: unknown at the deadline, and paid for", """
         accept   31612345678 valid_for_s=60
         claim

@@ -67,6 +67,53 @@ STORIES: list[StoryRow] = [
         receipt  X9 DELIVRD
         state    delivered
         """, {}),
+    ("neither id nor destination: nothing could ever match it", """
+        accept   31612345678
+        claim
+        receipt  - DELIVRD to=
+        parked   0
+        answer   1 taken A1
+        state    submitted
+        """, {}),
+    ("the same without an id, twice: it is counted and changes nothing", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        receipt  - UNKNOWN
+        receipt  - UNKNOWN
+        is       seen 2
+        events   accepted claimed unanswered receipt
+        """, {}),
+    ("two that waited together, of one id in two forms", """
+        accept   31612345678
+        claim
+        receipt  12107289 ENROUTE
+        receipt  00B8BE19 DELIVRD
+        parked   2
+        take     north
+        state    delivered
+        parked   0
+        """, {}),
+    ("two that waited together, of one id and two destinations", """
+        accept   31612345678 31612345679
+        claim    north 2
+        receipt  A1 DELIVRD
+        receipt  A1 UNDELIV to=31612345679
+        parked   2
+        take     north
+        state    delivered
+        state    2 failed
+        """, {}),
+    ("an attempt that was refused after all is in doubt no more", """
+        accept   31612345678
+        claim
+        answer   1 unanswered
+        receipt  A1 UNKNOWN
+        answer   1 refused_now carrier_error
+        receipt  - DELIVRD
+        parked   1
+        state    waiting
+        """, {}),
     ("two in doubt: parked, until one of them is explained", """
         accept   31612345678 31612345678
         claim    north 2

@@ -131,8 +131,9 @@ class Recording:
         None if that was recorded before: facts may come twice.
         """
         others: set[int] = set()
-        waits = message.state in {State.SENDING, State.AMBIGUOUS}
-        if message.resends or answer.attempt != message.attempts or not waits:
+        # The newest attempt that is still under way can't have been answered before.
+        is_under_way = message.state is State.SENDING and answer.attempt == message.attempts
+        if message.resends or not is_under_way:
             self.journal.flush()
             possible = {each.number for each in self._tx.possible_handoffs(message.key)}
             if answer.attempt not in possible:

@@ -95,7 +95,8 @@ class Receiving:
         self._tx = tx
         self._catalogue = catalogue
         self._seen: dict[tuple[str, str, int, int, int], tuple[Handoff, dict[str, int]]] = {}
-        self._inferred: dict[tuple[str, str], Found] = {}
+        # The hand-offs that this transaction inferred, which it couldn't look up at its begin.
+        self._inferred: dict[tuple[str, str], list[Match]] = {}
 
     def record(
         self, receipts: Sequence[Receipt], *, parked_since_us: Sequence[int] = ()
@@ -111,7 +112,8 @@ class Receiving:
         kept: list[tuple[str, int | None, str]] = []
         for number, receipt in enumerate(receipts):
             since_us = parked_since_us[number] if parked_since_us else None
-            found = self._whose(receipt, matches.get(number, ()), since_us)
+            known = self._with_inferred(receipt, matches.get(number, []))
+            found = self._whose(receipt, known, since_us)
             if found is None:
                 self._park(receipt, since_us)
             else:
@@ -151,6 +153,19 @@ class Receiving:
         for match in self._tx.match(wanted):
             if _same_handset(match.msisdn, receipts[match.asked].msisdn):
                 found.setdefault(match.asked, []).append(match)
+
+    def _with_inferred(self, receipt: Receipt, matches: list[Match]) -> list[Match]:
+        """Add what was inferred since the look-up; an id as sent goes before its forms."""
+        if not self._inferred:
+            return matches
+        both = matches + [
+            match
+            for form in forms_of(receipt)
+            for match in self._inferred.get((receipt.provider_id, form), ())
+            if _same_handset(match.msisdn, receipt.msisdn)
+        ]
+        as_sent = [each for each in both if each.handoff.external_id == receipt.external_id]
+        return as_sent or both
 
     # --- whose is it -----------------------------------------------------------------
 
@@ -199,9 +214,6 @@ class Receiving:
 
     def _by_doubt(self, receipt: Receipt, since_us: int | None) -> Found | None:
         """Find the hand-off in doubt that it may be about: a lost answer leaves no id."""
-        named = (receipt.provider_id, receipt.external_id or "")
-        if receipt.external_id and named in self._inferred:
-            return self._inferred[named]
         if not receipt.msisdn or receipt.provider_id not in self._catalogue.providers:
             return None
         since = self._tx.now_us - DOUBTED_FOR_US
@@ -228,7 +240,9 @@ class Receiving:
 
         One that names no known id is about none that its provider answered.
         """
-        if since_us is None and not message.resends:
+        # Of what is under way or taken, the newest attempt wasn't proved to be nothing.
+        newest = message.state in {State.SENDING, State.SUBMITTED} and not message.resends
+        if since_us is None and newest:
             begun = [Attempt(message.attempts, 0, message.provider_id)]
         else:
             self.journal.flush()
@@ -253,15 +267,24 @@ class Receiving:
         found = Found(
             message,
             handoff,
-            self._counter(handoff, {}),
+            self._counter(handoff, {} if receipt.external_id else self._seen_by(handoff)),
             "reference" if by_reference else "destination",
             INFERRED_BY_REFERENCE if by_reference else INFERRED,
         )
         # Of a long message, which part it is about is taken as known once that part has ended.
         if message.segments == 1 or not _is_progress(receipt):
             self._tx.add_handoffs([handoff])
-            self._inferred[receipt.provider_id, receipt.external_id or ""] = found
+            match = Match(0, handoff, found.seen, message.msisdn, message.state)
+            name = (receipt.provider_id, handoff.external_id)
+            self._inferred.setdefault(name, []).append(match)
         return found
+
+    def _seen_by(self, handoff: Handoff) -> dict[str, int]:
+        """Return what a hand-off that no receipt can name has seen before (invariant 35)."""
+        key = msgspec.structs.astuple(handoff)[:5]
+        matches = self._tx.match([(handoff.provider_id, (handoff.external_id,))])
+        known = [each for each in matches if msgspec.structs.astuple(each.handoff)[:5] == key]
+        return known[0].seen if known else {}
 
     def _counter(self, handoff: Handoff, seen: dict[str, int]) -> dict[str, int]:
         key = msgspec.structs.astuple(handoff)[:5]
@@ -271,6 +294,8 @@ class Receiving:
         forms = [*forms_of(receipt)]
         if receipt.msisdn:
             forms.append(unnamed(receipt.msisdn))
+        if not forms:
+            return  # nothing to match it by will ever be heard of; its raw bytes are kept
         self._tx.park(
             receipt.provider_id,
             forms,

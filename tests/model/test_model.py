@@ -1,0 +1,44 @@
+"""The store and the flows beside a reference, on each backend.
+
+`python -m tests.model --examples 5000` goes on for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.backends import POSTGRESQL, SQLITE, Backend
+from tests.model.machine import machine
+from tests.model.places import places
+from tests.postgres.fixtures import need_programs
+
+
+def explore(backend: Backend, examples: int, steps: int) -> None:
+    wanted = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    with places(backend) as new_place:
+        run_state_machine_as_test(machine(backend, new_place), settings=wanted)
+
+
+def test_a_few_lives() -> None:
+    explore(SQLITE, examples=8, steps=15)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_many_lives() -> None:
+    """Invariants 2, 5 to 9, 13, 18, 20 to 25, 27, 35 to 40 and 48."""
+    explore(SQLITE, examples=250, steps=40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_many_lives_where_many_write() -> None:
+    need_programs()
+    explore(POSTGRESQL, examples=60, steps=40)
