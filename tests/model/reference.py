@@ -204,12 +204,13 @@ class Reference:
 
     def _taken(self, message: Message, attempt: int, id_: str) -> set[str]:
         id_ = id_ or f"to:{message.number}"
+        said_before = attempt in message.taken
         message.taken.add(attempt)
         known = self._handoff("north", id_, message, attempt)
         if message.state in {"waiting", "sending", "ambiguous"}:
             message.state, message.ready = "submitted", False
             self._wake(message, message.deadline)
-        elif known is not None:
+        elif said_before:
             return set()
         message.reach, message.cost = 2, message.cost + self.cost
         if known is None:

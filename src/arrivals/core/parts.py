@@ -66,6 +66,17 @@ def part_in_doubt(parts: str | None, segments: int, attempt: int) -> int:
     return _rows(parts).get(attempt, "." * segments).rfind(".") + 1 or segments
 
 
+def place_of(parts: str | None, segments: int, attempt: int, part: int) -> int:
+    """Return which place among the parts an id takes when its first final word comes.
+
+    Its own, unless a receipt whose part had to be guessed took that: then the last one open. So
+    each id has one place, and what they add up to doesn't depend on the guesses.
+    """
+    letters = _rows(parts).get(attempt, "." * segments)
+    own = min(max(part, 1), segments)
+    return own if letters[own - 1] == "." else letters.rfind(".") + 1 or own
+
+
 def outcomes(parts: str | None, segments: int) -> list[str | None]:
     """Return what is known of each part, of the hand-off of which most arrived."""
     best = max(reversed(_rows(parts).values()), key=_arrived, default="." * segments)

@@ -29,7 +29,8 @@ def may_be_out(message: Message) -> bool:
         return message.reach is not Reach.NONE
     if message.state in {State.SENDING, State.AMBIGUOUS}:
         return True
-    return message.reach is Reach.HANDOFF_UNKNOWN or message.resends > 0
+    # Of a long message one part may have been heard of, and another hand-off never.
+    return message.reach is Reach.HANDOFF_UNKNOWN or message.resends > 0 or message.segments > 1
 
 
 def keep_in_mind(tx: Transaction, message: Message, refused: int | None = None) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from arrivals.core.catalogue import Catalogue, Provider
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
-from arrivals.core.parts import FINAL_MOVES, part_in_doubt, roll_up
+from arrivals.core.parts import FINAL_MOVES, part_in_doubt, place_of, roll_up
 from arrivals.core.reasons import reason_for_receipt
 from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
 from arrivals.flows.journal import Journal
@@ -36,6 +36,9 @@ _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 
 _PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
 _NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
+
+# Beside the fingerprints of what a hand-off has seen: its place among the parts.
+PLACE: Final = "place"
 
 # A destination as a national number: these many last digits must agree.
 NATIONAL_DIGITS_MIN: Final = 7
@@ -189,7 +192,13 @@ class Receiving:
         candidates = self._open_first(matches)
         if not candidates or not (receipt.msisdn or _are_one(candidates)):
             return None
-        message, best = max(candidates, key=lambda each: (each[1].handoff.at_us, each[0].key))
+        # A receipt may have told an id before the answer did, and then its part was guessed.
+        first: dict[tuple[int, int], tuple[Message, Match]] = {}
+        for each in sorted(candidates, key=lambda each: each[1].handoff.at_us):
+            first.setdefault((each[0].key, each[1].handoff.attempt), each)
+        message, best = max(
+            first.values(), key=lambda each: (each[1].handoff.at_us, each[0].key)
+        )
         return Found(message, best.handoff, self._counter(best.handoff, best.seen), "id", 1.0)
 
     def _by_destination(self, matches: Sequence[Match], since_us: int | None) -> Found | None:
@@ -271,12 +280,10 @@ class Receiving:
             "reference" if by_reference else "destination",
             INFERRED_BY_REFERENCE if by_reference else INFERRED,
         )
-        # Of a long message, which part it is about is taken as known once that part has ended.
-        if message.segments == 1 or not _is_progress(receipt):
-            self._tx.add_handoffs([handoff])
-            match = Match(0, handoff, found.seen, message.msisdn, message.state)
-            name = (receipt.provider_id, handoff.external_id)
-            self._inferred.setdefault(name, []).append(match)
+        self._tx.add_handoffs([handoff])
+        match = Match(0, handoff, found.seen, message.msisdn, message.state)
+        name = (receipt.provider_id, handoff.external_id)
+        self._inferred.setdefault(name, []).append(match)
         return found
 
     def _seen_by(self, handoff: Handoff) -> dict[str, int]:
@@ -317,18 +324,19 @@ class Receiving:
         message = self.journal.get(found.message.key) or found.message
         move, parts = said, message.parts
         # Of a long message in doubt, the other parts' receipts must still find it in doubt.
-        inferred_part = message.segments > 1 and found.confidence < 1
+        in_doubt = message.segments > 1 and message.state is not State.SUBMITTED
         per_part = message.segments > 1 and provider.receipts_per == "segment"
         if per_part and said in FINAL_MOVES:
-            attempt, part = found.handoff.attempt, found.handoff.part
+            attempt = found.handoff.attempt
+            part = _place(message, found)
             parts, move = roll_up(parts, message.segments, attempt, part, said)
             body["part"] = part
             body["parts"] = parts
-        elif said is Move.RECEIPT_PROGRESS and inferred_part:
+        elif said is Move.RECEIPT_PROGRESS and in_doubt:
             move = None
         if move is None and message.state is State.WAITING:
             # Somebody has it, or a part of it, so a resend not yet begun is dropped.
-            move = Move.RESEND_DROPPED if inferred_part else Move.RECEIPT_PROGRESS
+            move = Move.RESEND_DROPPED if in_doubt else Move.RECEIPT_PROGRESS
         if move is None or not allows(message.state, move):
             self._note(message, said, receipt, body, parts)
             return
@@ -419,6 +427,16 @@ def _may_be_about(receipt: Receipt, message: Message, attempt: Attempt) -> bool:
         and not attempt.taken
         and receipt.reference in {None, reference}
     )
+
+
+def _place(message: Message, found: Found) -> int:
+    """Return a hand-off's place among its message's parts, the same one ever after."""
+    handoff = found.handoff
+    if PLACE not in found.seen:
+        found.seen[PLACE] = place_of(
+            message.parts, message.segments, handoff.attempt, handoff.part
+        )
+    return found.seen[PLACE]
 
 
 def _are_one(candidates: Sequence[tuple[Message, Match]]) -> bool:

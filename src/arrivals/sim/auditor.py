@@ -62,7 +62,7 @@ class Recipient:
     left: bool = False  # bytes of it left the platform, wherever they got to
     spoiled: bool = False  # somebody made up receipts about it
     submits: list[Submit] = field(default_factory=list)
-    words: set[str] = field(default_factory=set)  # of acknowledged receipts
+    said: set[tuple[str, str]] = field(default_factory=set)  # (id, word) of acknowledged ones
 
 
 class Auditor:
@@ -80,7 +80,8 @@ class Auditor:
         self._open: dict[tuple[Wire, int], Submit] = {}  # not answered by the provider yet
         self._answered: dict[tuple[Wire, int], Submit] = {}
         self._left_at: dict[tuple[Wire, int], float] = {}
-        self._told: dict[tuple[Wire, int], tuple[str, str, str]] = {}  # receipts under way
+        # Receipts that were read and not acknowledged yet: provider, number, id and word.
+        self._told: dict[tuple[Wire, int], tuple[str, str, tuple[str, str]]] = {}
         self._digest = blake2b(digest_size=8)
         self.story: list[str] = []
 
@@ -216,17 +217,17 @@ class Auditor:
             return  # spoiled
         said = read_said(short.octets)
         if said is not None:
-            self._told[wire, frame.sequence] = (provider, short.source, said[1])
+            self._told[wire, frame.sequence] = (provider, short.source, said)
 
     def receipt_acknowledged(self, wire: Wire, sequence: int) -> None:
         """Note that the platform said it has a receipt: from now on it counts."""
-        provider, number, word = self._told.get((wire, sequence), ("", "", ""))
+        provider, number, said = self._told.get((wire, sequence), ("", "", ("", "")))
         recipient = self.recipients.get(number)
         if recipient is None:
             return
-        self.note(f"receipt {number} {word} from {provider}")
+        self.note(f"receipt {number} {said[1]} from {provider}")
         if any(each.provider == provider for each in recipient.submits):
-            recipient.words.add(word)
+            recipient.said.add(said)
 
     # --- what must have become of it -------------------------------------------------
 
@@ -255,17 +256,22 @@ class Auditor:
         return len(self.violations) == before
 
     def _judge_words(self, recipient: Recipient, outcome: str) -> None:
-        number, words = recipient.number, recipient.words
+        number, words = recipient.number, {word for _, word in recipient.said}
         if outcome == "delivered" and GOOD not in words:
             self.violation(33, f"{number} is delivered, and nobody said so")
-        if recipient.parts > 1:
-            return  # which part a receipt is about may be lost with an answer
-        if GOOD in words and outcome != "delivered":
-            self.violation(
-                37, f"{number} has a receipt that it was delivered, and is {outcome}"
-            )
+        if self._arrived(recipient) and outcome != "delivered":
+            self.violation(37, f"{number} has receipts that it was delivered, and is {outcome}")
         if words & BAD and outcome in {"unknown", "pending", "cancelled"}:
             self.violation(37, f"{number} has a receipt that it failed, and is {outcome}")
+
+    def _arrived(self, recipient: Recipient) -> bool:
+        """Tell whether receipts say of every part of one hand-off that it was delivered."""
+        good = {each for each, word in recipient.said if word == GOOD}
+        by = {each.provider for each in recipient.submits}
+        if any(self._plan.worlds[name].receipts.per == "message" for name in by):
+            return bool(good) and len(by) == 1
+        once = len(recipient.submits) == recipient.parts
+        return bool(good) if recipient.parts == 1 else once and len(good) >= recipient.parts
 
     def judge_books(
         self, account: str, funds: int, balance: dict[str, Any], charged: int

@@ -70,9 +70,9 @@ class Customers:
         count = 1 if dice.happens(0.7) else int(dice.between(2, 6))
         kind = dice.chance.uniform()
         text, parts = f"Your code is {index:06}", 1
-        if kind > 0.9:
+        if kind > 0.85:
             text, parts = f"{index} {LONG_TEXT}", 3
-        elif kind > 0.8:
+        elif kind > 0.75:
             text, parts = f"{index} {UNICODE_TEXT}", 1
         return [
             Recipient(

@@ -212,7 +212,10 @@ class Simulation:
 
     def _configuration(self) -> Configuration:
         return Configuration(
-            providers=tuple(_provider(name, self.plan.binds[name]) for name in PROVIDERS),
+            providers=tuple(
+                _provider(name, self.plan.binds[name], self.plan.worlds[name].receipts.per)
+                for name in PROVIDERS
+            ),
             routes=(
                 Route(
                     route_id=1,
@@ -352,13 +355,14 @@ class Simulation:
         await self._end_life(killed=False, away_s=fault.lasts_s)
 
 
-def _provider(name: str, bind: Bind) -> Provider:
+def _provider(name: str, bind: Bind, receipts_per: str) -> Provider:
     return Provider(
         provider_id=name,
         sandbox=True,
         window=bind.window,
         throughput=bind.throughput or None,
         expired_is_final=bind.expired_is_final,
+        receipts_per=receipts_per,
         error_namespace="carrier_world",
         settings={
             "host": "127.0.0.1",

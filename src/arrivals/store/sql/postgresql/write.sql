@@ -204,7 +204,8 @@ FROM (SELECT m.* FROM messages AS m JOIN wanted AS w USING (provider_id, msisdn)
       SELECT m.* FROM messages AS m JOIN wanted AS w USING (provider_id, msisdn)
       WHERE ((m.reach = 1 AND m.state IN ('failed', 'unknown'))
              OR (m.resends > 0
-                 AND m.state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown')))
+                 AND m.state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown'))
+             OR (m.segments > 1 AND m.state IN ('failed', 'filtered', 'expired', 'unknown')))
         AND m.changed_at >= w.since) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 

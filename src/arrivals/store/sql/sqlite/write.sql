@@ -130,7 +130,8 @@ FROM (SELECT * FROM messages
       SELECT * FROM messages
       WHERE provider_id = ?1 AND msisdn IN (SELECT value FROM json_each(?2))
         AND ((reach = 1 AND state IN ('failed', 'unknown'))
-             OR (resends > 0 AND state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown')))
+             OR (resends > 0 AND state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown'))
+             OR (segments > 1 AND state IN ('failed', 'filtered', 'expired', 'unknown')))
         AND changed_at >= ?3) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 
