@@ -310,15 +310,17 @@ class Reference:
         if not receipt.number:
             return None
         doubtful = [
-            (each, attempts[0])
+            (each, attempts)
             for each in self.messages.values()
             if receipt.provider == "north" and each.number == receipt.number
             if each.in_doubt(self.now)
             if (attempts := self._attempts(each, receipt, since))
         ]
         doubtful = [each for each in doubtful if each[0].state not in ENDED] or doubtful
-        if len(doubtful) == 1 and doubtful[0][0].reach:
-            message, attempt = doubtful[0]
+        if len(doubtful) == 1 and not (
+            doubtful[0][0].state == "sending" and max(doubtful[0][0].begun) in doubtful[0][1]
+        ):
+            message, (attempt, *_) = doubtful[0]
             id_ = receipt.id.casefold() or f"inferred:{message.key}"
             return self._handoff("north", id_, message, attempt) or self._add_handoff(
                 "north", id_, message, attempt

@@ -230,17 +230,20 @@ class Receiving:
         self.journal.add(doubtful)
         current = [self.journal.get(each.key) or each for each in doubtful]
         fitting = [
-            (each, attempts[0])
+            (each, attempts)
             for each in current
             if may_be_out(each) and (attempts := self._attempts(each, since_us, receipt))
         ]
         # What still waits for news comes before what has ended without it.
         waiting = [each for each in fitting if not is_terminal(each[0].state)]
         fitting = waiting or fitting
-        # What is under way for the first time may have its answer yet, and another's receipt.
-        if len(fitting) != 1 or not fitting[0][0].reach:
+        if len(fitting) != 1:
             return None
-        return self._infer(receipt, *fitting[0])
+        message, attempts = fitting[0]
+        # What is under way may have its answer yet, which tells whose receipt this is.
+        if message.state is State.SENDING and message.attempts in attempts:
+            return None
+        return self._infer(receipt, message, attempts[0])
 
     def _attempts(
         self, message: Message, since_us: int | None, receipt: Receipt | None = None
