@@ -134,12 +134,14 @@ class Customers:
 
     async def look_at_the_end(self, funds: dict[str, int]) -> bool:
         """Show the auditor how everything ended; False while something is still open."""
-        messages = {account: await self._all(account) for account in ACCOUNTS}
+        lines = {account: await self._lines(account) for account in ACCOUNTS}
         ended = all(
-            each["layers"]["outcome"]["final"] for found in messages.values() for each in found
+            line["layers"]["outcome"] != "pending" for found in lines.values() for line in found
         )
         if ended:
-            await self._judge(messages, funds)
+            await self._judge(
+                {name: await self._whole(name, lines[name]) for name in lines}, funds
+            )
         return ended
 
     async def _judge(
@@ -173,19 +175,20 @@ class Customers:
         for event in (await self._get(recipient.account, path))["events"]:
             self._auditor.story.append(f"           {event}")
 
-    async def _all(self, account: str) -> list[dict[str, Any]]:
-        """Return all of an account's messages, whole."""
+    async def _lines(self, account: str) -> list[dict[str, Any]]:
+        """Return all of an account's messages, a line each."""
         found: list[dict[str, Any]] = []
         path = "/api/v1/messages?limit=200"
         page = await self._get(account, path)
         while True:
-            found += [
-                await self._get(account, f"/api/v1/messages/{line['bx_message_id']}")
-                for line in page["messages"]
-            ]
+            found += page["messages"]
             if not page.get("next_cursor"):
                 return found
             page = await self._get(account, f"{path}&cursor={page['next_cursor']}")
+
+    async def _whole(self, account: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        paths = [f"/api/v1/messages/{line['bx_message_id']}" for line in lines]
+        return [await self._get(account, path) for path in paths]
 
     async def _get(self, account: str, path: str) -> Any:
         for _ in range(TRIES_MAX):
