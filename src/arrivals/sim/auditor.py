@@ -242,7 +242,7 @@ class Auditor:
         if charged not in (0, recipient.price):
             self.violation(9, f"{number} costs {charged}, its price is {recipient.price}")
         # Of what a killed process was about to send nobody can know that it wasn't sent.
-        in_doubt = self.deaths and outcome == "unknown"
+        in_doubt = self.deaths and message["layers"]["execution"]["state"] == "handoff_unknown"
         if charged and not recipient.left and not in_doubt:
             self.violation(13, f"{number} was charged and never handed off")
         if outcome == "delivered" and not charged:
