@@ -7,6 +7,7 @@ times the examples; what fails is printed with a line that replays it.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from typing import Final
@@ -26,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--only", choices=SUITES)
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     asked = parser.parse_args()
     until = time.monotonic() + asked.minutes * 60
     rounds = 0
@@ -37,7 +39,8 @@ def main() -> None:
                 failed = pytest.main(["-q", "-x", "--timeout=0", *files], [_More()])
                 if failed:
                     sys.exit(int(failed))
-    print(f"{rounds} rounds, and nothing failed")
+    told = f"{rounds} rounds, and nothing failed"
+    print(json.dumps({"rounds": rounds}) if asked.json else told)
 
 
 class _More:
