@@ -15,10 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from arrivals.flows.platform import Platform
-from arrivals.store.api import RuleBroken, StoreError
+from arrivals.store.api import StoreError
 from arrivals.store.verifying import Verdict, verify_in_turn
 
 VERIFY_EVERY_S: Final = 60.0
@@ -61,8 +59,10 @@ class Verifier:
             while True:
                 try:
                     await loop.run_in_executor(threads, self._once)
-                except (StoreError, RuleBroken, msgspec.MsgspecError) as error:
-                    # Out of reach, or so damaged that a check can't read it: serve on.
+                except StoreError as error:
+                    _log.warning("it couldn't be verified: %s", error)
+                except Exception as error:  # noqa: BLE001 - a proof must not end what it proves
+                    # So damaged that a check can't read it, or a mistake in a check: serve on.
                     _log.error("it couldn't be verified: %s", type(error).__name__)
                 await asyncio.sleep(self._every_s)
         finally:

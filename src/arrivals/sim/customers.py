@@ -12,7 +12,7 @@ from arrivals.sim.process import Answer, Process
 
 FIRST_NUMBER: Final = 31_612_000_000
 PRICE: Final = 10_000  # micro-units a part
-VALID_FOR_S: Final = 30
+VALID_FOR_S: Final = 20
 ACCOUNTS: Final = ("blue", "green", "poor")
 TRIES_MAX: Final = 60
 SAFE_TO_REFUSE: Final = frozenset(range(400, 500))

@@ -45,7 +45,7 @@ from arrivals.world.smsc import CarrierWorld
 BEGAN_US: Final = 1_800_000_000 * 1_000_000
 PORTS: Final = {"north": 2775, "south": 2776}
 FUNDS: Final = {"blue": 1_000_000_000, "green": 1_000_000_000, "poor": 5 * PRICE}
-GRACE_S: Final = 30
+GRACE_S: Final = 15
 # Validity and grace; twice, for a clock that was set back runs at half its speed.
 ENDS_WITHIN_S: Final = 2 * (2 * VALID_FOR_S + GRACE_S) + 120
 OVERDUE: Final = 32  # the invariant
