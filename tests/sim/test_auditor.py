@@ -1,0 +1,60 @@
+"""The judge is judged: mistakes are planted, and a world must show each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from arrivals.flows import receive
+from arrivals.providers.api import NotSent, Result, Unanswered
+from arrivals.providers.flight import Flight
+from arrivals.sim.plan import plan_of
+from arrivals.sim.simulation import Verdict, run_plan
+
+SEEDS_MAX = 60
+
+
+def first_red() -> Verdict:
+    """Return the verdict of the first seed that breaks something."""
+    for seed in range(1, SEEDS_MAX):
+        verdict = run_plan(plan_of(seed))
+        if verdict.violations:
+            return verdict
+    pytest.fail(f"no world of {SEEDS_MAX} showed it")
+
+
+def broken(verdict: Verdict) -> set[int]:
+    return {int(each.split()[1].rstrip(":")) for each in verdict.violations}
+
+
+def blind_resend(patch: pytest.MonkeyPatch) -> None:
+    """Take silence for the proof that nothing was sent."""
+    real = Flight.end
+
+    def end(self: Flight, cause: str) -> Result | None:
+        result = real(self, cause)
+        return NotSent(cause) if isinstance(result, Unanswered) else result
+
+    patch.setattr(Flight, "end", end)
+
+
+def forgotten_receipts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(receive.Receiving, "_park", lambda self, receipt, since: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plant", "invariants"),
+    [
+        (blind_resend, {25}),
+        (forgotten_receipts, {37}),
+    ],
+)
+def test_a_planted_mistake_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+    plant: Callable[[pytest.MonkeyPatch], None],
+    invariants: set[int],
+):
+    plant(monkeypatch)
+    assert broken(first_red()) & invariants
