@@ -113,7 +113,9 @@ def _report_unsound(sound: Runs, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"unsound": red}))
     else:
-        print(*(f"{run['harness']} isn't green unplanted: {run['said']}" for run in red), sep="\n")
+        print(
+            *(f"{run['harness']} isn't green unplanted: {run['said']}" for run in red), sep="\n"
+        )
     return 1
 
 
