@@ -165,6 +165,7 @@ async def test_a_provider_may_echo_nothing_and_write_no_tlvs() -> None:
     [
         ("decimal", "{:d}", "{:d}"),
         ("hex", "{:x}", "{:x}"),
+        ("capital_hex_then_hex", "{:X}", "{:x}"),
         ("hex_then_decimal", "{:x}", "{:d}"),
         ("decimal_then_hex", "{:d}", "{:x}"),
         ("padded_decimal", "{:d}", "{:020d}"),
@@ -177,7 +178,7 @@ async def test_ids_are_written_as_the_provider_writes_them(
         esme = await Esme.connect(world.port)
         (token,) = esme.submit("447700900001")
         await esme.until(lambda: len(esme.receipts) == 1)
-        number = int(esme.message_id(token), 16 if answered == "{:x}" else 10)
+        number = int(esme.message_id(token), 10 if answered == "{:d}" else 16)
         assert esme.message_id(token) == answered.format(number)
         assert esme.receipts[0].message_id == reported.format(number)
 

@@ -11,13 +11,13 @@ what is on the wire.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from arrivals.sim.frames import Frame, read_said, read_short
+from arrivals.sim.frames import RMSGQFUL, RTHROTTLED, Frame, read_said, read_short
 
 if TYPE_CHECKING:
     from arrivals.sim.network import Wire
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 GOOD: Final = "DELIVRD"
 BAD: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
+THROTTLES: Final = frozenset({RTHROTTLED, RMSGQFUL})
+NO_FUNDS: Final = 402
+TRY_LATER: Final = 429
 VIOLATIONS_MAX: Final = 50
 
 
@@ -45,6 +48,19 @@ class Submit:
         return not (self.status and self.heard)
 
 
+class Told(NamedTuple):
+    """A receipt that the platform read."""
+
+    provider: str
+    number: str
+    said: tuple[str, str]  # id and word
+    body: bytes
+
+
+TOLD_BY: Final = ("provider", "id", "stat", "err", "claimed_at")  # which receipt it was
+UNTOLD: Final = Told("", "", ("", ""), b"")
+
+
 @dataclass(slots=True)
 class Recipient:
     """One number that a customer wrote to, and everything that happened to it."""
@@ -63,13 +79,15 @@ class Recipient:
     spoiled: bool = False  # somebody made up receipts about it
     submits: list[Submit] = field(default_factory=list)
     said: set[tuple[str, str]] = field(default_factory=set)  # (id, word) of acknowledged ones
+    receipts: set[tuple[str, bytes]] = field(default_factory=set)  # the same, by provider
+    told_again: bool = False  # one of them was acknowledged twice
 
 
 class Auditor:
     """Sees everything, and says at once what may not be."""
 
-    def __init__(self, plan: Plan, now: Any) -> None:
-        """Watch one run; `now` tells the time in seconds."""
+    def __init__(self, plan: Plan, now: Any, funds: Mapping[str, int]) -> None:
+        """Watch one run; `now` tells the time in seconds, `funds` what accounts begin with."""
         self.recipients: dict[str, Recipient] = {}
         self.violations: list[str] = []
         self.seen = 0
@@ -77,11 +95,12 @@ class Auditor:
         self.deaths = 0  # how often the process was killed
         self._plan = plan
         self._now = now
+        self._funds = funds
         self._open: dict[tuple[Wire, int], Submit] = {}  # not answered by the provider yet
         self._answered: dict[tuple[Wire, int], Submit] = {}
         self._left_at: dict[tuple[Wire, int], float] = {}
-        # Receipts that were read and not acknowledged yet: provider, number, id and word.
-        self._told: dict[tuple[Wire, int], tuple[str, str, tuple[str, str]]] = {}
+        self._lately: dict[Wire, deque[float]] = {}  # when submits left, within a second
+        self._told: dict[tuple[Wire, int], Told] = {}  # receipts under way
         self._digest = blake2b(digest_size=8)
         self.story: list[str] = []
 
@@ -130,12 +149,32 @@ class Auditor:
                 self.violation(16, f"{number} was handed off and then refused with {status}")
             recipient.refused = True
         self.note(f"refused {status} {' '.join(numbers)}")
+        self._judge_refusal(self.recipients[numbers[0]], status)
+
+    def _judge_refusal(self, recipient: Recipient, status: int) -> None:
+        """Nothing is wrong with what customers ask for, but that funds may not reach."""
+        account = recipient.account
+        if status not in {NO_FUNDS, TRY_LATER}:
+            self.violation(17, f"{recipient.number} was refused with {status}, for no reason")
+        asked = sum(each.price for each in self.recipients.values() if each.account == account)
+        if status == NO_FUNDS and asked <= self._funds[account]:
+            self.violation(
+                5, f"{account} has funds for {asked}, and {recipient.number} has none"
+            )
+
+    def taken_back(self, recipient: Recipient) -> None:
+        """Note an answer that says a message was cancelled: nobody may have it."""
+        recipient.cancelled = True
+        self.note(f"cancelled {recipient.number}")
+        if any(each.may_be_taken for each in recipient.submits):
+            self.violation(21, f"{recipient.number} was cancelled though somebody may have it")
 
     # --- what goes to providers ------------------------------------------------------
 
-    def leaves(self, wire: Wire, frame: Frame) -> None:
+    def leaves(self, wire: Wire, provider: str, frame: Frame) -> None:
         """Note that a submit_sm leaves the platform."""
-        self._left_at[wire, frame.sequence] = self._now()
+        now = self._left_at[wire, frame.sequence] = self._now()
+        self._judge_pace(wire, provider, now)
         recipient = self.recipients.get(read_short(frame.body).destination)
         if recipient is not None:
             recipient.left = True
@@ -177,6 +216,17 @@ class Auditor:
             if not last or last[-1].wire is not submit.wire:
                 self.violation(29, f"{number} part {part} came without the part before it")
 
+    def _judge_pace(self, wire: Wire, provider: str, now: float) -> None:
+        lately = self._lately.setdefault(wire, deque())
+        lately.append(now)
+        while lately[0] <= now - JUST_A_SECOND_S:
+            lately.popleft()
+        limit = self._plan.binds[provider].throughput
+        if limit and len(lately) > limit:
+            self.violation(
+                28, f"{provider} got {len(lately)} PDUs in a second, not {limit:.0f}"
+            )
+
     def _judge_window(self, wire: Wire, provider: str) -> None:
         # The platform waits for an answer no longer than its timeout, then its slot is free.
         since = self._now() - RESPONSE_TIMEOUT_S + 1.0
@@ -217,17 +267,19 @@ class Auditor:
             return  # spoiled
         said = read_said(short.octets)
         if said is not None:
-            self._told[wire, frame.sequence] = (provider, short.source, said)
+            self._told[wire, frame.sequence] = Told(provider, short.source, said, frame.body)
 
     def receipt_acknowledged(self, wire: Wire, sequence: int) -> None:
         """Note that the platform said it has a receipt: from now on it counts."""
-        provider, number, said = self._told.get((wire, sequence), ("", "", ("", "")))
+        provider, number, said, body = self._told.get((wire, sequence), UNTOLD)
         recipient = self.recipients.get(number)
         if recipient is None:
             return
         self.note(f"receipt {number} {said[1]} from {provider}")
         if any(each.provider == provider for each in recipient.submits):
             recipient.said.add(said)
+            recipient.told_again |= (provider, body) in recipient.receipts
+            recipient.receipts.add((provider, body))
 
     # --- what must have become of it -------------------------------------------------
 
@@ -251,6 +303,9 @@ class Auditor:
             self.violation(32, f"{number} has no outcome in the end")
         if recipient.cancelled and outcome != "cancelled":
             self.violation(21, f"{number} was cancelled and ended {outcome}")
+        by_policy = recipient.policy == "fail"
+        if outcome == "failed" and not by_policy and _was_only_throttled(recipient):
+            self.violation(27, f"{number} failed, and was never more than throttled")
         if not recipient.spoiled:
             self._judge_words(recipient, outcome)
         return len(self.violations) == before
@@ -273,6 +328,19 @@ class Auditor:
         once = len(recipient.submits) == recipient.parts
         return bool(good) if recipient.parts == 1 else once and len(good) >= recipient.parts
 
+    def judge_copies(self, recipient: Recipient, timeline: Sequence[dict[str, Any]]) -> bool:
+        """Look for receipts that are told twice in a message's timeline."""
+        told = Counter(
+            tuple(str(event["facts"].get(name)) for name in TOLD_BY)
+            for event in timeline
+            if event["kind"].startswith("receipt")
+        )
+        again = [copy for copy, count in told.items() if count > 1]
+        if recipient.told_again and again and not recipient.spoiled:
+            self.violation(35, f"{recipient.number} has {again[0]} more than once")
+            return False
+        return True
+
     def judge_books(
         self, account: str, funds: int, balance: dict[str, Any], charged: int
     ) -> None:
@@ -285,4 +353,10 @@ class Auditor:
             self.violation(6, f"{account} had {funds}; {available} + {held} + {charged} now")
 
 
+def _was_only_throttled(recipient: Recipient) -> bool:
+    throttled = [each.heard and each.status in THROTTLES for each in recipient.submits]
+    return bool(throttled) and all(throttled) and not recipient.said
+
+
 RESPONSE_TIMEOUT_S: Final = 10.0
+JUST_A_SECOND_S: Final = 0.999  # a pace is kept to in any second, its end not included

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ class Customers:
         """Act by a plan; `process` is whoever serves now, `troubled` whether faults go on."""
         self._plan, self._auditor, self._keys = plan, auditor, keys
         self._process, self._troubled = process, troubled
+        self._keyed: Counter[str] = Counter()
 
     async def act(self) -> None:
         """Send everything that the plan wants sent, and wait until it is answered."""
@@ -47,7 +49,7 @@ class Customers:
         account = dice.pick("blue", "blue", "green", "poor")
         recipients = self._recipients(dice, index, account)
         body = self._body(dice, recipients)
-        headers = {"idempotency-key": f"order-{index}"} if dice.happens(0.8) else {}
+        headers = {"idempotency-key": self._next_key(account)} if dice.happens(0.8) else {}
         for each in recipients:
             self._auditor.asked(each)
         numbers = [each.number for each in recipients]
@@ -64,7 +66,15 @@ class Customers:
             if not headers:
                 return  # whoever sends without a key can't ask again
             await asyncio.sleep(dice.between(0.2, 5.0))
+        else:
+            self._auditor.violation(47, f"{numbers[0]} is neither accepted nor refused, ever")
+            return
         await self._follow(dice, account, recipients[0])
+
+    def _next_key(self, account: str) -> str:
+        """Return a key that the account never used; others use the same ones."""
+        self._keyed[account] += 1
+        return f"order-{self._keyed[account]}"
 
     def _recipients(self, dice: Dice, index: int, account: str) -> list[Recipient]:
         count = 1 if dice.happens(0.7) else int(dice.between(2, 6))
@@ -102,7 +112,8 @@ class Customers:
         await asyncio.sleep(dice.between(0, 10))
         if dice.happens(0.2):
             answer = await self._ask(account, "POST", f"{path}/cancel", None, {}, dice)
-            recipient.cancelled = answer is not None and answer.status == 200
+            if answer is not None and answer.status == 200:
+                self._auditor.taken_back(recipient)
         if dice.happens(0.2):
             await self._ask(account, "POST", f"{path}/feedback", {"confirmed": True}, {}, dice)
         answer = await self._ask(account, "GET", path, None, {}, dice)
@@ -164,16 +175,22 @@ class Customers:
             if len(here) > 1:
                 auditor.violation(18, f"{number} is there {len(here)} times")
             for each in here:
-                if not auditor.judge_end(recipient, each):
-                    await self._quote(recipient, each["bx_message_id"])
+                await self._judge_message(recipient, each)
         for number in found:
             auditor.violation(16, f"{number} is there and nobody asked for it")
 
-    async def _quote(self, recipient: Recipient, message_id: str) -> None:
-        """Put into the story what the platform itself says about a message."""
+    async def _judge_message(self, recipient: Recipient, message: dict[str, Any]) -> None:
+        sound = self._auditor.judge_end(recipient, message)
+        if recipient.told_again or not sound:
+            timeline = await self._timeline(recipient, message["bx_message_id"])
+            sound = self._auditor.judge_copies(recipient, timeline) and sound
+            if not sound:  # the story tells what the platform itself says about it
+                self._auditor.story += (f"           {event}" for event in timeline)
+
+    async def _timeline(self, recipient: Recipient, message_id: str) -> list[dict[str, Any]]:
         path = f"/api/v1/messages/{message_id}/timeline"
-        for event in (await self._get(recipient.account, path))["events"]:
-            self._auditor.story.append(f"           {event}")
+        events: list[dict[str, Any]] = (await self._get(recipient.account, path))["events"]
+        return events
 
     async def _lines(self, account: str) -> list[dict[str, Any]]:
         """Return all of an account's messages, a line each."""

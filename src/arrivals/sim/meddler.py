@@ -74,7 +74,7 @@ class WireMeddler:
                 self._auditor.receipt_acknowledged(self._wire, frame.sequence)
             return frame.sequence < OURS
         if frame.command == SUBMIT_SM:
-            self._auditor.leaves(self._wire, frame)
+            self._auditor.leaves(self._wire, self._mischief.provider, frame)
         return True
 
     def reached_provider(self, data: bytes) -> bytes:

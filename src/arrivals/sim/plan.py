@@ -104,7 +104,7 @@ def plan_of(seed: int) -> Plan:
         habits=_habits(dice),
         faults=tuple(sorted(_faults(dice, over_s), key=lambda fault: fault.at_s)),
         binds={name: _bind(dice) for name in PROVIDERS},
-        worlds={name: _world(dice) for name in PROVIDERS},
+        worlds={name: _shouting(seed, name, _world(dice)) for name in PROVIDERS},
         carrier=_carrier(dice),
     )
 
@@ -199,6 +199,13 @@ def _world(dice: Dice) -> Provider:
         id_form=_ID_FORMS[int(dice.between(0, len(_ID_FORMS)))],
         receipts=receipts,
     )
+
+
+def _shouting(seed: int, name: str, world: Provider) -> Provider:
+    """Let half of those who write ids in hexadecimal answer in capitals and not report so."""
+    if world.id_form == "hex" and Dice(f"{seed} {name} shouts").happens(0.5):
+        return msgspec.structs.replace(world, id_form="capital_hex_then_hex")
+    return world
 
 
 def _carrier(dice: Dice) -> Carrier:

@@ -96,7 +96,7 @@ class Simulation:
     def __init__(self, plan: Plan, folder: Path, loop: VirtualLoop) -> None:
         """Lay everything out; nothing runs yet."""
         self.plan = plan
-        self.auditor = Auditor(plan, loop.time)
+        self.auditor = Auditor(plan, loop.time, FUNDS)
         self.disk = FaultyDisk(folder)
         self._loop, self._folder = loop, folder
         self._jumped_us = 0

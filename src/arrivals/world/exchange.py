@@ -35,6 +35,7 @@ SYSTEM_IDS_MAX: Final = 10_000  # mailboxes outlive their binds; more names are 
 ID_FORMS: Final[dict[IdForm, tuple[str, str]]] = {
     "decimal": ("d", "d"),
     "hex": ("x", "x"),
+    "capital_hex_then_hex": ("X", "x"),
     "hex_then_decimal": ("x", "d"),
     "decimal_then_hex": ("d", "x"),
     "padded_decimal": ("d", "020d"),

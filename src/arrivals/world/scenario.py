@@ -33,7 +33,14 @@ Sigma = Annotated[float, msgspec.Meta(ge=0, le=5)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Weight = Annotated[float, msgspec.Meta(gt=0)]
 
-IdForm = Literal["decimal", "hex", "hex_then_decimal", "decimal_then_hex", "padded_decimal"]
+IdForm = Literal[
+    "decimal",
+    "hex",
+    "capital_hex_then_hex",
+    "hex_then_decimal",
+    "decimal_then_hex",
+    "padded_decimal",
+]
 FilterMode = Literal["reported", "silent", "fake"]
 OverRate = Literal["throttle", "queue", "silent_queue"]
 

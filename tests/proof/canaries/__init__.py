@@ -1,0 +1,1 @@
+"""Named mistakes of one line, planted one at a time, that the proofs must see."""
