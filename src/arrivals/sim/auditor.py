@@ -78,6 +78,7 @@ class Recipient:
     left: bool = False  # bytes of it left the platform, wherever they got to
     spoiled: bool = False  # somebody made up receipts about it
     submits: list[Submit] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)  # words of all receipts that were read
     said: set[tuple[str, str]] = field(default_factory=set)  # (id, word) of acknowledged ones
     receipts: set[tuple[str, bytes]] = field(default_factory=set)  # the same, by provider
     told_again: bool = False  # one of them was acknowledged twice
@@ -268,6 +269,8 @@ class Auditor:
         said = read_said(short.octets)
         if said is not None:
             self._told[wire, frame.sequence] = Told(provider, short.source, said, frame.body)
+            if short.source in self.recipients:
+                self.recipients[short.source].heard.add(said[1])
 
     def receipt_acknowledged(self, wire: Wire, sequence: int) -> None:
         """Note that the platform said it has a receipt: from now on it counts."""
@@ -312,7 +315,7 @@ class Auditor:
 
     def _judge_words(self, recipient: Recipient, outcome: str) -> None:
         number, words = recipient.number, {word for _, word in recipient.said}
-        if outcome == "delivered" and GOOD not in words:
+        if outcome == "delivered" and GOOD not in recipient.heard:
             self.violation(33, f"{number} is delivered, and nobody said so")
         if self._arrived(recipient) and outcome != "delivered":
             self.violation(37, f"{number} has receipts that it was delivered, and is {outcome}")
