@@ -82,6 +82,7 @@ class Recipient:
     said: set[tuple[str, str]] = field(default_factory=set)  # (id, word) of acknowledged ones
     receipts: set[tuple[str, bytes]] = field(default_factory=set)  # the same, by provider
     told_again: bool = False  # one of them was acknowledged twice
+    told_elsewhere: bool = False  # one was acknowledged to a provider that never got it
 
 
 class Auditor:
@@ -283,10 +284,22 @@ class Auditor:
             recipient.said.add(said)
             recipient.told_again |= (provider, body) in recipient.receipts
             recipient.receipts.add((provider, body))
+        else:
+            recipient.told_elsewhere = True
 
     # --- what must have become of it -------------------------------------------------
 
-    def judge_end(self, recipient: Recipient, message: dict[str, Any]) -> bool:
+    def wants_timeline(self, number: str) -> bool:
+        """Tell whether a message's timeline has to be shown as well at its end."""
+        recipient = self.recipients.get(number)
+        return recipient is not None and (recipient.told_again or recipient.told_elsewhere)
+
+    def judge_end(
+        self,
+        recipient: Recipient,
+        message: dict[str, Any],
+        timeline: Sequence[dict[str, Any]] = (),
+    ) -> bool:
         """Compare what a message's owner is told in the end with what really happened."""
         before = len(self.violations)
         number, outcome = recipient.number, message["layers"]["outcome"]["state"]
@@ -311,6 +324,7 @@ class Auditor:
             self.violation(27, f"{number} failed, and was never more than throttled")
         if not recipient.spoiled:
             self._judge_words(recipient, outcome)
+            self._judge_evidence(recipient, timeline)
         return len(self.violations) == before
 
     def _judge_words(self, recipient: Recipient, outcome: str) -> None:
@@ -331,18 +345,16 @@ class Auditor:
         once = len(recipient.submits) == recipient.parts
         return bool(good) if recipient.parts == 1 else once and len(good) >= recipient.parts
 
-    def judge_copies(self, recipient: Recipient, timeline: Sequence[dict[str, Any]]) -> bool:
-        """Look for receipts that are told twice in a message's timeline."""
-        told = Counter(
-            tuple(str(event["facts"].get(name)) for name in TOLD_BY)
-            for event in timeline
-            if event["kind"].startswith("receipt")
-        )
-        again = [copy for copy, count in told.items() if count > 1]
-        if recipient.told_again and again and not recipient.spoiled:
-            self.violation(35, f"{recipient.number} has {again[0]} more than once")
-            return False
-        return True
+    def _judge_evidence(self, recipient: Recipient, timeline: Sequence[dict[str, Any]]) -> None:
+        receipts = [event["facts"] for event in timeline if event["kind"].startswith("receipt")]
+        copies = Counter(tuple(str(facts.get(name)) for name in TOLD_BY) for facts in receipts)
+        for copy, count in copies.items():
+            if count > 1:
+                self.violation(35, f"{recipient.number} has {copy} {count} times")
+        strangers = {facts["provider"] for facts in receipts}
+        strangers -= {each.provider for each in recipient.submits}
+        for each in strangers:
+            self.violation(38, f"{recipient.number} believes {each}, which never got it")
 
     def judge_books(
         self, account: str, funds: int, balance: dict[str, Any], charged: int

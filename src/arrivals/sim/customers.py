@@ -15,9 +15,11 @@ FIRST_NUMBER: Final = 31_612_000_000
 PRICE: Final = 10_000  # micro-units a part
 VALID_FOR_S: Final = 20
 ACCOUNTS: Final = ("blue", "green", "poor")
+OUR_FAULT: Final = 500  # a store in trouble says 503 or 507
 TRIES_MAX: Final = 60
 SAFE_TO_REFUSE: Final = frozenset(range(400, 500))
 LONG_TEXT: Final = "a text that is so long that it takes more than one part to say it " * 5
+Messages = list[dict[str, Any]]  # or lines or events of them, as the API shows them
 UNICODE_TEXT: Final = "жди меня и я вернусь "
 
 
@@ -139,9 +141,12 @@ class Customers:
             return None
         impatient = self._troubled() and dice.happens(self._plan.habits.hang_up)
         patience_s = dice.between(0, 0.02) if impatient else 30.0
-        return await process.call(
+        answer = await process.call(
             method, path, self._keys[account], body, patience_s=patience_s, headers=headers
         )
+        if answer is not None and answer.status == OUR_FAULT:
+            self._auditor.violation(31, f"{method} {path} was answered {OUR_FAULT}")
+        return answer
 
     async def look_at_the_end(self, funds: dict[str, int]) -> bool:
         """Show the auditor how everything ended; False while something is still open."""
@@ -149,23 +154,39 @@ class Customers:
         ended = all(
             line["layers"]["outcome"] != "pending" for found in lines.values() for line in found
         )
-        if ended:
-            await self._judge(
-                {name: await self._whole(name, lines[name]) for name in lines}, funds
-            )
-        return ended
+        return ended and await self._read_and_judge(lines, funds)
 
-    async def _judge(
-        self, messages: dict[str, list[dict[str, Any]]], funds: dict[str, int]
-    ) -> None:
-        auditor = self._auditor
-        found: dict[str, list[dict[str, Any]]] = {}
+    async def _read_and_judge(self, lines: dict[str, Messages], funds: dict[str, int]) -> bool:
+        """Read everything, then judge it; False if something happened in between."""
+        before = self._auditor.seen
+        messages = {account: await self._whole(account, lines[account]) for account in lines}
+        balances = {account: await self._get(account, "/api/v1/balance") for account in lines}
+        timelines = {
+            each["msisdn"]: await self._timeline(account, each)
+            for account, found in messages.items()
+            for each in found
+            if self._auditor.wants_timeline(each["msisdn"])
+        }
+        if self._auditor.seen != before:
+            return False  # what was read first may not be so any more
+        for account, found in messages.items():
+            charged = sum(round(each["money"]["charged"] * 1_000_000) for each in found)
+            self._auditor.judge_books(account, funds[account], balances[account], charged)
+        for account, each in self._judge(messages, timelines):
+            # The story tells what the platform itself says about what is wrong.
+            for event in await self._timeline(account, each):
+                self._auditor.story.append(f"           {event}")
+        return True
+
+    def _judge(
+        self, messages: dict[str, Messages], timelines: dict[str, Messages]
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Have each recipient judged; return the messages that aren't as they should be."""
+        auditor, wrong = self._auditor, []
+        found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         for account, of_account in messages.items():
-            charged = sum(round(each["money"]["charged"] * 1_000_000) for each in of_account)
-            balance = await self._get(account, "/api/v1/balance")
-            auditor.judge_books(account, funds[account], balance, charged)
             for each in of_account:
-                found.setdefault(each["msisdn"], []).append(each)
+                found.setdefault(each["msisdn"], []).append((account, each))
         for number, recipient in auditor.recipients.items():
             here = found.pop(number, [])
             if recipient.accepted and not here:
@@ -174,22 +195,16 @@ class Customers:
                 auditor.violation(16, f"{number} was refused and is there")
             if len(here) > 1:
                 auditor.violation(18, f"{number} is there {len(here)} times")
-            for each in here:
-                await self._judge_message(recipient, each)
+            for account, each in here:
+                if not auditor.judge_end(recipient, each, timelines.get(number, [])):
+                    wrong.append((account, each))
         for number in found:
             auditor.violation(16, f"{number} is there and nobody asked for it")
+        return wrong
 
-    async def _judge_message(self, recipient: Recipient, message: dict[str, Any]) -> None:
-        sound = self._auditor.judge_end(recipient, message)
-        if recipient.told_again or not sound:
-            timeline = await self._timeline(recipient, message["bx_message_id"])
-            sound = self._auditor.judge_copies(recipient, timeline) and sound
-            if not sound:  # the story tells what the platform itself says about it
-                self._auditor.story += (f"           {event}" for event in timeline)
-
-    async def _timeline(self, recipient: Recipient, message_id: str) -> list[dict[str, Any]]:
-        path = f"/api/v1/messages/{message_id}/timeline"
-        events: list[dict[str, Any]] = (await self._get(recipient.account, path))["events"]
+    async def _timeline(self, account: str, message: dict[str, Any]) -> Messages:
+        path = f"/api/v1/messages/{message['bx_message_id']}/timeline"
+        events: Messages = (await self._get(account, path))["events"]
         return events
 
     async def _lines(self, account: str) -> list[dict[str, Any]]:
