@@ -214,8 +214,9 @@ class Auditor:
         if len(twice) > (recipient.policy == "resend"):
             self.violation(25, f"{number} part {part} was handed off again, without a policy")
         if part > 1:
-            last = [each for each in recipient.submits if each.part == part - 1]
-            if not last or last[-1].wire is not submit.wire:
+            # Another hand-off of it may have come in between, over another wire.
+            last = [each.wire for each in recipient.submits if each.part == part - 1]
+            if submit.wire not in last:
                 self.violation(29, f"{number} part {part} came without the part before it")
 
     def _judge_pace(self, wire: Wire, provider: str, now: float) -> None:
