@@ -90,9 +90,19 @@ def test_one_that_nobody_catches_fails_the_run(capsys: pytest.CaptureFixture[str
     hasty = {name: replace(HARNESSES[name], effort=2) for name in ("crash", "sim")}
     known = {"harmless": HARMLESS}
     assert main(["--json"], known, hasty) == 1
-    facts = json.loads(capsys.readouterr().out)["canaries"]["harmless"]
+    [facts] = json.loads(capsys.readouterr().out)["canaries"]
     assert [run["end"] for run in facts["runs"]] == ["green", "green"]
-    assert not facts["caught"]
+    assert facts["caught_by"] is None
+
+
+@pytest.mark.slow
+def test_nothing_is_hunted_by_a_harness_that_is_red_already(
+    capsys: pytest.CaptureFixture[str],
+):
+    red = {"order": replace(HARNESSES["order"], suite=("tests/nowhere.py",))}
+    assert main(["--json"], {"harmless": HARMLESS}, red) == 1
+    [facts] = json.loads(capsys.readouterr().out)["canaries"]
+    assert (facts["caught_by"], facts["runs"]) == (None, [])
 
 
 @pytest.mark.slow
@@ -100,5 +110,5 @@ def test_a_harness_that_cant_start_has_caught_nothing(capsys: pytest.CaptureFixt
     clumsy = replace(HARMLESS, name="clumsy", replace="wait_us -= nobody_knows_this_name")
     hasty = {"model": replace(HARNESSES["model"], effort=20)}
     assert main(["--json", "--no-sound-run"], {"clumsy": clumsy}, hasty) == 1
-    [run] = json.loads(capsys.readouterr().out)["canaries"]["clumsy"]["runs"]
-    assert run["end"] == "broken"
+    [facts] = json.loads(capsys.readouterr().out)["canaries"]
+    assert [run["end"] for run in facts["runs"]] == ["broken"]

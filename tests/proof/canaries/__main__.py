@@ -41,10 +41,10 @@ def main(
         sound: Runs = []
         if not asked.no_sound_run:
             sound = list(pool.map(partial(_run_sound), chosen))
-        if any(each.end is not End.GREEN for each in sound):
-            return _report_unsound(sound, as_json=asked.json)
-        hunt = partial(_hunt, chosen, every=asked.every)
-        found = dict(zip((each.name for each in wanted), pool.map(hunt, wanted), strict=True))
+        found: dict[str, Runs] = {each.name: [] for each in wanted}
+        if all(each.end is End.GREEN for each in sound):
+            hunt = partial(_hunt, chosen, every=asked.every)
+            found = dict(zip(found, pool.map(hunt, wanted), strict=True))
     report: Callable[..., None] = _put_json if asked.json else _put_table
     report(wanted, chosen, found, every=asked.every)
     return int(not all(_caught(runs) for runs in found.values()))
@@ -108,29 +108,21 @@ def _tell(name: str, run: Run) -> None:
 # --- reports ------------------------------------------------------------------------------
 
 
-def _report_unsound(sound: Runs, *, as_json: bool) -> int:
-    red = [asdict(each) for each in sound if each.end is not End.GREEN]
-    if as_json:
-        print(json.dumps({"unsound": red}))
-    else:
-        print(
-            *(f"{run['harness']} isn't green unplanted: {run['said']}" for run in red), sep="\n"
-        )
-    return 1
-
-
 def _put_json(
     canaries: Sequence[Canary], _: Sequence[Harness], found: Mapping[str, Runs], *, every: bool
 ) -> None:
-    facts = {
-        each.name: {
-            "breaks": each.breaks,
-            "invariants": each.invariants,
-            "caught": _caught(found[each.name]) is not None,
-            "runs": [asdict(run) for run in found[each.name]],
-        }
-        for each in canaries
-    }
+    facts = []
+    for each in canaries:
+        run = _caught(found[each.name])
+        facts.append(
+            {
+                "name": each.name,
+                "breaks": each.breaks,
+                "invariants": each.invariants,
+                "caught_by": run and run.harness,
+                "runs": [asdict(one) for one in found[each.name]],
+            }
+        )
     print(json.dumps({"every": every, "canaries": facts}))
 
 

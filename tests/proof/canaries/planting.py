@@ -79,7 +79,7 @@ def planted(canary: Canary | None) -> Iterator[Path]:
 
 def environment_of(copy: Path) -> dict[str, str]:
     """Return the environment in which a copy is what every process imports."""
-    return os.environ | {"PYTHONPATH": str(copy), "PYTHONHASHSEED": "0"}
+    return os.environ | {"PYTHONPATH": str(copy), "PYTHONHASHSEED": "0", "COLUMNS": "200"}
 
 
 def _check_is_what_runs(copy: Path) -> None:
