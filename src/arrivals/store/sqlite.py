@@ -242,6 +242,8 @@ class SqliteWriter:
 
     def begin(self) -> SqliteTransaction:
         """Begin, holding the write lock from the first statement."""
+        if self._connection.in_transaction:  # an error met the rollback too
+            self._connection.execute("ROLLBACK").fetchall()
         self._connection.execute("BEGIN IMMEDIATE").fetchall()
         self._latest_us = max(self._latest_us + 1, self._clock.now_us())
         self._transaction = SqliteTransaction(self._connection, self._latest_us)
@@ -257,7 +259,7 @@ class SqliteWriter:
     def rollback(self) -> None:
         """Undo; SQLite may have done so already (a full disk does)."""
         self._transaction = None
-        with contextlib.suppress(apsw.Error):  # then BEGIN fails, and says so to its callers
+        with contextlib.suppress(apsw.Error):  # then the next begin tries, and tells
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK").fetchall()
 
