@@ -48,6 +48,7 @@ FUNDS: Final = {"blue": 1_000_000_000, "green": 1_000_000_000, "poor": 5 * PRICE
 GRACE_S: Final = 15
 # Validity and grace; twice, for a clock that was set back runs at half its speed.
 ENDS_WITHIN_S: Final = 2 * (2 * VALID_FOR_S + GRACE_S) + 120
+SLOWING: Final = frozenset({"slow_disk", "disk_full", "disk_error", "stall"})
 OVERDUE: Final = 32  # the invariant
 COMMIT_S: Final = (0.0001, 0.01)
 MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
@@ -266,8 +267,10 @@ class Simulation:
             if process is None:
                 return
             self.auditor.note("the process is killed" if killed else "the process is stopped")
-            if killed:
+            # What a slow or failing disk didn't let a stop write down is in doubt as well.
+            if killed or any(fault.kind in SLOWING for fault in self.plan.faults):
                 self.auditor.deaths += 1
+            if killed:
                 self.disk.take_from_the_living()
                 for wire in list(self._network.wires):
                     wire.cut()
