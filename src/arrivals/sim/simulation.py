@@ -45,6 +45,7 @@ from arrivals.world.smsc import CarrierWorld
 BEGAN_US: Final = 1_800_000_000 * 1_000_000
 PORTS: Final = {"north": 2775, "south": 2776}
 FUNDS: Final = {"blue": 1_000_000_000, "green": 1_000_000_000, "poor": 5 * PRICE}
+REFUND_ON: Final = {"green": frozenset({"failed", "expired", "unknown"})}
 GRACE_S: Final = 15
 # Validity and grace; twice, for a clock that was set back runs at half its speed.
 ENDS_WITHIN_S: Final = 2 * (2 * VALID_FOR_S + GRACE_S) + 120
@@ -234,10 +235,7 @@ class Simulation:
                 ),
             ),
             prices={1: (PriceRow(country="Netherlands", prefix="31", price=Micros(PRICE)),)},
-            accounts=tuple(
-                Account(account_id=n, name=name, username=name, currency="EUR")
-                for n, name in enumerate(ACCOUNTS, 1)
-            ),
+            accounts=tuple(_account(n, name) for n, name in enumerate(ACCOUNTS, 1)),
             opening_funds={n: Micros(FUNDS[name]) for n, name in enumerate(ACCOUNTS, 1)},
             keys=tuple(
                 KeyToRegister(account_id=n, name=name, key=self._keys[name])
@@ -378,4 +376,16 @@ def _provider(name: str, bind: Bind, receipts_per: str) -> Provider:
             "bind": bind.kind,
             "response_timeout_s": RESPONSE_TIMEOUT_S,
         },
+    )
+
+
+def _account(account_id: int, name: str) -> Account:
+    refund_on = REFUND_ON.get(name, frozenset())
+    return Account(
+        account_id=account_id,
+        name=name,
+        username=name,
+        currency="EUR",
+        refund_on=refund_on,
+        recharge=bool(refund_on),
     )
