@@ -101,9 +101,9 @@ HARNESSES = {
         Harness(
             name="tests",
             suite=(
-                "tests", "-m", "not slow", "--ignore=tests/proof", "--ignore=tests/sim",
-                "--ignore=tests/model", "--ignore=tests/store/test_checks.py",
-                "--ignore=tests/fuzz",
+                "tests", "-m", "not slow", "-k", "not postgres", "--ignore=tests/proof",
+                "--ignore=tests/sim", "--ignore=tests/model", "--ignore=tests/fuzz",
+                "--ignore=tests/store/test_checks.py",
             ),
         ),
     )
