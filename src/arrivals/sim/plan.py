@@ -98,7 +98,7 @@ def plan_of(seed: int) -> Plan:
     over_s = dice.between(15, 60)
     return Plan(
         seed=seed,
-        sends=tuple(range(int(dice.between(5, 35)))),
+        sends=tuple(range(int(dice.between(3, 15)))),
         over_s=over_s,
         policy=dice.pick("wait", "wait", "resend", "fail"),
         habits=_habits(dice),
