@@ -26,7 +26,8 @@ def wrong_after_restart(
 ) -> list[str]:
     """Return what a restarted process lost or does wrong, given what the witness wrote down."""
     outside = Outside(seed)
-    for line in lines:
+    said = list(lines)
+    for line in said:
         outside.hear(line)
     clock = SetClock()
     writer = None
@@ -41,7 +42,7 @@ def wrong_after_restart(
             Life(writer, clock, outside).end()
             wrong = Judge(query, outside).verdict()
             # The judge looks at every one; the store's own checks, which take as long, at half.
-            checks = run_checks(place, clock) if sum(map(len, lines)) % 2 else ()
+            checks = run_checks(place, clock) if len(said) % 2 else ()
             wrong += [f"invariant {c.invariant}: {c.samples}" for c in checks if c.count]
     except Exception:  # noqa: BLE001 - whatever stops a restart is a violation, and the report of this run
         wrong = [traceback.format_exc()]

@@ -95,7 +95,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 def plan_of(seed: int) -> Plan:
     """Draw a plan."""
     dice = Dice(f"{seed} plan")
-    over_s = dice.between(15, 60)
+    over_s = dice.between(10, 40)
     return Plan(
         seed=seed,
         sends=tuple(range(int(dice.between(3, 15)))),

@@ -11,6 +11,7 @@ a bounded time every message must have ended (liveness), as the auditor saw it e
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import shutil
 import tempfile
@@ -72,6 +73,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def run_plan(plan: Plan, tell: Callable[[str], None] | None = None) -> Verdict:
     """Run a plan; `tell` gets the story, a line an event."""
     logging.disable(logging.CRITICAL)  # what goes wrong here is meant to
+    gc.disable()  # a run is short and small, and a quarter faster without
     parent = MEMORY_DISK if MEMORY_DISK.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="arrivals-sim-", dir=parent))
     try:
@@ -88,6 +90,7 @@ def run_plan(plan: Plan, tell: Callable[[str], None] | None = None) -> Verdict:
                 tell(line)
         return simulation.verdict()
     finally:
+        gc.enable()
         logging.disable(logging.NOTSET)
         shutil.rmtree(folder, ignore_errors=True)
 
