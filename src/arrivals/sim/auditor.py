@@ -258,9 +258,12 @@ class Auditor:
 
     def spoiled(self, frame: Frame) -> None:
         """Note that receipts about a number were made up."""
-        recipient = self.recipients.get(read_short(frame.body).source)
-        if recipient is not None:
-            recipient.spoiled = True
+        try:
+            number = read_short(frame.body).source
+        except (IndexError, ValueError):
+            return  # about none
+        if number in self.recipients:
+            self.recipients[number].spoiled = True
 
     def receipt_heard(self, wire: Wire, provider: str, frame: Frame) -> None:
         """Note that the platform read a deliver_sm."""

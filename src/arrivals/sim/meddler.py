@@ -138,8 +138,10 @@ class WireMeddler:
         spoiled = bytearray(frame.body)
         for _ in range(1 + int(dice.between(0, 5))):
             spoiled[int(dice.between(0, len(spoiled)))] = int(dice.between(0, 256))
+        junk = Frame(DELIVER_SM, 0, self._mischief.number(), bytes(spoiled))
         self._auditor.spoiled(frame)
-        return Frame(DELIVER_SM, 0, self._mischief.number(), bytes(spoiled))
+        self._auditor.spoiled(junk)  # it may name another number now
+        return junk
 
     def _inject(self, frame: Frame) -> None:
         self._wire.network.loop.call_soon(self._wire.listening.write, frame.octets())
