@@ -87,7 +87,7 @@ prove-cluster: $(DEV_READY) ## Kill 2 API and 3 worker processes and their Postg
 prove: $(DEV_READY) ## Every proof in its long form (hours, resumable); docs/guarantees.md gets the table
 	@$(BIN)/python -m tests.proof $(ARGS)
 
-prove-model: $(DEV_READY) ## Live 5,000 lives of an installation beside a reference, on each backend
+prove-model: $(DEV_READY) ## Live 5,000 lives of an installation beside a reference, on each database
 	@$(BIN)/python -m tests.model --examples 5000 $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the API, SMPP, receipts, texts and files for ten minutes
