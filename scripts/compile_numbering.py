@@ -13,14 +13,17 @@ from __future__ import annotations
 import sys
 import textwrap
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from re import _constants as ops  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 from phonenumbers import PhoneMetadata
 from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
+
+# What the standard library reads patterns with: its own, so without types.
+ops: Any = import_module("re._constants")
+parser: Any = import_module("re._parser")
 
 TARGET = Path(__file__).parent.parent / "src/arrivals/core/numbering.py"
 DIGITS = "0123456789"

@@ -338,9 +338,9 @@ class Simulation:
         """Let nothing reach the process and nothing be done by it, as if it were stopped."""
         for wire in self._network.wires:
             wire.hold(fault.lasts_s)
-        before, self._commit_s = self._commit_s, (fault.lasts_s, fault.lasts_s)
+        self._commit_s = (fault.lasts_s, fault.lasts_s)
         await asyncio.sleep(0.05)
-        self._commit_s = before
+        self._commit_s = COMMIT_S
 
     async def _fault_slow_disk(self, fault: Fault) -> None:
         self._commit_s = (COMMIT_S[0], fault.amount)
