@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.core.message import Move
-from arrivals.core.parts import FINAL_MOVES, outcomes, part_in_doubt, roll_up
+from arrivals.core.parts import FINAL_MOVES, outcomes, part_in_doubt, place_of, roll_up
 
 D, E, F, X = (
     Move.RECEIPT_DELIVERED,
@@ -72,3 +72,23 @@ def test_the_hand_off_of_which_most_arrived_is_shown():
     assert outcomes("1:f.. 3:...", 3) == [unheard] * 3  # of equals the newest
     assert outcomes("1:efx", 3) == ["expired", "failed", "filtered"]
     assert outcomes("1:dEFX", 4) == [arrived] * 4
+
+
+def test_an_id_takes_its_own_place_unless_a_guess_did():
+    assert place_of(None, 3, 1, 2) == 2
+    assert place_of("1:.d.", 3, 1, 1) == 1
+    assert place_of("1:.d.", 3, 1, 2) == 3  # a guess has it: the last one open
+    assert place_of("1:ddf", 3, 1, 2) == 2  # none is open: an id too many
+    assert place_of("1:ddd", 3, 2, 2) == 2  # each hand-off has places of its own
+    assert place_of(None, 3, 1, 9) == 3
+
+
+@given(st.permutations(["a", "b", "c"]), st.lists(st.integers(1, 3), min_size=3, max_size=3))
+def test_whatever_is_guessed_each_id_has_one_place(ids: list[str], guesses: list[int]):
+    parts, places, move = None, set(), None
+    for _, guess in zip(ids, guesses, strict=True):
+        place = place_of(parts, 3, 1, guess)
+        places.add(place)
+        parts, move = roll_up(parts, 3, 1, place, Move.RECEIPT_DELIVERED)
+    assert places == {1, 2, 3}
+    assert move is Move.RECEIPT_DELIVERED
