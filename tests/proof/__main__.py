@@ -108,19 +108,26 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="how much of each, as a share")
     parser.add_argument("--only", nargs="*", metavar="MODULE", help="only these")
     parser.add_argument("--json", action="store_true", help="end with JSON on stdout")
+    parser.add_argument("--table", action="store_true", help="run nothing; write what is kept")
     asked = parser.parse_args(words)
     digest = digest_of_source()
-    results = [
-        _run(proof, digest, asked.scale)
-        for proof in PROOFS
-        if not asked.only or proof.module.rpartition(".")[2] in asked.only
+    chosen = [each for each in PROOFS if not asked.only or _name(each) in asked.only]
+    found = [
+        _kept(proof, digest, asked.scale) if asked.table else _run(proof, digest, asked.scale)
+        for proof in chosen
     ]
-    table = table_of(results, digest)
+    results = [each for each in found if each is not None]
+    missing = [proof.name for proof, each in zip(chosen, found, strict=True) if each is None]
+    table = table_of(results, missing, digest)
     print(json.dumps([asdict(each) for each in results]) if asked.json else table)
-    if asked.scale == 1 and not asked.only and all(not each.failed for each in results):
+    if asked.scale == 1 and not asked.only and not any(each.failed for each in results):
         text = GUARANTEES.read_text("utf-8")
         GUARANTEES.write_text(TABLE.sub(lambda found: found[1] + table + found[2], text))
     return int(any(each.failed for each in results))
+
+
+def _name(proof: Proof) -> str:
+    return proof.module.rpartition(".")[2]
 
 
 def digest_of_source() -> str:
@@ -133,16 +140,13 @@ def digest_of_source() -> str:
 
 
 def _run(proof: Proof, digest: str, scale: float) -> Result:
-    size = max(1, round(proof.size * scale))
-    name = f"{proof.module.rpartition('.')[2]}-{size}"
-    folder = KEPT / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"{name}.json"
-    if kept.exists():
-        return Result(**json.loads(kept.read_text("utf-8")))
+    if kept := _kept(proof, digest, scale):
+        return kept
+    size = _size(proof, scale)
+    state = _file(proof, digest, scale).with_suffix(".jsonl")
+    state.parent.mkdir(parents=True, exist_ok=True)
     shown = f"python -m {proof.module} {proof.words.format(size=size, state='FILE')}"
     print(f"{proof.name}: {shown}", file=sys.stderr, flush=True)
-    state = folder / f"{name}.jsonl"
     command = [sys.executable, "-m", proof.module]
     command += proof.words.format(size=size, state=state).split()
     began = time.monotonic()
@@ -160,11 +164,26 @@ def _run(proof: Proof, digest: str, scale: float) -> Result:
         command=shown,
     )
     if not result.failed:
-        kept.write_text(json.dumps(asdict(result)), "utf-8")
+        text = json.dumps(asdict(result))
+        _file(proof, digest, scale).write_text(text, "utf-8")
     return result
 
 
-def table_of(results: Sequence[Result], digest: str) -> str:
+def _size(proof: Proof, scale: float) -> int:
+    return max(1, round(proof.size * scale))
+
+
+def _file(proof: Proof, digest: str, scale: float) -> Path:
+    return KEPT / digest / f"{_name(proof)}-{_size(proof, scale)}.json"
+
+
+def _kept(proof: Proof, digest: str, scale: float) -> Result | None:
+    """Return the result of a run that was finished before."""
+    file = _file(proof, digest, scale)
+    return Result(**json.loads(file.read_text("utf-8"))) if file.exists() else None
+
+
+def table_of(results: Sequence[Result], missing: Sequence[str], digest: str) -> str:
     """Return the results as a table in Markdown."""
     rows = [
         f"| {each.name} | {each.tried} | {each.failed or 'none'} | {each.minutes:g} "
@@ -176,7 +195,10 @@ def table_of(results: Sequence[Result], digest: str) -> str:
         "| | tried | broke a promise | process minutes | command |",
         "|---|---|---|---|---|",
     ]
-    foot = ["", f"By `make prove` on {today}, of the source whose digest is `{digest}`.", ""]
+    foot = ["", f"By `make prove` on {today}, of the source whose digest is `{digest}`."]
+    if missing:
+        foot.append(f"Not run to their end on it: {', '.join(missing)}.")
+    foot.append("")
     return "\n".join([*head, *rows, *foot])
 
 
