@@ -107,6 +107,7 @@ async def test_no_more_is_claimed_than_there_is_room(here: Installation):
         connection.set(room=0)
         claimed = await here.rows("SELECT count(*) FROM messages WHERE state = 'sending'")
         assert claimed[0][0] in {3, 6, 8}
+        await taken(connection, claimed[0][0])  # what was claimed a moment ago is on its way
         assert claimed[0][0] == len(connection.taken)
 
 

@@ -15,13 +15,10 @@ from arrivals.sim.simulation import Verdict, run_plan
 SEEDS_MAX = 60
 
 
-def first_red() -> Verdict:
-    """Return the verdict of the first seed that breaks something."""
-    for seed in range(1, SEEDS_MAX):
-        verdict = run_plan(plan_of(seed))
-        if verdict.violations:
-            return verdict
-    pytest.fail(f"no world of {SEEDS_MAX} showed it")
+def is_seen(invariant: int) -> bool:
+    """Tell whether one of the first seeds breaks an invariant."""
+    seeds = range(1, SEEDS_MAX)
+    return any(invariant in broken(run_plan(plan_of(seed))) for seed in seeds)
 
 
 def broken(verdict: Verdict) -> set[int]:
@@ -44,17 +41,11 @@ def forgotten_receipts(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("plant", "invariants"),
-    [
-        (blind_resend, {25}),
-        (forgotten_receipts, {37}),
-    ],
-)
+@pytest.mark.parametrize(("plant", "invariant"), [(blind_resend, 25), (forgotten_receipts, 37)])
 def test_a_planted_mistake_is_seen(
     monkeypatch: pytest.MonkeyPatch,
     plant: Callable[[pytest.MonkeyPatch], None],
-    invariants: set[int],
+    invariant: int,
 ):
     plant(monkeypatch)
-    assert broken(first_red()) & invariants
+    assert is_seen(invariant)
