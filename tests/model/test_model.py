@@ -34,11 +34,11 @@ def test_a_few_lives() -> None:
 @pytest.mark.timeout(300)
 def test_many_lives() -> None:
     """Invariants 2, 5 to 9, 13, 18, 20 to 25, 27, 35 to 40 and 48."""
-    explore(SQLITE, examples=120, steps=40)
+    explore(SQLITE, examples=80, steps=40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_many_lives_where_many_write() -> None:
     need_programs()
-    explore(POSTGRESQL, examples=40, steps=40)
+    explore(POSTGRESQL, examples=25, steps=40)
