@@ -27,7 +27,7 @@ CLUMSY = re.compile(
     r"\b(ImportError|ModuleNotFoundError|SyntaxError|IndentationError|NameError|AttributeError"
     r"|UnboundLocalError|TypeError)\b"
 )
-_FAILED = re.compile(r"^(FAILED|ERROR) (\S+)(?: - (.*))?$", re.MULTILINE)
+_FAILED = re.compile(r"^(FAILED|ERROR) (.+?)(?: - (.*))?$", re.MULTILINE)
 
 
 class End(StrEnum):
