@@ -89,7 +89,7 @@ PROOFS: Final = (
           words="--seeds {size} --state {state} --json", told=_tried("seeds")),
     Proof(name="Model beside the store", module="tests.model", size=2_000,
           words="--backend sqlite --examples {size} --json", told=_lives),
-    Proof(name="The same on PostgreSQL", module="tests.model", size=300,
+    Proof(name="Model beside it on PostgreSQL", module="tests.model", size=300,
           words="--backend postgresql --examples {size} --json", told=_lives),
     Proof(name="kill -9 of a real server", module="tests.e2e.kill_run", size=10_000,
           words="--kills 20 --messages {size} --json", told=_killed),
