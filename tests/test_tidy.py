@@ -54,7 +54,6 @@ BROAD_EXCEPTS = {
     "src/arrivals/flows/sweep.py": 1,
     "src/arrivals/flows/verifying.py": 1,
     "src/arrivals/http/app.py": 1,
-    "src/arrivals/sim/loop.py": 1,
     "src/arrivals/store/group_commit.py": 1,
 }
 

@@ -15,7 +15,6 @@ from tests.proof.life import Life
 
 # The machine was away for so long, and its clock is well ahead of whatever was written.
 AWAY_S = 30.0
-LIFE_MAX_S = 86_400.0
 
 
 def wrong_after_restart(

@@ -98,7 +98,7 @@ def _many(first: int, runs: int, jobs: int, *, as_json: bool) -> list[Verdict]:
     from arrivals.sim.explore import run_seeds
 
     clock, failed, totals = SystemClock(), [], Counter[str]()
-    console, began = on_stderr(), SystemClock().monotonic()
+    console, began = on_stderr(), clock.monotonic()
     progress = _progress(console)
     for verdict in run_seeds(range(first, first + runs), jobs):
         totals.update(runs=1, recipients=verdict.recipients, handoffs=verdict.handoffs)

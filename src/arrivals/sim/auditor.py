@@ -29,6 +29,8 @@ THROTTLES: Final = frozenset({RTHROTTLED, RMSGQFUL})
 NO_FUNDS: Final = 402
 TRY_LATER: Final = 429
 VIOLATIONS_MAX: Final = 50
+RESPONSE_TIMEOUT_S: Final = 10.0
+JUST_A_SECOND_S: Final = 0.999  # a pace is kept to in any second, its end not included
 
 
 @dataclass(slots=True)
@@ -375,7 +377,3 @@ class Auditor:
 def _was_only_throttled(recipient: Recipient) -> bool:
     throttled = [each.heard and each.status in THROTTLES for each in recipient.submits]
     return bool(throttled) and all(throttled) and not recipient.said
-
-
-RESPONSE_TIMEOUT_S: Final = 10.0
-JUST_A_SECOND_S: Final = 0.999  # a pace is kept to in any second, its end not included

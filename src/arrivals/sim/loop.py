@@ -69,11 +69,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Run it here, once a thread that does one thing after another would have done it."""
-        future = self.create_future()
         done_at = max(self._now, self._free_at.get(executor, 0.0)) + self.work_s()
         self._free_at[executor] = done_at
-        self.call_at(done_at, _work, future, func, args)
-        return future
+        return self.create_task(_done_after(done_at - self._now, func, args))
 
     async def create_connection(self, protocol_factory: Any, *where: Any, **_: Any) -> Any:
         """Connect over the simulated network."""
@@ -90,12 +88,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Do nothing: it never sleeps."""
 
 
-def _work(future: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    try:
-        result = func(*args)
-    except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
-        if not future.cancelled():
-            future.set_exception(error)
-        return
-    if not future.cancelled():
-        future.set_result(result)
+async def _done_after(seconds: float, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    await asyncio.sleep(seconds)
+    return func(*args)

@@ -22,13 +22,11 @@ from arrivals.sim.plan import Dice, Habits
 
 if TYPE_CHECKING:
     from arrivals.sim.auditor import Auditor
-    from arrivals.sim.network import Wire
+    from arrivals.sim.network import Chunks, Wire
 
 OURS: Final = 0x5000_0000  # sequence numbers of what nobody sent
 LATE_S: Final = 15.0
 SHUFFLE_S: Final = 3.0
-
-Chunks = list[tuple[float, bytes]]
 
 
 class Mischief:
@@ -94,7 +92,7 @@ class WireMeddler:
 
     def inward(self, data: bytes) -> Chunks:
         """Lose, delay, double and misnumber what a provider says."""
-        chunks: Chunks = []
+        chunks: list[tuple[float, bytes]] = []
         for frame in self._in.add(data):
             if frame.command == SUBMIT_SM_RESP:
                 self._auditor.answered(self._wire, frame)

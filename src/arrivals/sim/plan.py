@@ -1,8 +1,8 @@
 """What happens in one run, as data: drawn from a seed, written down, and made smaller.
 
 Each seed picks its own few kinds of trouble, at its own rates: runs in which everything goes
-wrong at once hide what one fault alone would show. Every draw has a name of its own, so taking
-one fault out of a plan leaves the chance of all others as it was.
+wrong at once hide what one fault alone would show. Chance comes in sequences by name (the
+plan's, each send's, each provider's), so taking a send or a fault out leaves the others theirs.
 """
 
 from __future__ import annotations

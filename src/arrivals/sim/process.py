@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ from arrivals.flows.sweep import Sweeper
 from arrivals.http.app import application
 from arrivals.http.exchange import ASGIApp
 from arrivals.providers.smpp import SmppConnection
-from arrivals.store.api import Store, StoreError, Transaction
+from arrivals.store.api import Store, StoreError
 from arrivals.store.backend import activity_log, open_store
 
 REOPEN_S: Final = 1.0
@@ -39,12 +39,11 @@ class Process:
         folder: Path,
         clock: Clock,
         chance: Chance,
-        prepare: Callable[[Transaction], None],
         defaults: Defaults,
     ) -> None:
         """Prepare; nothing is opened before `start`."""
         self._folder, self._clock, self._chance = folder, clock, chance
-        self._prepare, self._defaults = prepare, defaults
+        self._defaults = defaults
         self._app: ASGIApp | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._work: list[asyncio.Task[None]] = []
@@ -67,7 +66,7 @@ class Process:
         self._activity = activity_log(self._folder)
         await self._activity.open()
         platform, secret = await open_platform(
-            self.store, self._clock, self._chance, self._defaults, self._prepare
+            self.store, self._clock, self._chance, self._defaults
         )
         fleet = Fleet(platform, self._connect, "simulated")
         self._app = application(platform, self._activity, secret)

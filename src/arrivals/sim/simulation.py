@@ -257,7 +257,7 @@ class Simulation:
         self._lives += 1
         chance = SeededChance(f"{self.plan.seed} life {self._lives}")
         defaults = Defaults(valid_for_s=VALID_FOR_S, outcome_grace_s=GRACE_S, resend_after_s=5)
-        process = Process(self._folder, self._clock, chance, lambda _: None, defaults)
+        process = Process(self._folder, self._clock, chance, defaults)
         await process.start()
         self.auditor.note("the process begins")
         self._process = process
