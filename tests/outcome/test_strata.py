@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 
 from arrivals.outcome.strata import Z_99, RiskRatio, Stratum, risk_ratio
 
-ARMS = st.integers(1, 5_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-STRATA = st.lists(
-    st.builds(lambda ours, theirs: Stratum(*ours, *theirs), ARMS, ARMS), min_size=1, max_size=8
-)
+COUNTS = st.integers(0, 5_000)
+
+
+def stratum(hits: int, misses: int, peer_hits: int, peer_misses: int) -> Stratum:
+    """Return a stratum of what hit and what didn't."""
+    return Stratum(hits, hits + misses, peer_hits, peer_hits + peer_misses)
+
+
+STRATA = st.lists(st.builds(stratum, COUNTS, COUNTS, COUNTS, COUNTS), min_size=1, max_size=8)
 
 
 def ratio(*strata: Stratum) -> RiskRatio:
