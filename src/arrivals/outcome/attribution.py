@@ -28,7 +28,7 @@ EXPECTED_MIN: Final = 10.0  # inside a slice, and outside: less can't be compare
 # Some hundred slices are looked at: with this, one alarm in a hundred names a slice by chance.
 FINDING_Z_MIN: Final = 4.0
 # Of slices that explain nearly as much as the best, the one that is hit hardest comes first.
-NEARLY: Final = 0.9
+NEARLY: Final = 0.75
 
 _HOUR_CHARS: Final = len("2026-11-22T19")
 

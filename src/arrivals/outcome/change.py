@@ -31,6 +31,7 @@ from arrivals.core.money import Micros
 from arrivals.outcome.run_length import Move, threshold
 
 # A message and chart: one in 140,000, so that a measurement can show fewer than one in 100,000.
+# Who keeps a chart on each of five levels gives each a fifth of it.
 FALSE_ALARMS: Final = 7e-6
 WARNINGS_AN_ALARM: Final = 10  # by chance
 FALSE_RECOVERIES: Final = 1e-4  # a message while it is as bad as we look for

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.strata import Z_99, Stratum, risk_ratio
+from arrivals.outcome.strata import Stratum, risk_ratio
 
 LLR_CAP: Final = 3.0  # e^3, 20 to 1, is as much as one imperfect model may say
 CANARY_CAP: Final = 7.0  # a thousand to one: a number may have been switched on by mistake
@@ -56,6 +56,39 @@ class Kind(StrEnum):
     TIMING = "timing"
     CONTRADICTION = "contradiction"
     CONVERSIONS = "conversions"
+
+
+class _Rate(NamedTuple):
+    """What is known of a rate: a beta distribution, so that few peers prove little."""
+
+    alpha: float
+    beta: float
+
+    def less(self, left: float) -> _Rate:
+        """Return the rate of which so much is left, known as well as the rate itself."""
+        mean = left * self.alpha / (self.alpha + self.beta)
+        return _Rate(self.alpha, self.alpha / mean - self.alpha)
+
+    def log_chance(self, hits: int, trials: int) -> float:
+        """Return the logarithm of the chance of so many hits (beta-binomial)."""
+        return (
+            math.lgamma(trials + 1)
+            - math.lgamma(hits + 1)
+            - math.lgamma(trials - hits + 1)
+            + _log_beta(hits + self.alpha, trials - hits + self.beta)
+            - _log_beta(self.alpha, self.beta)
+        )
+
+
+_ANY_RATE: Final = _Rate(1.0, 1.0)
+
+
+def _rate(hits: int, trials: int) -> _Rate:
+    return _Rate(hits + 0.5, trials - hits + 0.5)
+
+
+def _log_beta(alpha: float, beta: float) -> float:
+    return math.lgamma(alpha) + math.lgamma(beta) - math.lgamma(alpha + beta)
 
 
 # What a good direct route may also be.
@@ -112,8 +145,8 @@ def missing_tail(late: int, receipts: int, peer_late: int, peer_receipts: int) -
     name = "missing tail"
     if peer_late < TAIL_PEERS_MIN or not receipts:
         return _silent(Kind.TIMING, name, "too few late receipts of peers to compare with")
-    usual = _lower(peer_late, peer_receipts)
-    llr = _binomial_llr(late, receipts, TAIL_LEFT * usual, usual)
+    usual = _rate(peer_late, peer_receipts)
+    llr = usual.less(TAIL_LEFT).log_chance(late, receipts) - usual.log_chance(late, receipts)
     words = (
         f"{late} of {receipts} receipts took over ten minutes, where phones that are off make"
         f" {peer_late / peer_receipts:.1%} of the peers' late"
@@ -129,7 +162,9 @@ def too_fast(ours: Ages, peers: Ages) -> Part:
         return _silent(Kind.TIMING, name, "too few receipts of peers to know their fastest")
     bins = zip(ours.counts, accumulate(peers.counts), strict=True)
     faster = sum(count for count, peers_by in bins if peers_by <= FAST_USUAL * peer_receipts)
-    llr = _binomial_llr(faster, receipts, FAST_FAKED, FAST_USUAL)
+    llr = faster * math.log(FAST_FAKED / FAST_USUAL) + (receipts - faster) * math.log(
+        (1 - FAST_FAKED) / (1 - FAST_USUAL)
+    )
     words = (
         f"{faster:.0f} of {receipts:.0f} receipts came faster than 999 of 1,000 of the peers'"
     )
@@ -168,9 +203,10 @@ def no_negatives(
     name = "no negatives"
     if not peer_negatives or not receipts:
         return _silent(Kind.TIMING, name, "no negative receipts of peers to compare with")
-    usual = _lower(peer_negatives, peer_receipts)
-    llr = _binomial_llr(negatives, receipts, NEGATIVES_LEFT * usual, usual)
-    found = not negatives and (1 - usual) ** receipts < NO_NEGATIVES_CHANCE_MAX
+    usual = _rate(peer_negatives, peer_receipts)
+    honest = usual.log_chance(negatives, receipts)
+    llr = usual.less(NEGATIVES_LEFT).log_chance(negatives, receipts) - honest
+    found = not negatives and honest < math.log(NO_NEGATIVES_CHANCE_MAX)
     words = (
         f"{negatives} of {receipts} receipts were negative, and"
         f" {peer_negatives / peer_receipts:.1%} of the peers'"
@@ -183,19 +219,17 @@ def contradiction(
 ) -> Part:
     """Judge messages to numbers that a trusted route lately called unknown.
 
-    Some of them are given to a new owner, so peers deliver a few too: their rate is a beta
-    distribution, and the faker's may be any.
+    Some of them are given to a new owner, so peers deliver a few too. A faker's rate may be
+    any.
     """
     name = "contradiction"
     if not messages:
         return _silent(
             Kind.CONTRADICTION, name, "no message went to a number known not to exist"
         )
-    honest = _log_beta_binomial(
-        delivered, messages, peer_delivered + 0.5, peer_messages - peer_delivered + 0.5
-    )
+    honest = _rate(peer_delivered, peer_messages).log_chance(delivered, messages)
+    llr = _ANY_RATE.log_chance(delivered, messages) - honest
     # What explains it no better by a higher rate than the peers' speaks against a faker.
-    llr = -math.log(messages + 1) - honest
     higher = delivered * (peer_messages + 1) > messages * (peer_delivered + 0.5)
     llr = llr if higher else min(llr, 0.0)
     words = (
@@ -273,35 +307,6 @@ def _part(kind: Kind, name: str, llr: float, *, found: bool, words: str) -> Part
 
 def _silent(kind: Kind, name: str, words: str) -> Part:
     return Part(kind=kind, name=name, llr=0.0, found=False, words=words)
-
-
-def _binomial_llr(hits: float, trials: float, faked: float, usual: float) -> float:
-    return hits * math.log(faked / usual) + (trials - hits) * math.log(
-        (1 - faked) / (1 - usual)
-    )
-
-
-def _log_beta_binomial(hits: int, trials: int, alpha: float, beta: float) -> float:
-    """Return the log of the chance of so many hits, when the rate is a beta distribution's."""
-    return (
-        math.lgamma(trials + 1)
-        - math.lgamma(hits + 1)
-        - math.lgamma(trials - hits + 1)
-        + _log_beta(hits + alpha, trials - hits + beta)
-        - _log_beta(alpha, beta)
-    )
-
-
-def _log_beta(alpha: float, beta: float) -> float:
-    return math.lgamma(alpha) + math.lgamma(beta) - math.lgamma(alpha + beta)
-
-
-def _lower(hits: int, trials: int) -> float:
-    """Return Wilson's lower limit of a rate: the truth is lower once in 100."""
-    share, square = hits / trials, Z_99**2 / trials
-    middle = share + square / 2
-    reach = math.sqrt(share * (1 - share) * square + square**2 / 4)
-    return (middle - reach) / (1 + square)
 
 
 def _spread(ages: Ages) -> float:
