@@ -22,7 +22,7 @@ RATE_MIN: Final = 1e-12  # rarer than this drowns in the rounding of doubles
 _CELLS_A_STEP: Final = 4
 _CELLS_A_LONG_STEP_MAX: Final = 32
 _CELLS_FIRST: Final = 16
-_CLOSE: Final = 0.01  # a threshold is at most this share above the least one
+_CLOSE: Final = 1.05  # runs may be this many times as long as wanted: 0.05 of a threshold
 
 
 class Move(NamedTuple):
@@ -45,17 +45,20 @@ def threshold(moves: Sequence[Move], false_alarms: float) -> float:
         raise NoThreshold(f"a rate below {RATE_MIN:g} can't be solved for")
     cell = _cell(moves)
     scaled = [Move(each.chance, each.step / cell) for each in moves]
-    few, enough = 0, _CELLS_FIRST
-    while run_length(scaled, enough) * false_alarms < 1:
-        few, enough = enough, enough * 2
+    few, short, enough = 0, 1.0, _CELLS_FIRST
+    while (length := run_length(scaled, enough) * false_alarms) < 1:
+        few, short, enough = enough, length, enough * 2
         if enough > CELLS_MAX:
             raise NoThreshold(f"no threshold within {CELLS_MAX} cells of {cell:.3g}")
-    while enough - few > max(1, _CLOSE * enough):
-        middle = (few + enough) // 2
-        if run_length(scaled, middle) * false_alarms < 1:
-            few = middle
+    # Runs grow about exponentially with the cells, so the logarithms are on a line.
+    while enough - few > 1 and length > _CLOSE:
+        share = math.log(short) / (math.log(short) - math.log(length)) if few else 0.5
+        middle = min(max(few + math.ceil(share * (enough - few)), few + 1), enough - 1)
+        tried = run_length(scaled, middle) * false_alarms
+        if tried < 1:
+            few, short = middle, tried
         else:
-            enough = middle
+            enough, length = middle, tried
     return enough * cell
 
 
