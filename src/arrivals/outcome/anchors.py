@@ -1,0 +1,439 @@
+"""Learn how often a word of a route is true, from those who saw the message arrive.
+
+Receipts can't tell a lost receipt from a dropped message, nor a true one from an invented one.
+Anchors can: a code typed in, a reply, a click by a person, a probe that received it. Most
+messages have none even when they arrive, so a count of anchors means nothing alone. It is
+compared with what the same senders get where receipts are trusted: within an account, a class
+of template and a country (a stratum), a message that arrived is anchored equally often,
+whichever way it went. The Mantel-Haenszel sums of that comparison are the anchors observed
+and those expected if the route were as good as its peers, and their ratio times the peers' own
+quality is how often the word was true.
+
+What this rests on: at least one route of a stratum must be honest. A share that all routes
+take alike is invisible, and where nothing can be compared only bounds are given: at least as
+many arrived as were anchored, at most all.
+
+Accounts report on themselves, so in a cell that several share none counts for more than
+30 % of what is expected (or an equal part, below four accounts). Probes are an account of
+their own, asked only where customers don't say enough: a route may know their numbers.
+Sums decay by the week and are sums over events, so that they merge and take any order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from arrivals.outcome.cells import HALF_LIVES_S, Pace
+from arrivals.outcome.curves import Belief, Curve
+from arrivals.outcome.hierarchy import Key, Path
+from arrivals.outcome.strata import Z_99, RiskRatio, Stratum, risk_ratio
+
+PEERS_QUALITY: Final = 0.99  # of positive receipts where nothing speaks against a route
+SILENCE_QUALITY: Final = 0.3  # of silence where nothing is known: receipts are lost, too
+NEGATIVE_QUALITY: Final = 0.02  # carriers deliver late, or say no of what they delivered
+NEGATIVE_QUALITY_MAX: Final = 0.1  # what that may be where nobody can be compared
+# Expected anchors that the level above is worth, by level: routes differ widely in what their
+# silence means, the senders and templates of a route less.
+STRENGTH: Final = (5.0, 5.0, 5.0, 5.0, 50.0)
+INNOCENCE: Final = 200.0  # and for positive receipts that nothing shows to be untrue
+ANCHORS_MIN: Final = 5.0  # expected; with fewer nothing is claimed
+ACCOUNT_SHARE_MAX: Final = 0.3  # of what a shared cell expects
+TRUSTED_FROM: Final = 0.97  # a route surely below this times its peers isn't one of them
+ROUNDS_MAX: Final = 4  # of finding out which peers to trust
+STRATA_MAX: Final = 50_000  # about 20 MB
+FORGOTTEN_SHARE: Final = 0.1  # of a full book goes at once, the lightest first
+REVIEW_US: Final = 60_000_000  # how long a review of the peers is good for
+TRUSTS_MAX: Final = 10_000  # paths answered between two reviews
+UNANCHORED_MAX: Final = 0.1  # by which a probability may rest on what nobody vouches for
+PROBES: Final = "probes"  # the account of probe numbers
+
+_ROUTE: Final = 3  # the level of a provider on a carrier, where receipts are true or aren't
+_HALF_US: Final = HALF_LIVES_S[Pace.WEEK] * 1e6
+_SEASON_US: Final = int(24 * _HALF_US)  # the landmark moves by whole half-lives
+
+
+class Said(IntEnum):
+    """What a hand-off heard in the end."""
+
+    POSITIVE = 0
+    SILENT = 1  # nothing, for as long as anything was to be expected
+    NEGATIVE = 2
+
+
+class Source(NamedTuple):
+    """Whose messages are alike in how often they are anchored when they arrive."""
+
+    account: str
+    template_class: str
+    country: str
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a word was followed by a delivery; `p` is None without an anchor."""
+
+    p: float | None
+    low: float
+    high: float
+    expected: float  # anchors expected if the route were as good as its peers
+    observed: float
+    level: int | None  # of the nearest cell with anchors enough
+    why: str  # where the number comes from
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """How often each word on a message's path is true."""
+
+    positive: Quality
+    silent: Quality
+    negative: Quality
+
+    def bounds(self) -> tuple[Belief, Belief]:
+        """Return the least and the most that may be true, as far as anchors are lacking."""
+        low, high = (
+            [each.p if each.p is not None else bound for each, bound in bounds]
+            for bounds in (
+                [(each, each.low) for each in (self.positive, self.silent, self.negative)],
+                [(each, each.high) for each in (self.positive, self.silent, self.negative)],
+            )
+        )
+        return Belief(*low), Belief(*high)
+
+    def limits(self) -> tuple[Belief, Belief]:
+        """Return the same with what the anchors there are leave in doubt."""
+        return (
+            Belief(self.positive.low, self.silent.low, self.negative.low),
+            Belief(self.positive.high, self.silent.high, self.negative.high),
+        )
+
+
+class Chance(msgspec.Struct, frozen=True, kw_only=True):
+    """The chance of a delivery; without an independent anchor only bounds."""
+
+    p: float | None
+    low: float
+    high: float
+
+
+def p_delivered(curve: Curve, silent_s: float, trust: Trust) -> Chance:
+    """Return the chance that a message was or will be delivered, silent for so long.
+
+    It is a number when what nobody vouches for could hardly move it: where no receipt ever
+    comes, it doesn't matter how true receipts are.
+    """
+    least, most = (curve.p_delivered(silent_s, each) for each in trust.bounds())
+    low, high = (curve.p_delivered(silent_s, each) for each in trust.limits())
+    known = most - least <= UNANCHORED_MAX
+    return Chance(p=(least + most) / 2.0 if known else None, low=low, high=high)
+
+
+class _Sums:
+    """Of one source in one cell: how many heard each word, and how many were anchored."""
+
+    __slots__ = ("hits", "trials")
+
+    def __init__(self) -> None:
+        self.trials = [0.0] * len(Said)
+        self.hits = [0.0] * len(Said)
+
+
+class _Compared(NamedTuple):
+    """A cell's anchors against its peers', with no account over its share."""
+
+    ratio: RiskRatio | None
+    observed: float
+    expected: float
+
+
+class Book:
+    """Count anchors by cell and source, and say how often words are true."""
+
+    def __init__(self, strata_max: int = STRATA_MAX) -> None:
+        """Start with nothing known."""
+        self._strata_max = strata_max
+        self._sums: dict[tuple[Key, Source], _Sums] = {}
+        self._sources: dict[Key, set[Source]] = {}
+        self._season = 0
+        self._reviewed_us: int | None = None
+        # What the last review found.
+        self._scale = 1.0  # what a weight counts now
+        self._liars: frozenset[Key] = frozenset()
+        self._peers: dict[Source, _Sums] = {}
+        self._comparisons: dict[tuple[Key, Said], _Compared] = {}
+        self._trusts: dict[Path, Trust] = {}
+
+    def __len__(self) -> int:
+        """Return how many strata there are."""
+        return len(self._sums)
+
+    # --- what is told ----------------------------------------------------------------
+
+    def told(
+        self, path: Path, source: Source, said: Said, sent_us: int, count: int = 1
+    ) -> None:
+        """Count what a hand-off heard, whether it is anchored or not; -1 takes it back.
+
+        Only messages that could be anchored count: of accounts that report, or to probes.
+        """
+        self._add(path, source, said, sent_us, count, anchored=False)
+
+    def anchored(
+        self, path: Path, source: Source, said: Said, sent_us: int, count: int = 1
+    ) -> None:
+        """Count a hand-off that a person or a probe received; it is also told of by `told`."""
+        self._add(path, source, said, sent_us, count, anchored=True)
+
+    def merge(self, other: Book) -> None:
+        """Add what another book counted."""
+        season = max(self._season, other._season)
+        self._move_landmark(season)
+        shrink = math.ldexp(1.0, -24 * (season - other._season))
+        for (key, source), theirs in other._sums.items():
+            ours = self._at(key, source)
+            for said in Said:
+                ours.trials[said] += theirs.trials[said] * shrink
+                ours.hits[said] += theirs.hits[said] * shrink
+        self._reviewed_us = None
+
+    def _add(
+        self,
+        path: Path,
+        source: Source,
+        said: Said,
+        sent_us: int,
+        count: int,
+        *,
+        anchored: bool,
+    ) -> None:
+        self._move_landmark(max(self._season, sent_us // _SEASON_US))
+        weight = count * 2.0 ** ((sent_us - self._season * _SEASON_US) / _HALF_US)
+        for level in range(len(path) + 1):
+            sums = self._at(path[:level], source)
+            (sums.hits if anchored else sums.trials)[said] += weight
+
+    def _move_landmark(self, season: int) -> None:
+        if season == self._season:
+            return
+        shrink = math.ldexp(1.0, -24 * (season - self._season))
+        for sums in self._sums.values():
+            sums.trials = [value * shrink for value in sums.trials]
+            sums.hits = [value * shrink for value in sums.hits]
+        self._season = season
+
+    def _at(self, key: Key, source: Source) -> _Sums:
+        sums = self._sums.get((key, source))
+        if sums is None:
+            if len(self._sums) >= self._strata_max:
+                self._forget()
+            sums = self._sums[key, source] = _Sums()
+            self._sources.setdefault(key, set()).add(source)
+        return sums
+
+    def _forget(self) -> None:
+        lightest = sorted(self._sums, key=lambda place: sum(self._sums[place].trials))
+        for key, source in lightest[: max(int(self._strata_max * FORGOTTEN_SHARE), 1)]:
+            del self._sums[key, source]
+            self._sources[key].discard(source)
+            if not self._sources[key]:
+                del self._sources[key]
+
+    # --- what it says ----------------------------------------------------------------
+
+    def trust(self, path: Path, now_us: int) -> Trust:
+        """Return how often each word on a path is true, as known at the last review."""
+        if self._reviewed_us is None or not 0 <= now_us - self._reviewed_us < REVIEW_US:
+            self._review(now_us)
+        found = self._trusts.get(path)
+        if found is None:
+            if len(self._trusts) >= TRUSTS_MAX:
+                self._trusts.clear()
+                self._comparisons.clear()
+            found = self._trusts[path] = Trust(
+                positive=self._quality(path, Said.POSITIVE, PEERS_QUALITY),
+                silent=self._quality(path, Said.SILENT, SILENCE_QUALITY),
+                negative=self._quality(path, Said.NEGATIVE, NEGATIVE_QUALITY),
+            )
+        return found
+
+    def against_peers(self, key: Key, now_us: int) -> RiskRatio | None:
+        """Return a cell's positive receipts against trusted peers', if there are any."""
+        self._review(now_us)
+        return self._compared(key, Said.POSITIVE).ratio
+
+    def _quality(self, path: Path, said: Said, start: float) -> Quality:
+        """Walk down a path; each level starts from the one above."""
+        ratio = start / PEERS_QUALITY
+        anchored, level = None, None
+        for depth in range(len(path) + 1):
+            found = self._compared(path[:depth], said)
+            strength = _strength(found, said, depth)
+            ratio = (found.observed + strength * ratio) / (found.expected + strength)
+            if depth >= _ROUTE - 1 and found.ratio is not None:
+                anchored, level = found, depth
+        p = min(PEERS_QUALITY * ratio, 1.0)
+        if anchored is None or anchored.ratio is None:
+            assumed = said is Said.NEGATIVE
+            return Quality(
+                p=p if assumed else None,
+                low=0.0 if assumed else self._floor(path[:_ROUTE], said),
+                high=NEGATIVE_QUALITY_MAX if assumed else 1.0,
+                expected=0.0,
+                observed=0.0,
+                level=None,
+                why=ASSUMED if assumed else NO_ANCHOR,
+            )
+        factor = math.exp(Z_99 * anchored.ratio.se_log)
+        return Quality(
+            p=p,
+            low=p / factor,
+            high=min(p * factor, 1.0),
+            expected=anchored.expected,
+            observed=anchored.observed,
+            level=level,
+            why=ANCHORED,
+        )
+
+    def _floor(self, key: Key, said: Said) -> float:
+        """Return what surely arrived of a word's messages: those anchored, less their noise."""
+        trials = hits = 0.0
+        for _, sums in self._of(key):
+            trials += sums.trials[said] * self._scale
+            hits += sums.hits[said] * self._scale
+        if hits <= 0.0 or trials <= 0.0:
+            return 0.0
+        return min(max((hits - Z_99 * math.sqrt(hits)) / trials, 0.0), 1.0)
+
+    def _compared(self, key: Key, said: Said) -> _Compared:
+        """Compare a cell with its peers, once between two reviews."""
+        found = self._comparisons.get((key, said))
+        if found is None:
+            found = self._comparisons[key, said] = self._compare(key, said)
+        return found
+
+    def _compare(self, key: Key, said: Said) -> _Compared:
+        strata: dict[str, list[Stratum]] = defaultdict(list)
+        for source in self._sources.get(key, ()):
+            hits, trials = (value * self._scale for value in self._own(key, source, said))
+            peer_hits, peer_trials = PEERS_QUALITY * _CERTAIN, _CERTAIN
+            if source.account != PROBES:  # what arrives at a probe is always seen
+                peer_hits, peer_trials = self._rest(key, source, said)
+            if trials > 0.0 and peer_trials > 0.0 and peer_hits > 0.0:
+                found = Stratum(max(hits, 0.0), trials, peer_hits, peer_trials)
+                strata[source.account].append(found)
+        expected = {account: _sums_of(found)[1] for account, found in strata.items()}
+        if math.fsum(expected.values()) - expected.get(PROBES, 0.0) >= ANCHORS_MIN:
+            strata.pop(PROBES, None)
+        most = _fair_share([expected[account] for account in strata])
+        fair: list[Stratum] = []
+        for account, theirs in strata.items():
+            part = min(most / expected[account], 1.0)
+            fair += [Stratum(*(value * part for value in each)) for each in theirs]
+        observed, wanted = _sums_of(fair)
+        return _Compared(risk_ratio(fair) if wanted >= ANCHORS_MIN else None, observed, wanted)
+
+    def _rest(self, key: Key, source: Source, said: Said) -> tuple[float, float]:
+        """Return a source's anchors and positive receipts on trusted routes other than this."""
+        peers = self._peers.get(source)
+        if peers is None:
+            return 0.0, 0.0
+        hits, trials = peers.hits[Said.POSITIVE], peers.trials[Said.POSITIVE]
+        if said is Said.POSITIVE and key[:_ROUTE] not in self._liars:
+            own = self._own(key, source, said)
+            hits, trials = hits - own[0], trials - own[1]
+        return max(hits, 0.0) * self._scale, max(trials, 0.0) * self._scale
+
+    def _own(self, key: Key, source: Source, said: Said) -> tuple[float, float]:
+        """Return a cell's anchors of a word and how many heard it.
+
+        Routes known to lie don't count in the cells above them: whoever is new there starts
+        as the honest are.
+        """
+        sums = self._sums[key, source]
+        hits, trials = sums.hits[said], sums.trials[said]
+        if said is Said.POSITIVE and len(key) < _ROUTE:
+            for liar in self._liars:
+                if liar[: len(key)] == key and (theirs := self._sums.get((liar, source))):
+                    hits -= theirs.hits[said]
+                    trials -= theirs.trials[said]
+        return hits, trials
+
+    def _of(self, key: Key) -> Iterator[tuple[Source, _Sums]]:
+        return ((source, self._sums[key, source]) for source in self._sources.get(key, ()))
+
+    # --- whom to compare with ----------------------------------------------------------
+
+    def _review(self, now_us: int) -> None:
+        """Find the routes whose receipts can be trusted: all, but those found surely worse.
+
+        A liar among the peers makes the honest look better and himself less bad, so those
+        found are left out and the rest is looked at again.
+        """
+        self._reviewed_us = now_us
+        self._comparisons = {}
+        self._trusts = {}
+        self._scale = 2.0 ** ((self._season * _SEASON_US - now_us) / _HALF_US)
+        routes = [key for key in self._sources if len(key) == _ROUTE]
+        self._liars = frozenset()
+        self._peers = self._sum_up(routes)
+        for _ in range(ROUNDS_MAX):
+            liars = frozenset(
+                key for key in routes if _is_worse(self._compare(key, Said.POSITIVE).ratio)
+            )
+            if liars == self._liars:
+                break
+            self._liars = liars
+            self._peers = self._sum_up(key for key in routes if key not in liars)
+
+    def _sum_up(self, keys: Iterable[Key]) -> dict[Source, _Sums]:
+        found: dict[Source, _Sums] = defaultdict(_Sums)
+        for key in keys:
+            for source, sums in self._of(key):
+                found[source].trials[Said.POSITIVE] += sums.trials[Said.POSITIVE]
+                found[source].hits[Said.POSITIVE] += sums.hits[Said.POSITIVE]
+        return dict(found)
+
+
+NO_ANCHOR: Final = "no independent anchor: nobody who saw such messages arrive can be compared"
+ASSUMED: Final = "assumed: carriers rarely say no of what arrived"
+ANCHORED: Final = "compared with the same senders' messages where receipts hold"
+
+_CERTAIN: Final = 1e9  # peers so many that they add no doubt
+
+
+def _strength(found: _Compared, said: Said, level: int) -> float:
+    """Return what the level above is worth; most routes are honest, few silences are alike."""
+    innocent = said is Said.POSITIVE and not _is_worse(found.ratio)
+    return INNOCENCE if innocent else STRENGTH[level]
+
+
+def _is_worse(found: RiskRatio | None) -> bool:
+    return found is not None and found.high < TRUSTED_FROM
+
+
+def _sums_of(strata: Sequence[Stratum]) -> tuple[float, float]:
+    """Return the Mantel-Haenszel sums: anchors observed, and expected at the peers' rates."""
+    observed = expected = 0.0
+    for each in strata:
+        total = each.trials + each.peer_trials
+        observed += each.hits * each.peer_trials / total
+        expected += each.peer_hits * each.trials / total
+    return observed, expected
+
+
+def _fair_share(expected: Sequence[float]) -> float:
+    """Return the most that one account may count, so that none has over its share of all."""
+    if not expected:
+        return math.inf
+    left = sorted(expected)
+    share = max(ACCOUNT_SHARE_MAX, 1.0 / len(left))
+    for capped in range(len(left)):
+        free = left[: len(left) - capped]
+        most = share * math.fsum(free) / (1.0 - share * capped)
+        if most >= free[-1]:
+            return most
+    return left[0]  # equal parts, but for rounding
