@@ -20,6 +20,7 @@ import uvicorn
 from arrivals.clock import Clock, SystemChance, SystemClock
 from arrivals.core.catalogue import Provider
 from arrivals.flows.fleet import Fleet
+from arrivals.flows.learning import Learning
 from arrivals.flows.neighbours import Neighbours
 from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults
@@ -116,7 +117,8 @@ async def run(
             verifier = Verifier(
                 platform, place, settings.verify_every_s, begin_thread=use_any_core
             )
-        work = [*_work_behind(platform, fleet, verifier, sends=sends), *answering]
+        learning = Learning(platform, secret, learns=sends)
+        work = [*_work_behind(platform, fleet, verifier, learning, sends=sends), *answering]
         await _started(list(doors), work)
         on_ready(
             Running(
@@ -138,7 +140,12 @@ async def run(
 
 
 def _work_behind(
-    platform: Platform, fleet: Fleet, verifier: Verifier | None, *, sends: bool
+    platform: Platform,
+    fleet: Fleet,
+    verifier: Verifier | None,
+    learning: Learning,
+    *,
+    sends: bool,
 ) -> list[asyncio.Task[None]]:
     """Start what a process does without being asked."""
     parts = {"fleet": fleet.run()}
@@ -146,6 +153,8 @@ def _work_behind(
         parts["sweep"] = Sweeper(platform).run()
     if verifier is not None:
         parts["verify"] = verifier.run()
+    platform.foresee = learning.foresee
+    parts["learning"] = learning.run()
     if platform.store.is_shared:
         parts["neighbours"] = Neighbours(platform, fleet).run()
     return [asyncio.create_task(part, name=name) for name, part in parts.items()]

@@ -84,7 +84,7 @@ class Story:
     async def _accept(self, *words: str) -> None:
         numbers = [word for word in words if "=" not in word]
         options: dict[str, Any] = dict(word.split("=", 1) for word in words if "=" in word)
-        for name in ("valid_for_s", "send_at_us", "account_id"):
+        for name in ("valid_for_s", "send_at_us", "account_id", "route_id"):
             if name in options:
                 options[name] = int(options[name])
         if "send_at_us" in options:

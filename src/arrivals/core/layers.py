@@ -9,7 +9,7 @@ it is certain; and what isn't known is null, with the reason beside it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -69,11 +69,44 @@ class Eta(msgspec.Struct, frozen=True, kw_only=True):
     p90: str
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Between what a probability lies, as far as anybody can know."""
+
+    low: float
+    high: float
+
+
+class ModelCell(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a forecast comes from: the nearest group of messages that something is known of."""
+
+    cell: list[str]  # country and kind of sender, carrier, provider, sender
+    handoffs: float  # behind it, older ones counting less
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model of outcomes makes of a message that was handed off."""
+
+    probability: float | None  # None: nobody who saw such messages arrive ever said so
+    low: float
+    high: float
+    verdict: str | None
+    receipt_to_come: float
+    p50_us: int | None
+    p90_us: int | None
+    cell: tuple[str, ...]
+    handoffs: float
+    resolves: tuple[str, ...] = ()
+
+
 class OutcomeDetail(LayerDetail, frozen=True, kw_only=True):
     """Whether it arrived, how sure that is, and what says so."""
 
-    verdict: str | None  # null while it is open
+    verdict: str | None  # null while it is open and nothing is likely
     probability: float | None  # that the handset got it
+    bounds: Bounds | None = None
+    receipt_to_come: float | None = None  # the chance that a final one still comes
+    model: ModelCell | None = None
+    resolves: list[str] = []  # what would settle it, where it isn't known
     why: str  # why the probability is what it is, or isn't known
     depth: str  # how far somebody has vouched for it: none | submitted | carrier | user
     evidence: list[Evidence]
@@ -128,13 +161,16 @@ _OUR_WORDS: Final[dict[str, str]] = {
 
 
 def layers(
-    message: Message, events: Sequence[TimelineEvent], accepted_at_us: int
+    message: Message,
+    events: Sequence[TimelineEvent],
+    accepted_at_us: int,
+    forecast: Forecast | None = None,
 ) -> MessageLayers:
-    """Return a message's four layers, from its row and its timeline."""
+    """Return a message's four layers, from its row, its timeline and what is thought of it."""
     return MessageLayers(
         api=LayerDetail(state="accepted", since=rfc3339(accepted_at_us), final=True),
         execution=_execution(message, events),
-        outcome=outcome_layer(message, events, accepted_at_us),
+        outcome=outcome_layer(message, events, accepted_at_us, forecast),
         confirmed=_confirmed(message, events, accepted_at_us),
     )
 
@@ -203,7 +239,10 @@ def _cause(code: str, event: TimelineEvent | None) -> Cause:
 
 
 def outcome_layer(
-    message: Message, events: Sequence[TimelineEvent], accepted_at_us: int
+    message: Message,
+    events: Sequence[TimelineEvent],
+    accepted_at_us: int,
+    forecast: Forecast | None = None,
 ) -> OutcomeDetail:
     """Return the outcome layer alone, as a forecast while the message is open."""
     ended = is_terminal(message.state)
@@ -212,15 +251,19 @@ def outcome_layer(
     if ended:
         since_us = end.at_us if end else message.changed_at_us
     found = evidence(events)
-    probability, why = _probability(message, found)
+    probability, why = _probability(message, found, forecast)
+    verdict = message.state.value if ended else None
+    if forecast is not None and forecast.verdict is not None and probability is not None:
+        verdict = forecast.verdict
     return OutcomeDetail(
         state=outcome_of(message.state),
         since=rfc3339(since_us),
         final=ended,
         cause=_cause(message.reason, end) if ended and message.reason else None,
-        verdict=message.state.value if ended else None,
+        verdict=verdict,
         probability=probability,
         why=why,
+        **_foreseen(forecast, probability),
         depth=_depth(message, found),
         evidence=found,
         filtered_by=_filtered_by(message, end),
@@ -229,22 +272,46 @@ def outcome_layer(
     )
 
 
-def _probability(message: Message, found: Sequence[Evidence]) -> tuple[float | None, str]:
-    """Return what is certain, or null and why it isn't known."""
+def _foreseen(forecast: Forecast | None, probability: float | None) -> dict[str, Any]:
+    """Return what the model adds to an outcome."""
+    if forecast is None:
+        return {}
+    eta = None
+    if forecast.p50_us is not None and forecast.p90_us is not None:
+        eta = Eta(p50=rfc3339(forecast.p50_us), p90=rfc3339(forecast.p90_us))
+    certain = probability in {0.0, 1.0}
+    return {
+        "bounds": None if certain else Bounds(low=forecast.low, high=forecast.high),
+        "receipt_to_come": forecast.receipt_to_come,
+        "model": ModelCell(cell=list(forecast.cell), handoffs=round(forecast.handoffs, 1)),
+        "resolves": list(forecast.resolves),
+        "eta": eta,
+    }
+
+
+def _probability(
+    message: Message, found: Sequence[Evidence], forecast: Forecast | None
+) -> tuple[float | None, str]:
+    """Return how likely it arrived, or null, and why."""
     if message.confirmed == "confirmed":
         return 1.0, "the person got it: your own system confirmed it"
     if message.confirmed == "denied":
         return None, "your own system says that the person didn't get it"
     if is_terminal(message.state) and message.reach is Reach.NONE:
         return 0.0, "it was never handed off, so it can't have arrived"
+    if forecast is not None and forecast.probability is not None:
+        return (
+            round(forecast.probability, 4),
+            "how often such messages arrived, by those whose arrival somebody confirmed",
+        )
     if any(each.kind == "receipt" for each in found):
         return (
             None,
-            "a receipt is its sender's word; how often that word holds isn't measured yet",
+            "a receipt is its sender's word, and nobody has confirmed that it holds",
         )
     if message.state is State.UNKNOWN:
-        return None, "no receipt came in time, and silence isn't calibrated yet"
-    return None, "it is open, and no calibrated model exists yet"
+        return None, "no receipt came in time, and nobody has confirmed such messages"
+    return None, "it is open, and nobody has confirmed such messages yet"
 
 
 def _depth(message: Message, found: Sequence[Evidence]) -> str:

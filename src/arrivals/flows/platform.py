@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from arrivals.clock import Chance, Clock
@@ -11,7 +11,9 @@ from arrivals.core.catalogue import Account, ApiKey, Catalogue
 from arrivals.core.errors import Code, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
+from arrivals.core.layers import Forecast
 from arrivals.core.message import Message
+from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.accept import Request, Result, accept_step
 from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
@@ -20,6 +22,13 @@ from arrivals.store.api import Store, StoreFull, StoreUnavailable
 
 # Verified keys are remembered, so that a key is hashed once and not at every request.
 KEYS_REMEMBERED_MAX: Final = 10_000
+
+
+Foresee = Callable[[Trace, Sequence[TimelineEvent]], Forecast | None]
+
+
+def _nothing_learnt(trace: Trace, events: Sequence[TimelineEvent]) -> None:
+    """Foresee nothing: no model runs in this process."""
 
 
 class Platform:
@@ -48,6 +57,7 @@ class Platform:
         self.away_since: dict[str, float] = {}  # providers that can't be reached: monotonic
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
+        self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
         self._pepper = pepper
         self._verified: dict[str, str] = {}
         self._accept = accept_step(ranks)

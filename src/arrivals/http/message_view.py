@@ -10,6 +10,7 @@ from arrivals.core.explain import Sentence
 from arrivals.core.ids import MessageIds, order_of
 from arrivals.core.instants import rfc3339
 from arrivals.core.layers import (
+    Forecast,
     MessageLayers,
     OutcomeDetail,
     RetryAdvice,
@@ -152,7 +153,10 @@ class OutcomeAnswer(msgspec.Struct, kw_only=True):
 
 
 def message_answer(
-    ids: MessageIds, trace: Trace, events: Sequence[TimelineEvent]
+    ids: MessageIds,
+    trace: Trace,
+    events: Sequence[TimelineEvent],
+    forecast: Forecast | None = None,
 ) -> MessageAnswer:
     """Show one message whole."""
     message = trace.message
@@ -175,7 +179,7 @@ def message_answer(
         send_at=None if trace.send_at_us is None else rfc3339(trace.send_at_us),
         expires_at=rfc3339(message.expires_at_us),
         on_ambiguous=message.on_ambiguous,
-        layers=layers(message, events, trace.accepted_at_us),
+        layers=layers(message, events, trace.accepted_at_us, forecast),
         attempts=attempts(events),
         segments=_segments(trace),
         money=_money(trace),

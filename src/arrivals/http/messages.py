@@ -113,7 +113,9 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 async def read_message(request: Request) -> Response:
     """Return the layers, attempts, segments, money, and whether sending again is safe."""
     trace, events = await _trace(request, _key(request))
-    return json_response(message_answer(request.platform.ids, trace, events))
+    platform = request.platform
+    forecast = platform.foresee(trace, events)
+    return json_response(message_answer(platform.ids, trace, events, forecast))
 
 
 @endpoint(
@@ -211,7 +213,9 @@ async def wait_for_outcome(request: Request) -> Response:
             bx_message_id=platform.ids.encode(key),
             status=status_of(message.state),
             final=is_terminal(message.state),
-            outcome=outcome_layer(message, events, trace.accepted_at_us),
+            outcome=outcome_layer(
+                message, events, trace.accepted_at_us, platform.foresee(trace, events)
+            ),
             waited_ms=int((platform.clock.monotonic() - began) * 1_000),
         )
     )
@@ -297,7 +301,9 @@ async def _amended(
         raise result
     trace, events = await _trace(request, key)
     return json_response(
-        message_answer(request.platform.ids, trace, events),
+        message_answer(
+            request.platform.ids, trace, events, request.platform.foresee(trace, events)
+        ),
         headers=[REPLAYED] if isinstance(result, Replay) else [],
     )
 

@@ -16,6 +16,7 @@ from arrivals.core.ids import message_key
 from arrivals.core.layers import LayerDetail, MessageLayers, layers
 from arrivals.core.message import status_of
 from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.flows.platform import Foresee
 from arrivals.http.exchange import Request, query_invalid
 from arrivals.http.send_answer import OrderLayers, SendAnswer
 
@@ -81,9 +82,14 @@ async def wait_for_outcome(
     return [each for each in found if each is not None]
 
 
-def with_outcome(answer: SendAnswer, journeys: Sequence[Journey]) -> SendAnswer:
+def with_outcome(
+    answer: SendAnswer, journeys: Sequence[Journey], foresee: Foresee
+) -> SendAnswer:
     """Return the answer with every message as it stands now."""
-    found = [layers(trace.message, events, trace.accepted_at_us) for trace, events in journeys]
+    found = [
+        layers(trace.message, events, trace.accepted_at_us, foresee(trace, events))
+        for trace, events in journeys
+    ]
     for shown, (trace, _), its_layers in zip(answer.messages, journeys, found, strict=True):
         shown.status = status_of(trace.message.state)
         shown.layers = its_layers

@@ -138,7 +138,7 @@ async def send(request: Request) -> Response:
     if seconds is not None:
         order = result.order
         journeys = await wait_for_outcome(request, order.order_id, order.count, seconds)
-        answer = with_outcome(answer, journeys)
+        answer = with_outcome(answer, journeys, request.platform.foresee)
     return Response(status, _encode(answer), JSON, _preference(request, status))
 
 

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.cells import HALF_LIVES_S, Pace
+from arrivals.outcome.cells import HALF_LIVES_S, Pace, UnreadableCell
 from arrivals.outcome.curves import Belief, Curve
 from arrivals.outcome.hierarchy import Key, Path
 from arrivals.outcome.strata import Z_99, RiskRatio, Stratum, risk_ratio
@@ -142,6 +142,15 @@ class _Sums:
         self.hits = [0.0] * len(Said)
 
 
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    season: int
+    rows: list[tuple[Key, Source, list[float], list[float]]]
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Kept)
+
+
 class _Compared(NamedTuple):
     """A cell's anchors against its peers', with no account over its share."""
 
@@ -199,6 +208,28 @@ class Book:
                 ours.trials[said] += theirs.trials[said] * shrink
                 ours.hits[said] += theirs.hits[said] * shrink
         self._reviewed_us = None
+
+    def encode(self) -> bytes:
+        """Return the book as bytes."""
+        rows = [
+            (key, source, sums.trials, sums.hits)
+            for (key, source), sums in sorted(self._sums.items())
+        ]
+        return _encoder.encode(_Kept(self._season, rows))
+
+    @classmethod
+    def decode(cls, kept: bytes) -> Book:
+        """Return the book of encoded bytes, or raise UnreadableCell."""
+        try:
+            found = _decoder.decode(kept)
+        except msgspec.DecodeError as error:
+            raise UnreadableCell(str(error)) from error
+        book = cls()
+        book._season = found.season
+        for key, source, trials, hits in found.rows:
+            sums = book._at(key, source)
+            sums.trials, sums.hits = list(trials), list(hits)
+        return book
 
     def _add(
         self,

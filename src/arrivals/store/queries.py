@@ -39,6 +39,20 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     provider_message_id: str | None
 
 
+class SubjectRow(msgspec.Struct, frozen=True, array_like=True):
+    """A message as the model of outcomes knows it, whosever it is."""
+
+    key: int
+    account: str
+    country: str
+    msisdn: str
+    sender: str
+    category: str
+    sent_us: int | None  # when a provider first took it
+    confirmed_seq: int | None  # of the first feedback that it arrived
+    provider_id: str
+
+
 class ReportFilters(msgspec.Struct, frozen=True, kw_only=True):
     """What a list of delivery reports is narrowed to; None: not at all."""
 
@@ -54,6 +68,8 @@ _BALANCES: Final = msgspec.json.Decoder(list[Balance])
 _ANSWERS: Final = msgspec.json.Decoder(list[StoredAnswer])
 _REPORTS: Final = msgspec.json.Decoder(list[Report])
 _KEYS: Final = msgspec.json.Decoder(list[int])
+_FEED: Final = msgspec.json.Decoder(list[FeedEvent])
+_SUBJECTS: Final = msgspec.json.Decoder(list[SubjectRow])
 
 
 class Reader(TraceQueries):
@@ -150,6 +166,26 @@ class Reader(TraceQueries):
         database can't tell in which order its transactions ended.
         """
         raise StoreError("events are fed from PostgreSQL only: SQLite doesn't number commits")
+
+    def recent_events(
+        self, cursor: EventCursor, until_us: int, limit: int
+    ) -> tuple[list[FeedEvent], EventCursor]:
+        """Return all accounts' next events up to a time, and where to go on, for statistics.
+
+        A cursor's first number is the time of an event. What a commit wrote after `until_us`
+        had been read past its time is passed by: whoever counts money or messages needs
+        `events_after`, which passes by nothing.
+        """
+        found = self._rows(
+            _FEED, self._sql["recent_events"], cursor.tx, until_us, *cursor, limit
+        )
+        found.sort(key=lambda each: each.cursor)
+        return found, found[-1].cursor if found else cursor
+
+    def subjects(self, keys: Sequence[int]) -> list[SubjectRow]:
+        """Return what the model of outcomes knows messages by."""
+        text = _encode(list(keys)).decode()
+        return self._rows(_SUBJECTS, self._sql["subjects"], text)
 
     def _rows(self, decoder: msgspec.json.Decoder[list[T]], text: str, *values: Any) -> list[T]:
         return decoder.decode(self._connection.execute(text, values).get)

@@ -73,3 +73,20 @@ FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k JOIN messages AS m 
 SELECT {list[}id{]list}
 FROM (SELECT id FROM messages
       WHERE account_id = ? AND id BETWEEN ? AND ? AND resolution IS NULL ORDER BY id LIMIT ?) AS m
+
+-- name: subjects
+-- Who took a message is the newest that answered; who has feedback is told by its first yes.
+SELECT {[}m.id, CAST(m.account_id AS TEXT), m.country, m.msisdn, o.sender, o.category,
+  (SELECT min(t.at) FROM events AS t WHERE t.message_id = m.id AND t.kind = 'taken'),
+  (SELECT min(f.seq) FROM events AS f WHERE f.message_id = m.id AND f.kind = 'feedback'
+     AND CAST(f.body->>'confirmed' AS TEXT) IN ('true', '1')),
+  m.provider_id{]}
+FROM (SELECT DISTINCT CAST(value AS BIGINT) AS id FROM {values}) AS k
+JOIN messages AS m ON m.id = k.id
+{order of m}
+
+-- name: recent_events
+SELECT {[}e.at, e.message_id, e.seq, e.at, e.kind, e.from_state, e.to_state, e.actor, {json e.body}{]}
+FROM (SELECT * FROM events AS e
+      WHERE e.at >= ? AND e.at <= ? AND (e.at, e.message_id, e.seq) > (?, ?, ?)
+      ORDER BY e.at, e.message_id, e.seq LIMIT ?) AS e

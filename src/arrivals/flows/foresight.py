@@ -1,0 +1,125 @@
+"""Judge a message by its evidence and by what the model learnt: verdict, probability, ETA.
+
+Where nobody has ever confirmed a message, there is no probability of a delivery to give: only
+bounds, and what may still be heard. The word of a receipt then stands as its verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from arrivals.core.catalogue import Catalogue
+from arrivals.core.layers import Forecast
+from arrivals.core.message import Message, Reach, State, is_terminal
+from arrivals.core.timeline import TimelineEvent, Trace, is_receipt, provider_of
+from arrivals.outcome.anchors import Chance, Quality
+from arrivals.outcome.fusion import Judgement, Kind, Situation, Verdict, Word, judge
+from arrivals.outcome.learner import Foreseen, Learner, Subject
+
+_WORDS: Final = {
+    State.DELIVERED: Word.POSITIVE,
+    State.FAILED: Word.FAILED,
+    State.FILTERED: Word.FILTERED,
+    State.EXPIRED: Word.EXPIRED,
+}
+_SEEN: Final = {"otp": Kind.CONVERSION, "reply": Kind.REPLY, "click": Kind.HUMAN_CLICK}
+HORIZON_US: Final = 72 * 3600 * 1_000_000
+
+
+def foresee(
+    learner: Learner,
+    catalogue: Catalogue,
+    trace: Trace,
+    events: Sequence[TimelineEvent],
+    now_us: int,
+) -> Forecast | None:
+    """Return what is to be thought of a message now; None before it was handed off."""
+    message = trace.message
+    taken = next((each for each in events if each.kind == "taken"), None)
+    if message.reach is Reach.NONE:
+        return None
+    sent_us = taken.at_us if taken else message.changed_at_us
+    provider_id = (taken and provider_of(taken)) or message.provider_id
+    subject = _subject(trace, sent_us)
+    age_s = max(now_us - sent_us, 0) / 1e6
+    found = learner.foresee(subject, provider_id, age_s, now_us)
+    word = _word(message, events)
+    judgement = judge(
+        Situation(
+            chance=_chance(found, word),
+            handed_off=True,
+            word=word,
+            word_by=provider_id,
+            reason=message.reason,
+            codes_known=_codes_known(catalogue, provider_id),
+            seen=_seen(events),
+            after_horizon=age_s * 1e6 >= HORIZON_US,
+        )
+    )
+    return _forecast(message, found, judgement, sent_us)
+
+
+def _subject(trace: Trace, sent_us: int) -> Subject:
+    message = trace.message
+    return Subject(
+        key=message.key,
+        account=str(message.account_id),
+        country=trace.country,
+        msisdn=message.msisdn,
+        sender=trace.sender,
+        category=trace.category,
+        sent_us=sent_us,
+        confirmed_seq=None,
+    )
+
+
+def _word(message: Message, events: Sequence[TimelineEvent]) -> Word:
+    """Return the word of the receipt that the message ended by, if it was one."""
+    heard = any(is_receipt(each) for each in events)
+    return _WORDS.get(message.state, Word.NOTHING) if heard else Word.NOTHING
+
+
+def _chance(found: Foreseen, word: Word) -> Chance:
+    if word is Word.NOTHING:
+        return found.chance
+    quality: Quality = found.trust.positive if word is Word.POSITIVE else found.trust.negative
+    return Chance(p=quality.p, low=quality.low, high=quality.high)
+
+
+def _seen(events: Sequence[TimelineEvent]) -> tuple[Kind, ...]:
+    """Return what people said; of a customer's words only the newest counts."""
+    said = [each for each in events if each.kind == "feedback"]
+    if not said:
+        return ()
+    body = said[-1].body
+    if not body.get("confirmed"):
+        return (Kind.DENIED,)
+    return (_SEEN.get(str(body.get("kind")), Kind.CONVERSION),)
+
+
+def _codes_known(catalogue: Catalogue, provider_id: str) -> bool:
+    provider = catalogue.providers.get(provider_id)
+    return provider is not None and provider.error_namespace != "generic"
+
+
+def _forecast(
+    message: Message, found: Foreseen, judgement: Judgement, sent_us: int
+) -> Forecast:
+    ended = is_terminal(message.state)
+    known = judgement.p is not None
+    verdict: Verdict | None = judgement.verdict if known else None
+    if not ended and verdict is Verdict.UNKNOWN:
+        verdict = None  # it is open: there's time to learn more
+    return Forecast(
+        probability=judgement.p,
+        low=judgement.low,
+        high=judgement.high,
+        verdict=verdict.value if verdict else None,
+        receipt_to_come=0.0 if ended else found.receipt_to_come,
+        p50_us=None if ended or found.p50_s is None else sent_us + round(found.p50_s * 1e6),
+        p90_us=None if ended or found.p90_s is None else sent_us + round(found.p90_s * 1e6),
+        cell=found.cell,
+        handoffs=found.handoffs,
+        resolves=judgement.resolves,
+    )

@@ -1,0 +1,190 @@
+"""Learn from outcomes as they come in, beside whatever else the process does.
+
+It follows the events that were committed, a few seconds behind and in bounded readings, so it
+never stands in the way of a message; what it missed while nobody ran it reads later. What it
+learnt is kept every minute with the place it came to, and a new process goes on from there:
+nothing is learnt twice. On a shared database each worker reads all of it for itself; the others
+look at what was kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from base64 import b85decode, b85encode
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from arrivals.core.layers import Forecast
+from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.flows.foresight import foresee
+from arrivals.flows.platform import Platform
+from arrivals.outcome.cells import UnreadableCell
+from arrivals.outcome.learner import Fact, Learner, Subject
+from arrivals.store.api import Step, StoreError, Transaction
+from arrivals.store.feed import EventCursor, FeedEvent
+from arrivals.store.queries import Reader, SubjectRow
+
+_log = logging.getLogger("arrivals.learning")
+
+LEARN_ORDER: Final = 70
+LEARN_EVERY_S: Final = 1.0
+BEHIND_US: Final = 2_000_000  # a commit that takes longer than this may be passed by
+EVENTS_MAX: Final = 500  # in one reading: some milliseconds
+KEEP_EVERY_S: Final = 60.0
+KINDS: Final = frozenset(
+    {
+        "taken",
+        "receipt_delivered",
+        "receipt_failed",
+        "receipt_filtered",
+        "receipt_expired",
+        "deadline_passed",
+        "feedback",
+    }
+)
+_SETTING: Final = "learnt"
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    shared: bool  # a shared database counts its places in another way
+    cursor: EventCursor
+    learnt: str
+
+
+def _keep(tx: Transaction, wanted: Sequence[_Kept]) -> list[None]:
+    tx.set_setting(_SETTING, msgspec.json.encode(wanted[-1]).decode())
+    return [None for _ in wanted]
+
+
+def _kept(tx: Transaction, wanted: Sequence[None]) -> list[str | None]:
+    found = tx.setting(_SETTING)
+    return [found for _ in wanted]
+
+
+KEEP: Final[Step[_Kept, None]] = Step("keep what was learnt", LEARN_ORDER, _keep)
+KEPT: Final[Step[None, str | None]] = Step("read what was learnt", LEARN_ORDER, _kept)
+
+
+class Learning:
+    """One process's model of outcomes: learns on a worker, and foresees for whoever asks."""
+
+    def __init__(self, platform: Platform, secret: bytes, *, learns: bool) -> None:
+        """Learn from events if `learns`; otherwise look at what others keep."""
+        self._platform = platform
+        self._secret = secret
+        self._learns = learns
+        self._learner = Learner(secret)
+        self._cursor = EventCursor()
+        self._seen: str | None = None  # what was kept when it was last read
+
+    @property
+    def cells(self) -> int:
+        """How many cells the model has."""
+        return self._learner.cells
+
+    def foresee(self, trace: Trace, events: Sequence[TimelineEvent]) -> Forecast | None:
+        """Return what is to be thought of a message now."""
+        platform = self._platform
+        now_us = platform.clock.now_us()
+        return foresee(self._learner, platform.catalogue, trace, events, now_us)
+
+    async def run(self) -> None:
+        """Learn until cancelled, or read again and again what others learnt."""
+        await self.restore()
+        while True:
+            try:
+                if self._learns:
+                    await self._learn_and_keep()
+                else:
+                    await asyncio.sleep(KEEP_EVERY_S)
+                    await self.restore()
+            except StoreError as error:
+                _log.warning("nothing could be learnt: %s", error)
+                await asyncio.sleep(LEARN_EVERY_S)
+
+    async def _learn_and_keep(self) -> None:
+        clock = self._platform.clock
+        until = clock.monotonic() + KEEP_EVERY_S
+        began = self._cursor
+        while clock.monotonic() < until:
+            if not await self.learn_some():
+                await asyncio.sleep(LEARN_EVERY_S)
+        if self._cursor != began:
+            await self.keep()
+
+    async def learn_some(self) -> bool:
+        """Learn from the next events; False if that was all there are."""
+        cursor, until_us = self._cursor, self._platform.clock.now_us() - BEHIND_US
+        events, self._cursor, subjects = await self._platform.store.read(
+            lambda reader: _next(reader, cursor, until_us)
+        )
+        self._learner.learn(facts_of(events, subjects))
+        return len(events) == EVENTS_MAX
+
+    async def keep(self) -> None:
+        """Keep what was learnt, with the place it came to."""
+        learnt = b85encode(self._learner.encode()).decode()
+        shared = self._platform.store.is_shared
+        await self._platform.store.write(KEEP, _Kept(shared, self._cursor, learnt))
+
+    async def restore(self) -> None:
+        """Go on from what was kept, unless it was kept in a way that nobody can read now."""
+        found = await self._platform.store.write(KEPT, None)
+        if found is None or found == self._seen:
+            return
+        self._seen = found
+        try:
+            kept = msgspec.json.decode(found, type=_Kept)
+            learner = Learner.decode(b85decode(kept.learnt), self._secret)
+        except (msgspec.DecodeError, UnreadableCell, ValueError) as error:
+            _log.warning("what was learnt is begun anew: %s", type(error).__name__)
+            return
+        if kept.shared == self._platform.store.is_shared:
+            self._learner, self._cursor = learner, kept.cursor
+
+
+def _next(
+    reader: Reader, cursor: EventCursor, until_us: int
+) -> tuple[list[FeedEvent], EventCursor, list[SubjectRow]]:
+    events, after = reader.recent_events(cursor, until_us, EVENTS_MAX)
+    keys = {each.message_id for each in events if each.kind in KINDS}
+    return events, after, reader.subjects(sorted(keys)) if keys else []
+
+
+def facts_of(events: Sequence[FeedEvent], subjects: Sequence[SubjectRow]) -> list[Fact]:
+    """Return what there is to learn from events; what was deleted meanwhile is left out."""
+    known = {row.key: (_subject(row), row.provider_id) for row in subjects}
+    found = []
+    for event in events:
+        if event.kind not in KINDS or event.message_id not in known:
+            continue
+        subject, provider_id = known[event.message_id]
+        found.append(
+            Fact(
+                subject=subject,
+                kind=event.kind,
+                seq=event.seq,
+                at_us=event.at_us,
+                from_state=event.from_state,
+                to_state=event.to_state,
+                provider=event.body.get("provider") or provider_id,
+                confirmed=bool(event.body.get("confirmed")),
+            )
+        )
+    return found
+
+
+def _subject(row: SubjectRow) -> Subject:
+    return Subject(
+        key=row.key,
+        account=row.account,
+        country=row.country,
+        msisdn=row.msisdn,
+        sender=row.sender,
+        category=row.category,
+        sent_us=row.sent_us,
+        confirmed_seq=row.confirmed_seq,
+    )

@@ -1,0 +1,232 @@
+"""Learn from what happens to messages, and foresee what will become of one.
+
+What is told is facts in the order of a timeline: a hand-off that a provider took, its first
+final word, a deadline that passed, and people's own feedback. Each fact is told once. All that
+is kept is sums, so two learners add up to one, and what was learnt is kept as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from arrivals.outcome.anchors import Book, Chance, Said, Source, Trust, p_delivered
+from arrivals.outcome.calibration import is_held_out
+from arrivals.outcome.cells import Cell, UnreadableCell
+from arrivals.outcome.curves import Curve
+from arrivals.outcome.hierarchy import Key, Path, Tree, path_of
+
+FORMAT: Final = 1  # of what is kept; another one is begun anew
+REPORTERS_MAX: Final = 10_000  # accounts whose feedback is compared
+
+
+class Subject(msgspec.Struct, frozen=True, array_like=True):
+    """A message as the model knows it."""
+
+    key: int
+    account: str
+    country: str
+    msisdn: str
+    sender: str
+    category: str
+    sent_us: int | None  # when a provider took it, if one did
+    confirmed_seq: int | None  # of the event with which its customer said that it arrived
+
+    def path(self, provider: str) -> Path:
+        """Return the cells it belongs to, handed off to this provider."""
+        return path_of(
+            country=self.country,
+            sender=self.sender,
+            carrier=None,
+            msisdn=self.msisdn,
+            provider=provider,
+            content=self.sender,
+        )
+
+    @property
+    def source(self) -> Source:
+        """Whose messages are alike in how often they are anchored."""
+        return Source(self.account, self.category, self.country)
+
+
+class Fact(NamedTuple):
+    """One event of a message's timeline that there is something to learn from."""
+
+    subject: Subject
+    kind: str
+    seq: int
+    at_us: int
+    from_state: str | None
+    to_state: str
+    provider: str | None
+    confirmed: bool = False  # of feedback: that it arrived
+
+
+class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be expected of a message now."""
+
+    chance: Chance
+    trust: Trust
+    receipt_to_come: float  # the chance that a final one still comes
+    p50_s: float | None  # age by which half of those still to come will have come
+    p90_s: float | None
+    cell: Key
+    handoffs: float  # behind the nearest cell, as they count now
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    form: int
+    cells: list[tuple[Key, bytes]]
+    book: bytes
+    reporters: list[str]
+
+
+OPEN: Final = frozenset(
+    {"accepted", "scheduled", "waiting", "sending", "ambiguous", "submitted"}
+)
+_WORDS: Final = {
+    "delivered": Said.POSITIVE,
+    "failed": Said.NEGATIVE,
+    "filtered": Said.NEGATIVE,
+    "expired": Said.NEGATIVE,
+    "unknown": Said.SILENT,
+}
+
+
+class Learner:
+    """What one installation knows about providers, carriers and their receipts."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Start with nothing; `secret` chooses which messages are never learnt from."""
+        self._secret = secret
+        self._tree = Tree()
+        self._book = Book()
+        self._reporters: set[str] = set()
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return len(self._tree)
+
+    # --- what is told ----------------------------------------------------------------
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Take in facts, each once."""
+        for fact in facts:
+            if fact.provider is None and fact.kind != "feedback":
+                continue
+            if fact.kind == "taken":
+                if fact.from_state in OPEN:
+                    self._tree.sent(
+                        fact.subject.path(str(fact.provider)), fact.at_us, fact.at_us
+                    )
+            elif fact.kind == "feedback":
+                self._feedback(fact)
+            elif fact.from_state != fact.to_state:
+                self._ended(fact)
+
+    def _ended(self, fact: Fact) -> None:
+        """Count a message's first final word, or that it had none until its deadline."""
+        subject, said = fact.subject, _WORDS.get(fact.to_state)
+        if said is None or fact.from_state not in OPEN | {"unknown"}:
+            return  # a contradiction, or what we ended ourselves: it says nothing new
+        path = subject.path(str(fact.provider))
+        sent_us = subject.sent_us
+        if said is not Said.SILENT:
+            if sent_us is None or sent_us > fact.at_us:  # never answered: it is known only now
+                sent_us = fact.at_us
+                self._tree.sent(path, sent_us, fact.at_us)
+            self._tree.answered(path, sent_us, fact.at_us, positive=said is Said.POSITIVE)
+        if sent_us is None or not self._may_compare(subject):
+            return
+        confirmed = subject.confirmed_seq is not None and subject.confirmed_seq < fact.seq
+        if fact.from_state == "unknown":
+            self._told(path, subject, Said.SILENT, sent_us, -1, confirmed=confirmed)
+        self._told(path, subject, said, sent_us, 1, confirmed=confirmed)
+
+    def _told(
+        self,
+        path: Path,
+        subject: Subject,
+        said: Said,
+        sent_us: int,
+        count: int,
+        *,
+        confirmed: bool,
+    ) -> None:
+        self._book.told(path, subject.source, said, sent_us, count)
+        if confirmed:
+            self._book.anchored(path, subject.source, said, sent_us, count)
+
+    def _feedback(self, fact: Fact) -> None:
+        subject = fact.subject
+        if not fact.confirmed:
+            return
+        if len(self._reporters) < REPORTERS_MAX:
+            self._reporters.add(subject.account)
+        said = _WORDS.get(fact.to_state)
+        first = subject.confirmed_seq == fact.seq
+        if said is None or not first or subject.sent_us is None or fact.provider is None:
+            return  # of an open message it is counted when it ends
+        if self._may_compare(subject):
+            path = subject.path(fact.provider)
+            self._book.anchored(path, subject.source, said, subject.sent_us)
+
+    def _may_compare(self, subject: Subject) -> bool:
+        reports = subject.account in self._reporters
+        return reports and not is_held_out(subject.key, self._secret)
+
+    # --- what it says ----------------------------------------------------------------
+
+    def foresee(self, subject: Subject, provider: str, age_s: float, now_us: int) -> Foreseen:
+        """Say what is to be expected of a message that has heard nothing for so long."""
+        path = subject.path(provider)
+        curve = self._tree.curve(path, now_us)
+        trust = self._book.trust(path, now_us)
+        return Foreseen(
+            chance=p_delivered(curve, age_s, trust),
+            trust=trust,
+            receipt_to_come=curve.p_receipt_still_coming(age_s),
+            p50_s=curve.eta_s(age_s, 0.5),
+            p90_s=curve.eta_s(age_s, 0.9),
+            cell=path[: max(self._tree.level(path), 0)],
+            handoffs=curve.weight,
+        )
+
+    def curve(self, path: Path, now_us: int) -> Curve:
+        """Return the curve of a path's nearest cell."""
+        return self._tree.curve(path, now_us)
+
+    # --- to keep, and back -----------------------------------------------------------
+
+    def encode(self) -> bytes:
+        """Return all that was learnt."""
+        kept = _Kept(
+            FORMAT,
+            [(key, cell.encode()) for key, cell in self._tree.cells()],
+            self._book.encode(),
+            sorted(self._reporters),
+        )
+        return _encoder.encode(kept)
+
+    @classmethod
+    def decode(cls, kept: bytes, secret: bytes) -> Learner:
+        """Return a learner that goes on from what was kept; raises UnreadableCell."""
+        try:
+            found = _decoder.decode(kept)
+        except msgspec.DecodeError as error:
+            raise UnreadableCell(str(error)) from error
+        if found.form != FORMAT:
+            raise UnreadableCell(f"it was kept in format {found.form}, not {FORMAT}")
+        learner = cls(secret)
+        for key, cell in found.cells:
+            learner._tree.restore(key, Cell.decode(cell))
+        learner._book = Book.decode(found.book)
+        learner._reporters = set(found.reporters)
+        return learner
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Kept)

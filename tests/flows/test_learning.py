@@ -1,0 +1,139 @@
+"""What an installation learns from its own messages, and says about the next one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from arrivals.core.layers import Forecast, outcome_layer
+from arrivals.flows import learning
+from arrivals.flows.learning import KEPT, Learning
+from tests.flows.installation import Installation, installed, provider, route
+from tests.flows.script import SetClock
+from tests.flows.story import Story
+
+SECRET = b"a secret of this test"
+MESSAGES = 40
+ROUTES = {"north": 1, "south": 2}
+
+
+@pytest.fixture
+async def story(place: str) -> AsyncIterator[Story]:
+    clock = SetClock()
+    async with installed(
+        place,
+        providers=[provider("north", 1), provider("south", 2)],
+        routes=[route(n, [name]) for name, n in ROUTES.items()],
+        started=False,
+        clock=clock,
+    ) as here:
+        yield Story(here, clock)
+
+
+async def lives(
+    story: Story, name: str, count: int, *, heard: bool = True, confirmed: bool = True
+) -> None:
+    """Send messages over a provider; they hear after two seconds, if they do."""
+    for n in range(count):
+        number = f"3161{ROUTES[name]}{n:06d}"
+        await story._accept(number, f"route_id={ROUTES[name]}")
+        await story._claim(name)
+        await story._answer(str(len(story.out)), "taken", f"{name}{n}")
+        story.clock.tick(2)
+        if heard:
+            await story._receipt(f"{name}{n}", "DELIVRD", f"provider={name}", f"to={number}")
+        if confirmed:
+            await story._amend("confirmed")
+        story.clock.tick(1)
+
+
+async def learnt(here: Installation) -> Learning:
+    found = Learning(here.platform, SECRET, learns=True)
+    await found.restore()
+    while await found.learn_some():
+        pass
+    return found
+
+
+async def foreseen(story: Story, model: Learning) -> tuple[Forecast, dict[str, object]]:
+    """Return what is thought of the last message, and how its outcome is shown."""
+    trace, events = await story.here.store.read(lambda reader: reader.trace(1, story.key()))
+    forecast = model.foresee(trace, events)
+    assert forecast is not None
+    layer = outcome_layer(trace.message, events, trace.accepted_at_us, forecast)
+    return forecast, {name: getattr(layer, name) for name in layer.__struct_fields__}
+
+
+async def test_open_message_is_told_when_its_receipt_will_come(story: Story) -> None:
+    await lives(story, "north", MESSAGES, confirmed=False)
+    story.clock.tick(10)
+    await story.play("accept 31611999999\nclaim north\nanswer 41 taken Z")
+    forecast, shown = await foreseen(story, await learnt(story.here))
+    now_us = story.clock.us
+    assert forecast.p50_us is not None and forecast.p90_us is not None
+    assert 0 < forecast.p50_us - now_us < 4_000_000
+    assert forecast.p50_us <= forecast.p90_us
+    assert forecast.receipt_to_come > 0.9
+    assert shown["eta"] is not None
+    # Nobody ever confirmed anything: a receipt may be invented, so there is no number.
+    assert (shown["probability"], shown["verdict"]) == (None, None)
+    assert forecast.low < 0.01 and forecast.high > 0.9
+
+
+async def test_confirmed_messages_give_a_probability(story: Story) -> None:
+    await lives(story, "north", MESSAGES)
+    await lives(story, "south", MESSAGES)
+    await story.play("accept 31611999999\nclaim north\nanswer 81 taken Z")
+    story.clock.tick(10)
+    model = await learnt(story.here)
+    _, shown = await foreseen(story, model)
+    assert shown["state"] == "pending"
+    before = shown["probability"]
+    await story.play("receipt Z DELIVRD")
+    _, shown = await foreseen(story, model)
+    assert shown["state"] == "delivered"
+    assert isinstance(shown["probability"], float) and shown["probability"] > 0.9
+    assert before is None or before < shown["probability"]
+
+
+async def test_receipts_that_nobody_confirms_are_believed_less(story: Story) -> None:
+    """One provider's receipts come with people, the other's without: they are invented."""
+    await lives(story, "north", MESSAGES)
+    await lives(story, "south", MESSAGES, confirmed=False)
+    _, shown = await foreseen(story, await learnt(story.here))
+    assert shown["state"] == "delivered"
+    assert isinstance(shown["probability"], float) and shown["probability"] < 0.3
+    assert shown["verdict"] == "unknown"
+    assert shown["resolves"]
+
+
+async def test_what_was_learnt_outlives_the_process(story: Story) -> None:
+    await lives(story, "north", MESSAGES, confirmed=False)
+    story.clock.tick(10)
+    first = await learnt(story.here)
+    await first.keep()
+    told = await foreseen(story, first)
+    again = await learnt(story.here)
+    assert await foreseen(story, again) == told
+    assert not await again.learn_some()
+
+
+async def test_what_cannot_be_read_is_begun_anew(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lives(story, "north", 2, confirmed=False)
+    story.clock.tick(10)
+    await (await learnt(story.here)).keep()
+    assert await story.here.store.write(KEPT, None)
+    await story.here.in_transaction(lambda tx: tx.set_setting("learnt", '{"shared": 1}'))
+    begun = await learnt(story.here)
+    assert begun.cells == 5
+    monkeypatch.setattr(learning, "EVENTS_MAX", 1)
+    assert (await learnt(story.here)).cells == 5
+
+
+async def test_a_message_that_never_left_is_not_foreseen(story: Story) -> None:
+    await story.play("accept 31611999999")
+    trace, events = await story.here.store.read(lambda reader: reader.trace(1, story.key()))
+    assert (await learnt(story.here)).foresee(trace, events) is None
