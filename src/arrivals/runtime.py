@@ -117,8 +117,7 @@ async def run(
             verifier = Verifier(
                 platform, place, settings.verify_every_s, begin_thread=use_any_core
             )
-        learning = Learning(platform, secret, learns=sends)
-        work = [*_work_behind(platform, fleet, verifier, learning, sends=sends), *answering]
+        work = [*_work_behind(platform, fleet, verifier, secret, sends=sends), *answering]
         await _started(list(doors), work)
         on_ready(
             Running(
@@ -143,7 +142,7 @@ def _work_behind(
     platform: Platform,
     fleet: Fleet,
     verifier: Verifier | None,
-    learning: Learning,
+    secret: bytes,
     *,
     sends: bool,
 ) -> list[asyncio.Task[None]]:
@@ -153,6 +152,7 @@ def _work_behind(
         parts["sweep"] = Sweeper(platform).run()
     if verifier is not None:
         parts["verify"] = verifier.run()
+    learning = Learning(platform, secret, learns=sends)
     platform.foresee = learning.foresee
     parts["learning"] = learning.run()
     if platform.store.is_shared:

@@ -71,14 +71,16 @@ async def test_open_message_is_told_when_its_receipt_will_come(story: Story) -> 
     await story.play("accept 31611999999\nclaim north\nanswer 41 taken Z")
     forecast, shown = await foreseen(story, await learnt(story.here))
     now_us = story.clock.us
-    assert forecast.p50_us is not None and forecast.p90_us is not None
+    assert forecast.p50_us is not None
+    assert forecast.p90_us is not None
     assert 0 < forecast.p50_us - now_us < 4_000_000
     assert forecast.p50_us <= forecast.p90_us
     assert forecast.receipt_to_come > 0.9
     assert shown["eta"] is not None
     # Nobody ever confirmed anything: a receipt may be invented, so there is no number.
     assert (shown["probability"], shown["verdict"]) == (None, None)
-    assert forecast.low < 0.01 and forecast.high > 0.9
+    assert forecast.low < 0.01
+    assert forecast.high > 0.9
 
 
 async def test_confirmed_messages_give_a_probability(story: Story) -> None:
@@ -93,7 +95,8 @@ async def test_confirmed_messages_give_a_probability(story: Story) -> None:
     await story.play("receipt Z DELIVRD")
     _, shown = await foreseen(story, model)
     assert shown["state"] == "delivered"
-    assert isinstance(shown["probability"], float) and shown["probability"] > 0.9
+    assert isinstance(shown["probability"], float)
+    assert shown["probability"] > 0.9
     assert before is None or before < shown["probability"]
 
 
@@ -103,7 +106,8 @@ async def test_receipts_that_nobody_confirms_are_believed_less(story: Story) -> 
     await lives(story, "south", MESSAGES, confirmed=False)
     _, shown = await foreseen(story, await learnt(story.here))
     assert shown["state"] == "delivered"
-    assert isinstance(shown["probability"], float) and shown["probability"] < 0.3
+    assert isinstance(shown["probability"], float)
+    assert shown["probability"] < 0.3
     assert shown["verdict"] == "unknown"
     assert shown["resolves"]
 
