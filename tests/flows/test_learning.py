@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ async def learnt(here: Installation) -> Learning:
     return found
 
 
-async def foreseen(story: Story, model: Learning) -> tuple[Forecast, dict[str, object]]:
+async def foreseen(story: Story, model: Learning) -> tuple[Forecast, dict[str, Any]]:
     """Return what is thought of the last message, and how its outcome is shown."""
     trace, events = await story.here.store.read(lambda reader: reader.trace(1, story.key()))
     forecast = model.foresee(trace, events)

@@ -114,6 +114,18 @@ class Learning:
                 await asyncio.sleep(LEARN_EVERY_S)
         if self._cursor != began:
             await self.keep()
+        self._say(self._learner.alarms(clock.now_us()))
+
+    def _say(self, alarms: Sequence[str]) -> None:
+        """Log what began and what is over, and show what stands."""
+        before = self._platform.outlook
+        for each in alarms:
+            if each.partition(":")[0] not in {old.partition(":")[0] for old in before}:
+                _log.warning("alarm: %s", each)
+        for old in before:
+            if old.partition(":")[0] not in {each.partition(":")[0] for each in alarms}:
+                _log.warning("alarm over: %s", old)
+        self._platform.outlook = tuple(alarms)
 
     async def learn_some(self) -> bool:
         """Learn from the next events; False if that was all there are."""
@@ -187,4 +199,6 @@ def _subject(row: SubjectRow) -> Subject:
         category=row.category,
         sent_us=row.sent_us,
         confirmed_seq=row.confirmed_seq,
+        price=row.price,
+        text=row.text,
     )

@@ -56,6 +56,7 @@ class Platform:
         self.changes = Changes()
         self.away_since: dict[str, float] = {}  # providers that can't be reached: monotonic
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
+        self.outlook: tuple[str, ...] = ()  # what the model of outcomes finds wrong now
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
         self._pepper = pepper

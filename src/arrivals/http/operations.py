@@ -130,7 +130,7 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
     return Readiness(
         status="ready" if well else "not_ready",
         checks=checks,
-        alarms=list(platform.alarms),
+        alarms=[*platform.alarms, *platform.outlook],
         binds={name: "up" if up else "down" for name, up in platform.binds().items()},
         invariants=invariants,
     )

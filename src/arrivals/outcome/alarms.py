@@ -45,7 +45,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def z(self) -> float:
         """How many standard errors are missing."""
-        if self.expected <= 0:
+        if self.messages <= 0 or self.expected <= 0:  # what is left of it may be a rounding
             return 0.0
         miss = max(1 - self.expected / self.messages, 1 / self.messages)
         return self.lack / math.sqrt(self.expected * miss)

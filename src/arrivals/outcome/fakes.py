@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.strata import Stratum, risk_ratio
+from arrivals.outcome.strata import RiskRatio, Stratum, risk_ratio
 
 LLR_CAP: Final = 3.0  # e^3, 20 to 1, is as much as one imperfect model may say
 CANARY_CAP: Final = 7.0  # a thousand to one: a number may have been switched on by mistake
@@ -245,8 +245,12 @@ def conversions(strata: Iterable[Stratum]) -> Part:
     A stratum is one account, template class and country: accounts differ more than routes do.
     Peers are routes that are trusted; if they lie as much, nothing shows here.
     """
+    return converted(risk_ratio(strata))
+
+
+def converted(ratio: RiskRatio | None) -> Part:
+    """Judge the same by the ratio itself; None: there is nobody to compare with."""
     name = "conversion ratio"
-    ratio = risk_ratio(strata)
     if ratio is None:
         return _silent(Kind.CONVERSIONS, name, "no independent anchor: no peers convert")
     found = ratio.high < RATIO_MAX

@@ -7,16 +7,32 @@ is kept is sums, so two learners add up to one, and what was learnt is kept as b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
 from arrivals.outcome.anchors import Book, Chance, Said, Source, Trust, p_delivered
+from arrivals.outcome.attribution import slices
 from arrivals.outcome.calibration import is_held_out
-from arrivals.outcome.cells import Cell, UnreadableCell
+from arrivals.outcome.cells import BINS, EDGES_S, Cell, Exposure, Pace, UnreadableCell
+from arrivals.outcome.change import checkpoint_s
 from arrivals.outcome.curves import Curve
+from arrivals.outcome.fakes import (
+    TAIL_S,
+    Ages,
+    Part,
+    Score,
+    converted,
+    missing_tail,
+    no_negatives,
+    score,
+    too_fast,
+    too_uniform,
+)
 from arrivals.outcome.hierarchy import Key, Path, Tree, path_of
+from arrivals.outcome.watch import Waiting, Watch
 
 FORMAT: Final = 1  # of what is kept; another one is begun anew
 REPORTERS_MAX: Final = 10_000  # accounts whose feedback is compared
@@ -33,6 +49,8 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
     category: str
     sent_us: int | None  # when a provider took it, if one did
     confirmed_seq: int | None  # of the event with which its customer said that it arrived
+    price: int = 0
+    text: str | None = None
 
     def path(self, provider: str) -> Path:
         """Return the cells it belongs to, handed off to this provider."""
@@ -83,6 +101,11 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     reporters: list[str]
 
 
+WATCHED_MIN: Final = 200.0  # hand-offs behind a cell before a fall in it is one
+_ROUTE: Final = 3  # the level of a provider on a carrier
+_LOG_AGES: Final = tuple(
+    math.log(max((EDGES_S[place] + EDGES_S[place + 1]) / 2, 0.25)) for place in range(BINS)
+)
 OPEN: Final = frozenset(
     {"accepted", "scheduled", "waiting", "sending", "ambiguous", "submitted"}
 )
@@ -95,6 +118,32 @@ _WORDS: Final = {
 }
 
 
+def _timing(ours: Cell, carrier: Cell, now_us: int) -> list[Part]:
+    """Compare a provider's receipts with those of all the others to its carrier."""
+    own, every = (each.exposure(Pace.WEEK, now_us) for each in (ours, carrier))
+    counts, negatives = _received(own)
+    peers = [max(a - b, 0.0) for a, b in zip(_received(every)[0], counts, strict=True)]
+    peer_negatives = max(_received(every)[1] - negatives, 0.0)
+    late = sum(1 for edge in EDGES_S[:BINS] if edge < TAIL_S)
+    mine, theirs = round(sum(counts)), round(sum(peers))
+    ages, peer_ages = Ages(counts, _LOG_AGES), Ages(peers, _LOG_AGES)
+    return [
+        missing_tail(round(sum(counts[late:])), mine, round(sum(peers[late:])), theirs),
+        too_fast(ages, peer_ages),
+        too_uniform(ages, peer_ages),
+        no_negatives(
+            round(negatives),
+            mine + round(negatives),
+            round(peer_negatives),
+            theirs + round(peer_negatives),
+        ),
+    ]
+
+
+def _received(exposure: Exposure) -> tuple[list[float], float]:
+    return exposure.positive[:BINS], sum(exposure.negative)
+
+
 class Learner:
     """What one installation knows about providers, carriers and their receipts."""
 
@@ -103,6 +152,7 @@ class Learner:
         self._secret = secret
         self._tree = Tree()
         self._book = Book()
+        self._watch = Watch()
         self._reporters: set[str] = set()
 
     @property
@@ -115,17 +165,36 @@ class Learner:
     def learn(self, facts: Iterable[Fact]) -> None:
         """Take in facts, each once."""
         for fact in facts:
+            self._watch.look(fact.at_us)
             if fact.provider is None and fact.kind != "feedback":
                 continue
             if fact.kind == "taken":
                 if fact.from_state in OPEN:
-                    self._tree.sent(
-                        fact.subject.path(str(fact.provider)), fact.at_us, fact.at_us
-                    )
+                    self._sent(fact)
             elif fact.kind == "feedback":
                 self._feedback(fact)
             elif fact.from_state != fact.to_state:
                 self._ended(fact)
+
+    def _sent(self, fact: Fact) -> None:
+        """Count a hand-off, and look at it again at its cell's checkpoint."""
+        subject, at_us = fact.subject, fact.at_us
+        path = subject.path(str(fact.provider))
+        self._tree.sent(path, at_us, at_us)
+        curve = self._tree.curve(path, at_us)
+        if curve.weight < WATCHED_MIN:
+            return  # its usual is still the typical one's, not its own
+        due_s = checkpoint_s(curve.checkpoint_s())
+        found = slices(
+            sender=subject.sender,
+            text=subject.text,
+            carrier=path[1],
+            route=str(fact.provider),
+            at_us=at_us,
+            key=self._secret,
+        )
+        waiting = Waiting(path, curve.positive_by(due_s), found, subject.price)
+        self._watch.sent(subject.key, at_us + round(due_s * 1e6), waiting)
 
     def _ended(self, fact: Fact) -> None:
         """Count a message's first final word, or that it had none until its deadline."""
@@ -133,6 +202,8 @@ class Learner:
         if said is None or fact.from_state not in OPEN | {"unknown"}:
             return  # a contradiction, or what we ended ourselves: it says nothing new
         path = subject.path(str(fact.provider))
+        if said is Said.POSITIVE:
+            self._watch.heard(subject.key)
         sent_us = subject.sent_us
         if said is not Said.SILENT:
             if sent_us is None or sent_us > fact.at_us:  # never answered: it is known only now
@@ -198,6 +269,25 @@ class Learner:
     def curve(self, path: Path, now_us: int) -> Curve:
         """Return the curve of a path's nearest cell."""
         return self._tree.curve(path, now_us)
+
+    def alarms(self, now_us: int) -> list[str]:
+        """Say where receipts fell, and whose receipts are probably made up."""
+        return self._watch.alarms(now_us) + [
+            f"provider {key[-1]} on carrier {key[-2]}: {found.words}"
+            for key, found in self.suspicions(now_us).items()
+        ]
+
+    def suspicions(self, now_us: int) -> dict[Key, Score]:
+        """Return the providers, by carrier, whose receipts don't look like handsets'."""
+        found: dict[Key, Score] = {}
+        cells = dict(self._tree.cells())
+        for key in [each for each in cells if len(each) == _ROUTE]:
+            parts = [converted(self._book.against_peers(key, now_us))]
+            parts += _timing(cells[key], cells[key[:-1]], now_us)
+            judged = score(parts)
+            if judged.suspected:
+                found[key] = judged
+        return found
 
     # --- to keep, and back -----------------------------------------------------------
 

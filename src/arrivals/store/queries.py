@@ -51,6 +51,8 @@ class SubjectRow(msgspec.Struct, frozen=True, array_like=True):
     sent_us: int | None  # when a provider first took it
     confirmed_seq: int | None  # of the first feedback that it arrived
     provider_id: str
+    price: int
+    text: str | None
 
 
 class ReportFilters(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,154 @@
+"""Watch cells for a fall in positive receipts: each message once, at its cell's checkpoint.
+
+A message waits here from its hand-off to its checkpoint, some seconds as a rule. Then its
+charts hear whether it had a positive receipt: those of its carrier, its provider there, and
+its sender there. When one rings, all cells are compared over the same time, so that one cause
+is said once; and from the first warning its route's messages are told apart by sender,
+template, link and hour, so that the alarm can say what it goes with.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from arrivals.core.instants import rfc3339
+from arrivals.outcome.alarms import Node, causes
+from arrivals.outcome.attribution import Dimension, Tally, says
+from arrivals.outcome.change import (
+    FALSE_ALARMS,
+    Alarm,
+    Chart,
+    Kind,
+    Level,
+    Limits,
+    limits,
+    observe,
+)
+from arrivals.outcome.change import level as level_of
+from arrivals.outcome.hierarchy import Key, Path
+from arrivals.outcome.recent import Recent
+
+WAITING_MAX: Final = 100_000  # messages before their checkpoint; more aren't watched
+CHARTS_MAX: Final = 10_000
+WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender there
+_ROUTE: Final = 3
+_STEPS: Final = 20  # usual chances are rounded to these parts, so that limits are solved once
+_NAMES: Final = ("", "", "carrier", "provider", "sender")
+
+
+class Waiting(NamedTuple):
+    """A message before its checkpoint."""
+
+    path: Path
+    usual: float  # the chance that it has a positive receipt by then
+    slices: Mapping[Dimension, str]
+    price: int
+
+
+class Watch:
+    """The charts of one learner."""
+
+    def __init__(self) -> None:
+        """Start with every cell clear."""
+        self._waiting: dict[int, Waiting] = {}
+        self._due: list[tuple[int, int]] = []
+        self._heard: set[int] = set()
+        self._charts: dict[Key, tuple[Chart, Recent]] = {}
+        self._tallies: dict[Key, Tally] = {}
+
+    def __len__(self) -> int:
+        """Return how many messages wait for their checkpoint."""
+        return len(self._waiting)
+
+    def sent(self, key: int, due_us: int, waiting: Waiting) -> None:
+        """Wait for a message's checkpoint."""
+        if len(self._waiting) < WAITING_MAX and key not in self._waiting:
+            self._waiting[key] = waiting
+            heapq.heappush(self._due, (due_us, key))
+
+    def heard(self, key: int) -> None:
+        """Note a positive receipt; after the checkpoint it changes nothing."""
+        if key in self._waiting:
+            self._heard.add(key)
+
+    def look(self, now_us: int) -> list[Alarm]:
+        """Take in all messages whose checkpoint has come; return alarms that began or ended."""
+        changed: list[Alarm] = []
+        while self._due and self._due[0][0] <= now_us:
+            due_us, key = heapq.heappop(self._due)
+            message = self._waiting.pop(key)
+            positive = key in self._heard
+            self._heard.discard(key)
+            changed += self._one(message, due_us, positive=positive)
+        return changed
+
+    def alarms(self, now_us: int) -> list[str]:
+        """Say what is wrong now: one sentence a cause, and what goes with it."""
+        began = [
+            chart.fall.began_us for chart, _ in self._charts.values() if chart.raised_message
+        ]
+        if not began:
+            return []
+        since_us = min(began)
+        nodes = [
+            recent.since(since_us, now_us, cell=key, alarmed=bool(chart.raised_message))
+            for key, (chart, recent) in self._charts.items()
+        ]
+        return [self._sentence(each, since_us) for each in causes(nodes)]
+
+    def alarmed(self, path: Path) -> Key | None:
+        """Return the narrowest cell on a path whose alarm is on."""
+        for level in reversed(WATCHED):
+            found = self._charts.get(path[:level])
+            if found is not None and found[0].raised_message:
+                return path[:level]
+        return None
+
+    def _one(self, message: Waiting, at_us: int, *, positive: bool) -> Iterator[Alarm]:
+        usual = round(message.usual * _STEPS) / _STEPS
+        wanted = limits(Kind.RECEIPTS, usual, false_alarms=FALSE_ALARMS / len(WATCHED))
+        for level in WATCHED:
+            key = message.path[:level]
+            found = self._charts.get(key)
+            if found is None:
+                if len(self._charts) >= CHARTS_MAX:
+                    continue
+                found = self._charts[key] = Chart(cell=key, kind=Kind.RECEIPTS), Recent()
+            chart, recent = found
+            recent.add(at_us, usual=message.usual, positive=positive)
+            alarm = observe(
+                chart,
+                wanted,
+                positive=positive,
+                usual=message.usual,
+                at_us=at_us,
+                price=message.price,
+            )
+            if level == _ROUTE:
+                self._tell_apart(message, chart, wanted, positive=positive)
+            if alarm is not None:
+                yield alarm
+
+    def _tell_apart(
+        self, message: Waiting, chart: Chart, wanted: Limits, *, positive: bool
+    ) -> None:
+        """Tally a route's messages by slice for as long as something seems wrong there."""
+        key = message.path[:_ROUTE]
+        if level_of(chart, wanted) is Level.CLEAR:
+            self._tallies.pop(key, None)
+            return
+        tally = self._tallies.setdefault(key, Tally())
+        tally.add(message.slices, usual=message.usual, positive=positive)
+
+    def _sentence(self, cause: Node, since_us: int) -> str:
+        named = zip(_NAMES, ("", *cause.cell), strict=False)
+        where = ", ".join(f"{name} {value}" for name, value in named if name)
+        text = (
+            f"receipts of {where or 'everything'} fell: {cause.observed} of"
+            f" {cause.expected:.0f} expected since {rfc3339(since_us)}"
+        )
+        tally = self._tallies.get(cause.cell[:_ROUTE])
+        found = tally.findings() if tally is not None else []
+        return f"{text}; {says(found[0])}" if found else text
