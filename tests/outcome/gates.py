@@ -1,6 +1,6 @@
 """Hold the model to worlds whose truth is known: `python -m tests.outcome.gates --json`.
 
-Each message is scored with what the model knew in the hour it was sent, at several ages, as
+Each message is scored with what the model knew up to six hours before it was sent, at several ages, as
 long as it is silent; the model goes on learning. The first four fifths are only learnt from.
 """
 
@@ -20,7 +20,7 @@ from tests.outcome.truth import HORIZON_S, START_US, WORLDS, Told, World
 
 AGES_S = (0.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0)
 SEEDS = 5
-HOUR_US = 3_600_000_000
+LEARNT_EVERY_US = 6 * 3_600_000_000
 
 
 def play(
@@ -38,7 +38,7 @@ def play(
         sent_us = _us(told.sent_s)
         if what == "sent":
             if now_us >= scored_from_us:
-                _look(model, book, told, now_us // HOUR_US * HOUR_US, said, pace)
+                _look(model, book, told, now_us // LEARNT_EVERY_US * LEARNT_EVERY_US, said, pace)
             model.sent(told.path, sent_us, now_us)
         elif what == "receipt":
             model.answered(told.path, sent_us, now_us, positive=told.positive)

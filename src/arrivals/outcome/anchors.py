@@ -22,6 +22,7 @@ Sums decay by the week and are sums over events, so that they merge and take any
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
@@ -38,10 +39,12 @@ PEERS_QUALITY: Final = 0.99  # of positive receipts where nothing speaks against
 SILENCE_QUALITY: Final = 0.3  # of silence where nothing is known: receipts are lost, too
 NEGATIVE_QUALITY: Final = 0.02  # carriers deliver late, or say no of what they delivered
 NEGATIVE_QUALITY_MAX: Final = 0.1  # what that may be where nobody can be compared
-# Expected anchors that the level above is worth, by level: routes differ widely in what their
-# silence means, the senders and templates of a route less.
-STRENGTH: Final = (5.0, 5.0, 5.0, 5.0, 50.0)
-INNOCENCE: Final = 200.0  # and for positive receipts that nothing shows to be untrue
+# Expected anchors that the level above is worth to a cell that chance could have made of it:
+# most routes are honest, and most silences alike. One that is surely different is taken by
+# its own word, as far as it has one.
+LIKENESS: Final = (200.0, 50.0, 50.0)  # of a positive receipt, a silence, a negative receipt
+STRANGENESS: Final = 5.0
+STRANGE_Z: Final = 2.576  # further off than 99 in 100 by chance
 ANCHORS_MIN: Final = 5.0  # expected; with fewer nothing is claimed
 ACCOUNT_SHARE_MAX: Final = 0.3  # of what a shared cell expects
 TRUSTED_FROM: Final = 0.97  # a route surely below this times its peers isn't one of them
@@ -154,9 +157,10 @@ _decoder: Final = msgspec.msgpack.Decoder(_Kept)
 class _Compared(NamedTuple):
     """A cell's anchors against its peers', with no account over its share."""
 
-    ratio: RiskRatio | None
     observed: float
     expected: float
+    se_log: float | None  # of the ratio of the two; None: too little to say
+    ratio: RiskRatio | None = None
 
 
 class Book:
@@ -173,6 +177,7 @@ class Book:
         self._scale = 1.0  # what a weight counts now
         self._liars: frozenset[Key] = frozenset()
         self._peers: dict[Source, _Sums] = {}
+        self._routes: dict[Key, list[Key]] = {}
         self._comparisons: dict[tuple[Key, Said], _Compared] = {}
         self._trusts: dict[Path, Trust] = {}
 
@@ -243,8 +248,8 @@ class Book:
     ) -> None:
         self._move_landmark(max(self._season, sent_us // _SEASON_US))
         weight = count * 2.0 ** ((sent_us - self._season * _SEASON_US) / _HALF_US)
-        for level in range(len(path) + 1):
-            sums = self._at(path[:level], source)
+        for key in (path[:_ROUTE], path):
+            sums = self._at(key, source)
             (sums.hits if anchored else sums.trials)[said] += weight
 
     def _move_landmark(self, season: int) -> None:
@@ -302,12 +307,12 @@ class Book:
         anchored, level = None, None
         for depth in range(len(path) + 1):
             found = self._compared(path[:depth], said)
-            strength = _strength(found, said, depth)
+            strength = STRANGENESS if _is_strange(found, ratio) else LIKENESS[said]
             ratio = (found.observed + strength * ratio) / (found.expected + strength)
-            if depth >= _ROUTE - 1 and found.ratio is not None:
+            if depth >= _ROUTE - 1 and found.se_log is not None:
                 anchored, level = found, depth
-        p = min(PEERS_QUALITY * ratio, 1.0)
-        if anchored is None or anchored.ratio is None:
+        p = PEERS_QUALITY * min(ratio, 1.0)  # no word is truer than the peers' receipts
+        if anchored is None or anchored.se_log is None:
             assumed = said is Said.NEGATIVE
             return Quality(
                 p=p if assumed else None,
@@ -318,7 +323,7 @@ class Book:
                 level=None,
                 why=ASSUMED if assumed else NO_ANCHOR,
             )
-        factor = math.exp(Z_99 * anchored.ratio.se_log)
+        factor = math.exp(Z_99 * anchored.se_log)
         return Quality(
             p=p,
             low=p / factor,
@@ -343,13 +348,29 @@ class Book:
         """Compare a cell with its peers, once between two reviews."""
         found = self._comparisons.get((key, said))
         if found is None:
-            found = self._comparisons[key, said] = self._compare(key, said)
+            compare = self._compare if len(key) >= _ROUTE else self._pool
+            found = self._comparisons[key, said] = compare(key, said)
         return found
+
+    def _pool(self, key: Key, said: Said) -> _Compared:
+        """Add up the routes within a cell that are alike.
+
+        A route that drops messages has many silences, and would speak for all others.
+        """
+        routes = [self._compared(route, said) for route in self._routes.get(key, ())]
+        known = [each for each in routes if each.expected >= ANCHORS_MIN]
+        if not known:
+            return _Compared(0.0, 0.0, None)
+        middle = statistics.median(each.observed / each.expected for each in known)
+        alike = [each for each in known if not _is_strange(each, middle)]
+        observed = math.fsum(each.observed for each in alike)
+        expected = math.fsum(each.expected for each in alike)
+        return _Compared(observed, expected, 1.0 / math.sqrt(max(observed, 0.5)))
 
     def _compare(self, key: Key, said: Said) -> _Compared:
         strata: dict[str, list[Stratum]] = defaultdict(list)
-        for source in self._sources.get(key, ()):
-            hits, trials = (value * self._scale for value in self._own(key, source, said))
+        for source, sums in self._of(key):
+            hits, trials = sums.hits[said] * self._scale, sums.trials[said] * self._scale
             peer_hits, peer_trials = PEERS_QUALITY * _CERTAIN, _CERTAIN
             if source.account != PROBES:  # what arrives at a probe is always seen
                 peer_hits, peer_trials = self._rest(key, source, said)
@@ -365,7 +386,8 @@ class Book:
             part = min(most / expected[account], 1.0)
             fair += [Stratum(*(value * part for value in each)) for each in theirs]
         observed, wanted = _sums_of(fair)
-        return _Compared(risk_ratio(fair) if wanted >= ANCHORS_MIN else None, observed, wanted)
+        ratio = risk_ratio(fair) if wanted >= ANCHORS_MIN else None
+        return _Compared(observed, wanted, ratio.se_log if ratio else None, ratio)
 
     def _rest(self, key: Key, source: Source, said: Said) -> tuple[float, float]:
         """Return a source's anchors and positive receipts on trusted routes other than this."""
@@ -374,24 +396,9 @@ class Book:
             return 0.0, 0.0
         hits, trials = peers.hits[Said.POSITIVE], peers.trials[Said.POSITIVE]
         if said is Said.POSITIVE and key[:_ROUTE] not in self._liars:
-            own = self._own(key, source, said)
-            hits, trials = hits - own[0], trials - own[1]
+            own = self._sums[key, source]
+            hits, trials = hits - own.hits[said], trials - own.trials[said]
         return max(hits, 0.0) * self._scale, max(trials, 0.0) * self._scale
-
-    def _own(self, key: Key, source: Source, said: Said) -> tuple[float, float]:
-        """Return a cell's anchors of a word and how many heard it.
-
-        Routes known to lie don't count in the cells above them: whoever is new there starts
-        as the honest are.
-        """
-        sums = self._sums[key, source]
-        hits, trials = sums.hits[said], sums.trials[said]
-        if said is Said.POSITIVE and len(key) < _ROUTE:
-            for liar in self._liars:
-                if liar[: len(key)] == key and (theirs := self._sums.get((liar, source))):
-                    hits -= theirs.hits[said]
-                    trials -= theirs.trials[said]
-        return hits, trials
 
     def _of(self, key: Key) -> Iterator[tuple[Source, _Sums]]:
         return ((source, self._sums[key, source]) for source in self._sources.get(key, ()))
@@ -411,6 +418,10 @@ class Book:
         routes = [key for key in self._sources if len(key) == _ROUTE]
         self._liars = frozenset()
         self._peers = self._sum_up(routes)
+        self._routes = defaultdict(list)
+        for route in routes:
+            for depth in range(_ROUTE):
+                self._routes[route[:depth]].append(route)
         for _ in range(ROUNDS_MAX):
             liars = frozenset(
                 key for key in routes if _is_worse(self._compare(key, Said.POSITIVE).ratio)
@@ -436,10 +447,10 @@ ANCHORED: Final = "compared with the same senders' messages where receipts hold"
 _CERTAIN: Final = 1e9  # peers so many that they add no doubt
 
 
-def _strength(found: _Compared, said: Said, level: int) -> float:
-    """Return what the level above is worth; most routes are honest, few silences are alike."""
-    innocent = said is Said.POSITIVE and not _is_worse(found.ratio)
-    return INNOCENCE if innocent else STRENGTH[level]
+def _is_strange(found: _Compared, above: float) -> bool:
+    """Tell whether a cell differs from the level above by more than chance."""
+    expected = found.expected * above
+    return abs(found.observed - expected) > STRANGE_Z * math.sqrt(max(expected, 1.0))
 
 
 def _is_worse(found: RiskRatio | None) -> bool:

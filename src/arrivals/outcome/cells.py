@@ -120,15 +120,16 @@ class Cell:
         top = min((last ^ tick).bit_length(), LEVELS) - 1
         waiting = self.waiting
         for level in range(top, -1, -1):  # from above, so that slots are free when they fill
-            if waiting[level << 4 : (level + 1) << 4] == _NOBODY:
+            slots = waiting[level << 4 : (level + 1) << 4]
+            if slots == _NOBODY:
                 continue
-            newest = last >> level
-            keeps = (tick >> level) - _MASK
-            for index in range(newest - _MASK, min(newest + 1, keeps)):
-                position = level << 4 | index & _MASK
-                if count := waiting[position]:
-                    waiting[position] = 0
-                    self.count(index << level, count)
+            newest, oldest = last >> level, (tick >> level) - _MASK
+            for place, count in enumerate(slots):
+                if count:
+                    index = newest - ((newest - place) & _MASK)
+                    if index < oldest:
+                        waiting[level << 4 | place] = 0
+                        self.count(index << level, count)
 
     def count(self, tick: int, count: int) -> None:
         """Add to those that wait since `tick`, which isn't later than the cell's clock."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,6 @@ HANDSET_TRUE_MIN: Final = 0.98  # of a route's handset receipts, to take one at 
 LIKELY_DELIVERED_MIN: Final = 0.85
 LIKELY_FILTERED_MAX: Final = 0.30
 FAILED_MAX: Final = 0.05
-EVIDENCE_MAX: Final = 100  # pieces looked at; the newest count
 
 
 class Verdict(StrEnum):
@@ -71,36 +70,40 @@ class Rung(msgspec.Struct, frozen=True):
     ratio: float  # how many times likelier it is seen of a message that arrived
     group: str  # pieces of one group are one voice
     depth: Depth
-    proof: bool
     source: str
+    proof: bool = False
 
 
 # The defaults of the likelihood ratios are assumptions, in the order of what the trade takes
 # for proof; conversions and replies can only follow an arrival.
 LADDER: Final[dict[Kind, Rung]] = {
     Kind.CONVERSION: Rung(
-        1_000.0, "person", Depth.USER, True,
-        "the customer's own feedback: what Twilio, AWS and Vonage take for delivered",
+        1_000.0, "person", Depth.USER, proof=True,
+        source="the customer's own feedback: what Twilio, AWS and Vonage take for delivered",
     ),
-    Kind.REPLY: Rung(1_000.0, "person", Depth.USER, True, "an answer to the message, or STOP"),
-    Kind.PROBE: Rung(1_000.0, "probe", Depth.HANDSET, True, "a phone of our own received it"),
+    Kind.REPLY: Rung(
+        1_000.0, "person", Depth.USER, proof=True, source="an answer to the message, or STOP"
+    ),
+    Kind.PROBE: Rung(
+        1_000.0, "probe", Depth.HANDSET, proof=True, source="a phone of our own received it"
+    ),
     Kind.HUMAN_CLICK: Rung(
-        200.0, "person", Depth.HANDSET, False, "assumed: scanners are told apart, but not surely"
+        200.0, "person", Depth.HANDSET, "assumed: scanners are told apart, but not surely"
     ),
     Kind.SCANNER_CLICK: Rung(
-        1.5, "scanner", Depth.CARRIER, False,
+        1.5, "scanner", Depth.CARRIER,
         "assumed: operators open links before delivery, and of what they then filter, too",
     ),
     Kind.ASKED_AGAIN: Rung(
-        0.45, "asked_again", Depth.NONE, False,
+        0.45, "asked_again", Depth.NONE,
         "assumed: a code wanted again within 20 to 120 s; people also lose what arrived",
     ),
     Kind.DENIED: Rung(
-        0.05, "person", Depth.NONE, False, "the customer's own feedback; people overlook messages"
+        0.05, "person", Depth.NONE, "the customer's own feedback; people overlook messages"
     ),
-    Kind.PROBE_MISSED: Rung(0.02, "probe", Depth.NONE, False, "a phone of our own got nothing"),
+    Kind.PROBE_MISSED: Rung(0.02, "probe", Depth.NONE, "a phone of our own got nothing"),
     Kind.KNOWN_DEAD: Rung(
-        0.01, "number", Depth.NONE, False, "the number is known to be off or nobody's"
+        0.01, "number", Depth.NONE, "the number is known to be off or nobody's"
     ),
 }  # fmt: skip
 
@@ -158,7 +161,8 @@ def judge(situation: Situation) -> Judgement:
     counted = _voices(situation.seen)
     proved = any(LADDER[kind].proof for kind in counted)
     chance = _fused(situation, counted, proved=proved)
-    verdict = next(verdict for verdict, fits in VERDICTS if fits(situation, chance.p, proved))
+    view = _View(situation, chance.p, proved)
+    verdict = next(verdict for verdict, fits in VERDICTS if fits(view))
     return Judgement(
         verdict=verdict,
         p=chance.p,
@@ -178,7 +182,7 @@ def judge(situation: Situation) -> Judgement:
 def _voices(seen: Iterable[Kind]) -> tuple[Kind, ...]:
     """Return the strongest piece of each group; of equals, the one that says it arrived."""
     strongest: dict[str, Kind] = {}
-    for kind in sorted(set(seen), key=_strength, reverse=True)[:EVIDENCE_MAX]:
+    for kind in sorted(set(seen), key=_strength, reverse=True):
         strongest.setdefault(LADDER[kind].group, kind)
     return tuple(strongest.values())
 
@@ -210,46 +214,54 @@ def _moved(p: float, weight: float) -> float:
 
 # --- verdict ----------------------------------------------------------------------------
 
-_Rule = Callable[[Situation, float | None, bool], bool]
+
+class _View(NamedTuple):
+    """What the rules look at."""
+
+    situation: Situation
+    p: float | None
+    proved: bool
 
 
-def _is_delivered(situation: Situation, p: float | None, proved: bool) -> bool:  # noqa: FBT001
-    vouched = situation.word is Word.POSITIVE and situation.word_depth >= Depth.HANDSET
-    return proved or (vouched and p is not None and p >= HANDSET_TRUE_MIN)
+def _is_delivered(view: _View) -> bool:
+    said = view.situation.word is Word.POSITIVE
+    vouched = said and view.situation.word_depth >= Depth.HANDSET
+    return view.proved or (vouched and view.p is not None and view.p >= HANDSET_TRUE_MIN)
 
 
-def _is_expired(situation: Situation, p: float | None, _: bool) -> bool:  # noqa: FBT001
-    late = situation.word is Word.EXPIRED and (p is None or p < LIKELY_DELIVERED_MIN)
-    return situation.expired_before_handoff or late
+def _is_expired(view: _View) -> bool:
+    before = view.situation.expired_before_handoff and _never_left(view.situation)
+    return before or (view.situation.word is Word.EXPIRED and not _is_likely_delivered(view))
 
 
-def _is_filtered(situation: Situation, p: float | None, _: bool) -> bool:  # noqa: FBT001
-    return situation.word is Word.FILTERED and (p is None or p < LIKELY_DELIVERED_MIN)
+def _is_filtered(view: _View) -> bool:
+    return view.situation.word is Word.FILTERED and not _is_likely_delivered(view)
 
 
-def _is_failed(situation: Situation, p: float | None, _: bool) -> bool:  # noqa: FBT001
-    if _never_left(situation):
-        return True
+def _is_failed(view: _View) -> bool:
+    situation = view.situation
     said = situation.word is Word.FAILED and situation.codes_known and bool(situation.reason)
-    return said and p is not None and p <= FAILED_MAX
+    believed = view.p is not None and view.p <= FAILED_MAX
+    return _never_left(situation) or (said and believed)
 
 
-def _is_likely_filtered(situation: Situation, p: float | None, _: bool) -> bool:  # noqa: FBT001
-    return bool(situation.filter_alarm) and p is not None and p <= LIKELY_FILTERED_MAX
+def _is_likely_filtered(view: _View) -> bool:
+    unlikely = view.p is not None and view.p <= LIKELY_FILTERED_MAX
+    return view.situation.filter_alarm is not None and unlikely
 
 
-def _is_likely_delivered(_: Situation, p: float | None, __: bool) -> bool:  # noqa: FBT001
-    return p is not None and p >= LIKELY_DELIVERED_MIN
+def _is_likely_delivered(view: _View) -> bool:
+    return view.p is not None and view.p >= LIKELY_DELIVERED_MIN
 
 
-VERDICTS: Final[tuple[tuple[Verdict, _Rule], ...]] = (
+VERDICTS: Final[tuple[tuple[Verdict, Callable[[_View], bool]], ...]] = (
     (Verdict.DELIVERED, _is_delivered),
     (Verdict.EXPIRED, _is_expired),
     (Verdict.FILTERED, _is_filtered),
     (Verdict.FAILED, _is_failed),
     (Verdict.LIKELY_FILTERED, _is_likely_filtered),
     (Verdict.LIKELY_DELIVERED, _is_likely_delivered),
-    (Verdict.UNKNOWN, lambda *_: True),
+    (Verdict.UNKNOWN, lambda _: True),
 )
 
 
