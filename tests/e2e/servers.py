@@ -70,8 +70,14 @@ def new_key() -> str:
 class Process:
     """One `arrivals` process, told from its `--json` line when it is ready."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        self._arguments = arguments
+    def __init__(
+        self,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        entry: tuple[str, ...] = ("arrivals",),
+    ) -> None:
+        """Run a module, `arrivals` itself or one that runs it in its way, with arguments."""
+        self._arguments = (*entry, *arguments)
         self._environment = os.environ | (environment or {})
         self._process: asyncio.subprocess.Process | None = None
         self.ready: dict[str, Any] = {}
@@ -87,7 +93,6 @@ class Process:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "arrivals",
             *self._arguments,
             stdout=asyncio.subprocess.PIPE,
             env=self._environment,
@@ -97,7 +102,7 @@ class Process:
         async with asyncio.timeout(START_TIMEOUT_S):
             line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"arrivals {self._arguments[0]} ended with {await self.wait()}")
+            raise RuntimeError(f"{' '.join(self._arguments)} ended with {await self.wait()}")
         self.ready = json.loads(line)
         return self.ready
 

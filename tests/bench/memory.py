@@ -1,0 +1,86 @@
+"""A million queued: what the serving process takes of the memory while they come, wait and leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.bench.batches import RECIPIENTS, accept
+from tests.bench.figures import Figure, Found, Size
+from tests.bench.site import (
+    HELD,
+    BenchSite,
+    Ground,
+    Stopwatch,
+    bench_site,
+    memory_mb,
+    most_memory_mb,
+)
+
+QUEUED = 1_000_000
+SAMPLE_EVERY_S = 0.25
+WAIT_S = 15.0
+LEAVE_S = 15.0
+
+
+async def run(size: Size) -> Found:
+    """Queue them in batches, let them wait, let them leave for a while, and sample throughout."""
+    count = size.of(QUEUED)
+    batches = [RECIPIENTS] * (count // RECIPIENTS) or [count]
+    figures: list[Figure] = []
+    async with bench_site(Ground(throughput=HELD)) as site:
+        empty = memory_mb(site.server.pid)
+        watch = Stopwatch(site.server.pid)
+        async with _sampled(site) as coming:
+            for number, each in enumerate(batches, 1):
+                await accept(site, each)
+                size.say(f"{number * each:,} queued, {coming[-1]:.0f} MB")
+        seconds = watch.seconds
+        figures.append(_figure("while they come", coming, sum(batches), sum(batches) / seconds))
+        async with _sampled(site) as waiting:
+            await asyncio.sleep(size.seconds(WAIT_S))
+        figures.append(_figure("while they wait", waiting, sum(batches)))
+        site.configure(throughput=None)
+        await site.reload()
+        async with _sampled(site) as leaving:
+            await asyncio.sleep(size.seconds(LEAVE_S))
+        figures.append(_figure("while they leave", leaving, sum(batches)))
+        most = most_memory_mb(site.server.pid)
+    first = coming[: max(1, len(coming) // 10)]
+    measures = {
+        "queued_rss_mb": most,
+        "queued_growth_mb": waiting[-1] - max(first),  # since a tenth of them was there
+        "queued_empty_mb": empty,
+    }
+    return Found(figures=figures, measures=measures)
+
+
+def _figure(what: str, samples: list[float], messages: int, rate: float = 0.0) -> Figure:
+    return Figure(
+        name=f"{messages:,} queued: {what}",
+        messages=messages,
+        accepted_per_s=rate,
+        rss_mb=max(samples),
+    )
+
+
+@asynccontextmanager
+async def _sampled(site: BenchSite) -> AsyncIterator[list[float]]:
+    """Look at the server's memory again and again."""
+    samples = [memory_mb(site.server.pid)]
+
+    async def sample() -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            samples.append(memory_mb(site.server.pid))
+
+    sampling = asyncio.create_task(sample())
+    try:
+        yield samples
+    finally:
+        sampling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sampling
+        samples.append(memory_mb(site.server.pid))
