@@ -69,7 +69,7 @@ delivered = 1.0
 
 [providers.default]
 window = 1000
-receipts = { window = 500, delay = { median_s = 3.0, sigma = 0.3 } }
+receipts = { window = 500, delay = { median_s = 3.0, sigma = 0.1 } }
 
 [[carriers]]
 name = "meridian"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from tests.bench.batches import RECIPIENTS, accept
+from tests.bench.end_to_end import looking_into
 from tests.bench.figures import Figure, Found, Size
 from tests.bench.site import (
     HELD,
@@ -44,9 +45,11 @@ async def run(size: Size) -> Found:
         figures.append(_figure("while they wait", waiting, sum(batches)))
         site.configure(throughput=None)
         await site.reload()
+        left, watch = _left(site), Stopwatch(site.server.pid)
         async with _sampled(site) as leaving:
             await asyncio.sleep(size.seconds(LEAVE_S))
-        figures.append(_figure("while they leave", leaving, sum(batches)))
+        rate = (_left(site) - left) / watch.seconds
+        figures.append(_figure("while they leave", leaving, sum(batches), settled=rate))
         most = most_memory_mb(site.server.pid)
     first = coming[: max(1, len(coming) // 10)]
     measures = {
@@ -57,13 +60,23 @@ async def run(size: Size) -> Found:
     return Found(figures=figures, measures=measures)
 
 
-def _figure(what: str, samples: list[float], messages: int, rate: float = 0.0) -> Figure:
+def _figure(
+    what: str, samples: list[float], messages: int, rate: float = 0.0, settled: float = 0.0
+) -> Figure:
     return Figure(
         name=f"{messages:,} queued: {what}",
         messages=messages,
         accepted_per_s=rate,
+        settled_per_s=settled,
         rss_mb=max(samples),
     )
+
+
+def _left(site: BenchSite) -> int:
+    """Return how many have an outcome."""
+    with closing(looking_into(site)) as connection:
+        sql = "SELECT count(*) FROM events WHERE seq > 1 AND kind = 'receipt_delivered'"
+        return int(connection.execute(sql).fetchone()[0])
 
 
 @asynccontextmanager

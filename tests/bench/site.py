@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +21,7 @@ from tests.e2e.servers import PRICES, Process, free_port, new_key
 WINDOW = 500  # unanswered submits; the world takes as many
 VALID_FOR_S = 3_600
 HELD = 0.01  # PDUs a second: what is accepted waits, and nothing else happens
+START_TIMEOUT_S = 300.0  # a thousand new accounts take their time
 READY_TIMEOUT_S = 30.0
 LOOK_EVERY_S = 0.02
 
@@ -84,10 +86,13 @@ class Ground:
 class BenchSite:
     """A server and its world, each a process."""
 
-    def __init__(self, folder: Path, ground: Ground) -> None:
+    def __init__(self, folder: Path, ground: Ground, like: BenchSite | None = None) -> None:
+        """Make one in a folder, with what another one that is stopped has stored so far."""
         self.folder = folder
         self.data = folder / "data"
-        self.keys = [new_key() for _ in range(ground.accounts)]
+        self.keys = like.keys if like else [new_key() for _ in range(ground.accounts)]
+        if like:
+            shutil.copytree(like.data, self.data)
         self.key = self.keys[0]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -98,15 +103,17 @@ class BenchSite:
         (folder / "prices.csv").write_text(PRICES)
         for number, key in enumerate(self.keys, 1):
             (folder / f"{number}.key").write_text(key)
-        self.configure(throughput=ground.throughput)
+        # What a file doesn't name stays as it is.
+        self.configure(throughput=ground.throughput, accounts=0 if like else ground.accounts)
         self.world = Process(
             *("world", "--port", str(self._smpp_port), "--scenario", self._scenario()),
             "--json",
+            log=folder / "world.log",
         )
         self.server = self._server()
 
-    def configure(self, *, throughput: float | None) -> None:
-        """Write the settings file, with a pace for every provider or without."""
+    def configure(self, *, throughput: float | None, accounts: int = 0) -> None:
+        """Write the settings file: a pace for every provider or none, and the new accounts."""
         ground = self._ground
         pace = "" if throughput is None else f"throughput = {throughput}\n"
         server = SERVER.format(
@@ -125,7 +132,7 @@ class BenchSite:
                 ROUTE.format(id=number, category=category, provider=provider)
                 for number, (category, provider) in enumerate(ground.routes, 1)
             ),
-            *(ACCOUNT.format(id=number) for number in range(1, ground.accounts + 1)),
+            *(ACCOUNT.format(id=number) for number in range(1, accounts + 1)),
         ]
         self._config.write_text("".join(parts))
 
@@ -137,14 +144,16 @@ class BenchSite:
     async def serve(self) -> None:
         """Start the server, and wait until its binds are there."""
         self.server = self._server()
-        await self.server.start()
+        await self.server.start(START_TIMEOUT_S)
         async with asyncio.timeout(READY_TIMEOUT_S), httpx.AsyncClient() as client:
             while not await self._bound(client):
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def reload(self) -> None:
         """Apply the settings file again."""
-        told = Process("reload", "--config", str(self._config), "--json")
+        told = Process(
+            *("reload", "--config", str(self._config), "--json"), log=self.folder / "reload.log"
+        )
         await told.start()
         await told.wait()
 
@@ -183,7 +192,11 @@ class BenchSite:
     def _server(self) -> Process:
         slow = self._ground.slow_commit_ms
         entry = ("tests.bench.slow_commit", str(slow)) if slow else ("arrivals",)
-        return Process("serve", "--config", str(self._config), "--json", entry=entry)
+        return Process(
+            *("serve", "--config", str(self._config), "--json"),
+            entry=entry,
+            log=self.folder / "server.log",
+        )
 
 
 @asynccontextmanager

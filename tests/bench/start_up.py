@@ -42,7 +42,8 @@ async def _dev_ready() -> float:
     with tempfile.TemporaryDirectory(prefix="arrivals-bench-") as folder:
         data = Path(folder) / "data"
         dev = Process(
-            *("dev", "--port", "0", "--smpp-port", "0", "--data", str(data), "--json")
+            *("dev", "--port", "0", "--smpp-port", "0", "--data", str(data), "--json"),
+            log=Path(folder) / "dev.log",
         )
         began = time.perf_counter()
         await dev.start()
