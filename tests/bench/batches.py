@@ -1,4 +1,4 @@
-"""100,000 recipients through one batch: accepted, priced, debited and queued; then to their ends."""
+"""100,000 recipients in one batch: accepted, priced, debited, queued; then to their ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from tests.bench.end_to_end import settled
-from tests.bench.figures import Figure, Found, Size, compared
+from tests.bench.figures import Figure, Found, Size
 from tests.bench.limits import echo
 from tests.bench.site import HELD, BenchSite, Ground, Stopwatch, bench_site, most_memory_mb
 
@@ -43,7 +43,7 @@ async def run(size: Size) -> Found:
         messages=count,
         accepted_per_s=read_per_s,
     )
-    held = compared(held, "raw echo", read_per_s)
+    held = held.beside("raw echo", read_per_s)
     measures = {
         "batch_accepted_per_s": held.accepted_per_s,
         "batch_to_echo": held.to_limit,
@@ -77,7 +77,9 @@ async def accept(site: BenchSite, recipients: int, *, route_id: int = 1) -> floa
         "caller_id": "ARRIVALS",
         "message": "Your code is 4839",
     }
-    async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=TIMEOUT_S) as client:
+    async with httpx.AsyncClient(
+        base_url=site.url, headers=headers, timeout=TIMEOUT_S
+    ) as client:
         began = time.perf_counter()
         answer = await client.post("/api/v1/batches", params=options, content=lines(recipients))
         took = time.perf_counter() - began

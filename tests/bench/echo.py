@@ -45,7 +45,7 @@ def main() -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=2_048)
     print(listening.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        echo,  # type: ignore[arg-type]
+        echo,
         loop="uvloop",
         http="httptools",
         ws="none",

@@ -17,8 +17,6 @@ from tests.bench.figures import (
     Figure,
     Found,
     Size,
-    compared,
-    latencies_of,
     median_of,
     percentiles,
 )
@@ -86,14 +84,14 @@ async def run(size: Size) -> Found:
         for connections in SINGLE:
             limit = await server.rate(connections, size.of(MESSAGES))
             figure = await single_sends(size.of(MESSAGES), connections)
-            found.figures += [limit, compared(figure, "raw echo", limit.accepted_per_s)]
+            found.figures += [limit, figure.beside("raw echo", limit.accepted_per_s)]
             found.measures[f"single_{connections}_to_echo"] = found.figures[-1].to_limit
     pair = await submits_per_s(size.of(SUBMITS))
     found.figures.append(
         Figure(name="limit: raw SMPP pair", messages=size.of(SUBMITS), accepted_per_s=pair)
     )
     many = await single_sends(size.of(MANY, RECIPIENTS), HUNDREDS, RECIPIENTS)
-    found.figures.append(compared(many, "raw SMPP pair", pair))
+    found.figures.append(many.beside("raw SMPP pair", pair))
     found.measures["hundreds_to_smpp"] = found.figures[-1].to_limit
     return found
 
@@ -107,8 +105,8 @@ async def run_late(size: Size) -> Found:
     return Found(
         figures=[
             _named(at_once, "receipts at once"),
-            compared(
-                _named(late, "receipts after 3 s"), "receipts at once", at_once.settled_per_s
+            _named(late, "receipts after 3 s").beside(
+                "receipts at once", at_once.settled_per_s
             ),
         ],
         measures={"late_to_at_once": share},
@@ -124,7 +122,7 @@ async def run_slow(size: Size) -> Found:
     plain, slow = _named(plain, "as the disk is"), _named(slow, "2 ms more a commit")
     share = slow.settled_per_s / plain.settled_per_s
     return Found(
-        figures=[plain, compared(slow, "as the disk is", plain.settled_per_s)],
+        figures=[plain, slow.beside("as the disk is", plain.settled_per_s)],
         measures={"slow_to_plain": share},
     )
 
@@ -179,14 +177,13 @@ async def sent(
         settled_per_s=_steady_rate(site, since_us) if steadily else messages / settled_s,
         cpu_us_per_message=watch.cpu_seconds / messages * 1e6,
         rss_mb=most_memory_mb(pid),
-        **latencies_of(latencies),
-    )
+    ).timed(latencies)
 
 
 def requests(
     site: BenchSite, messages: int, recipients: int = 1, *, route_id: int = 1
 ) -> Callable[[], bytes | None]:
-    """Return what makes one request after another, the accounts in turn, and in the end None."""
+    """Return what makes one request after another, accounts in turn, and in the end None."""
     sent = 0
 
     def next_request() -> bytes | None:
@@ -223,7 +220,8 @@ def _steady_rate(site: BenchSite, since_us: int) -> float:
         times = [
             at / 1e6
             for (at,) in connection.execute(
-                "SELECT at FROM events WHERE at >= ? AND kind = 'receipt_delivered' ORDER BY at",
+                "SELECT at FROM events WHERE at >= ? AND kind = 'receipt_delivered'"
+                " ORDER BY at",
                 (since_us,),
             )
         ]

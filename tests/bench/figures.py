@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Self
 
 LEAST = 40  # requests of a part that is scaled down to nearly nothing
 
@@ -24,6 +25,20 @@ class Figure:
     rss_mb: float = 0.0  # the most of one process
     limit: str = ""  # what was measured beside it
     to_limit: float = 0.0  # its rate as a share of that
+
+    def timed(self, latencies: Sequence[float]) -> Self:
+        """Return it with the percentiles of sorted seconds."""
+        return replace(
+            self,
+            p50_ms=quantile(latencies, 0.5),
+            p99_ms=quantile(latencies, 0.99),
+            p999_ms=quantile(latencies, 0.999),
+        )
+
+    def beside(self, limit: str, per_s: float) -> Self:
+        """Return it beside a limit, by what it settled or, if nothing was to settle, took."""
+        rate = self.settled_per_s or self.accepted_per_s
+        return replace(self, limit=limit, to_limit=rate / per_s)
 
 
 @dataclass(kw_only=True)
@@ -92,7 +107,7 @@ def medians(rounds: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 
 def quantile(latencies: Sequence[float], share: float) -> float:
-    """Return a quantile of sorted seconds, in milliseconds: never one below a worse one's rank."""
+    """Return a quantile of sorted seconds, in milliseconds."""
     if not latencies:
         return 0.0
     return latencies[min(len(latencies) - 1, int(len(latencies) * share))] * 1000
@@ -101,18 +116,3 @@ def quantile(latencies: Sequence[float], share: float) -> float:
 def percentiles(latencies: Sequence[float]) -> tuple[float, float]:
     """Return the median and the 99th percentile of sorted seconds, in milliseconds."""
     return quantile(latencies, 0.5), quantile(latencies, 0.99)
-
-
-def latencies_of(latencies: Sequence[float]) -> dict[str, float]:
-    """Return the three percentiles of sorted seconds, as a figure names them."""
-    return {
-        "p50_ms": quantile(latencies, 0.5),
-        "p99_ms": quantile(latencies, 0.99),
-        "p999_ms": quantile(latencies, 0.999),
-    }
-
-
-def compared(figure: Figure, limit: str, per_s: float) -> Figure:
-    """Return a figure beside a limit, by what it settled or, if nothing was to settle, took."""
-    rate = figure.settled_per_s or figure.accepted_per_s
-    return replace(figure, limit=limit, to_limit=rate / per_s)

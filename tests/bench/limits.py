@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from tests.bench.figures import Figure, latencies_of
+from tests.bench.figures import Figure
 from tests.bench.load import load, request
 from tests.bench.site import Stopwatch, most_memory_mb
 
@@ -47,8 +47,7 @@ class Echo:
             accepted_per_s=requests / seconds,
             cpu_us_per_message=cpu / requests * 1e6,
             rss_mb=most_memory_mb(self.pid),
-            **latencies_of(latencies),
-        )
+        ).timed(latencies)
 
     async def swallow(self, content: AsyncIterator[bytes]) -> float:
         """Return the seconds that it takes to read a stream."""

@@ -1,7 +1,7 @@
 """A lean HTTP/1.1 load generator: so many connections, each with one request at a time.
 
 `load` is a closed loop: a connection sends its next request when the last was answered, so a
-slow server is asked less. `open_load` (open_loop.py) asks at a constant rate, whatever comes back.
+slow server is asked less. `open_load` (open_loop.py) asks at a constant rate, come what may.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A million queued: what the serving process takes of the memory while they come, wait and leave."""
+"""A million queued: what memory the serving process takes while they come, wait and leave."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAVE_S = 15.0
 
 
 async def run(size: Size) -> Found:
-    """Queue them in batches, let them wait, let them leave for a while, and sample throughout."""
+    """Queue them in batches, let them wait, let some leave, and sample throughout."""
     count = size.of(QUEUED)
     batches = [RECIPIENTS] * (count // RECIPIENTS) or [count]
     figures: list[Figure] = []

@@ -1,8 +1,8 @@
 """One code a second while 100,000 bulk messages wait: how long a code waits in its queue.
 
 The wait is from the transaction that accepted a code to the one that claimed it for sending, by
-the database's own events. Codes go to two providers, one each a second: one that has nothing else
-to do, and the very one that the bulk waits for.
+the database's own events. Codes go to two providers, one each a second: one that has nothing
+else to do, and the very one that the bulk waits for.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import asyncio
 import time
 from contextlib import closing
 
-
 from tests.bench.batches import accept
 from tests.bench.end_to_end import looking_into, settled
-from tests.bench.figures import Figure, Found, Size, latencies_of
+from tests.bench.figures import Figure, Found, Size
 from tests.bench.load import load
 from tests.bench.site import BenchSite, Ground, bench_site, most_memory_mb
 
@@ -36,7 +35,9 @@ async def run(size: Size) -> Found:
     async with bench_site(GROUND) as site:
         count = size.of(BULK)
         await accept(site, count)
-        answered = await _codes(site, count, size.seconds(EVERY_S) if size.scale < 1 else EVERY_S)
+        answered = await _codes(
+            site, count, size.seconds(EVERY_S) if size.scale < 1 else EVERY_S
+        )
         await settled(site)
         for route_id, name in NAMES.items():
             waits = _waits(site, route_id)
@@ -47,8 +48,7 @@ async def run(size: Size) -> Found:
                 name=f"{name}: queue wait",
                 messages=len(waits),
                 rss_mb=most_memory_mb(site.server.pid),
-                **latencies_of(waits),
-            )
+            ).timed(waits)
             found.figures.append(figure)
             where = "free" if route_id == FREE else "busy"
             found.measures[f"codes_{where}_wait_p99_ms"] = figure.p99_ms
@@ -56,8 +56,7 @@ async def run(size: Size) -> Found:
             Figure(
                 name="codes: time to the answer",
                 messages=len(answered),
-                **latencies_of(sorted(answered)),
-            )
+            ).timed(sorted(answered))
         )
     return found
 
@@ -71,7 +70,9 @@ async def _codes(site: BenchSite, bulk: int, every_s: float) -> list[float]:
             both = [
                 site.send([f"3169{number:07d}"], route_id=route_id) for route_id in (FREE, BUSY)
             ]
-            latencies, refused = await load(site.port, len(both), iter([*both, None, None]).__next__)
+            latencies, refused = await load(
+                site.port, len(both), iter([*both, None, None]).__next__
+            )
             if refused:
                 raise AssertionError("a code was refused")
             answered += latencies

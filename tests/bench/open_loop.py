@@ -75,6 +75,8 @@ class OpenLoop:
         self._in_hand = 0
         self._later = 0  # that were told to come again
         self._until = 0.0
+        self._has_ended = False  # nothing falls due any more
+        self._all_answered = asyncio.Event()
 
     async def run(self, port: int, connections: int, seconds: float) -> Offered:
         """Open the connections, ask for so many seconds, and wait for all answers."""
@@ -89,9 +91,10 @@ class OpenLoop:
         self._until = began + seconds
         await self._ask(began)
         self.offered.seconds = time.perf_counter() - began
+        self._has_ended = True
+        self._look_for_the_end()
         async with asyncio.timeout(UNANSWERED_MAX_S):
-            while self._in_hand or self._waiting or self._later:
-                await asyncio.sleep(TICK_S)
+            await self._all_answered.wait()
         for each in everyone:
             each.transport.close()
         self.offered.latencies.sort()
@@ -136,11 +139,17 @@ class OpenLoop:
             self._later += 1
             asyncio.get_running_loop().call_later(wait_s, self._again)
         self._send()
+        self._look_for_the_end()
+
+    def _look_for_the_end(self) -> None:
+        if self._has_ended and not (self._in_hand or self._waiting or self._later):
+            self._all_answered.set()
 
     def _again(self) -> None:
         self._later -= 1
         self._waiting.append((time.perf_counter(), True))
         self._send()
+        self._look_for_the_end()
 
 
 async def open_load(

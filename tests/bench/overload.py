@@ -1,10 +1,11 @@
 """Ten times more than fits: what becomes of those who are taken, and of those who are not.
 
-Capacity is what a closed loop of 256 connections settles into, with the messages leaving all the
-while. Then ten times as much falls due at a constant rate, over as many connections as it needs,
-up to a bound. Who finds none free gives up, as a client whose pool is empty does; the others'
-latencies count from when they asked. Who is told to come again after so many seconds does so,
-once. In the end every order that was answered must be in the database, and every message settled.
+Capacity is what a closed loop of 256 connections settles into, with the messages leaving all
+the while. Then ten times as much falls due at a constant rate, over as many connections as it
+needs, up to a bound. Who finds none free gives up, as a client whose pool is empty does; the
+others' latencies count from when they asked. Who is told to come again after so many seconds
+does so, once. In the end every order that was answered must be in the database, and every
+message settled.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import resource
 from contextlib import closing
 
 from tests.bench.end_to_end import looking_into, requests, settled
-from tests.bench.figures import Figure, Found, Size, compared, latencies_of
+from tests.bench.figures import Figure, Found, Size
 from tests.bench.load import load
 from tests.bench.open_loop import Offered, open_load
 from tests.bench.site import BenchSite, Stopwatch, bench_site, most_memory_mb
@@ -52,9 +53,8 @@ async def run(size: Size) -> Found:
         accepted_per_s=offered.taken_in_time / offered.seconds,
         cpu_us_per_message=cpu / max(taken, 1) * 1e6,
         rss_mb=rss,
-        **latencies_of(offered.latencies),
-    )
-    figure = compared(figure, "capacity", capacity.accepted_per_s)
+    ).timed(offered.latencies)
+    figure = figure.beside("capacity", capacity.accepted_per_s)
     return Found(
         figures=[capacity, figure],
         measures={
@@ -63,7 +63,9 @@ async def run(size: Size) -> Found:
             "overload_lost": float(lost),
             "overload_refused_share": _share(offered.statuses[429], offered),
             # The load ends at this process's own limit, so ten times may not get to the door.
-            "overload_offered_times": _asked(offered) / offered.seconds / capacity.accepted_per_s,
+            "overload_offered_times": _asked(offered)
+            / offered.seconds
+            / capacity.accepted_per_s,
             **_kept(offered),
         },
         notes=[_told(offered)],
@@ -81,8 +83,7 @@ async def _capacity(site: BenchSite, count: int) -> Figure:
         accepted_per_s=count / watch.seconds,
         cpu_us_per_message=watch.cpu_seconds / count * 1e6,
         rss_mb=most_memory_mb(site.server.pid),
-        **latencies_of(latencies),
-    )
+    ).timed(latencies)
 
 
 def _kept(offered: Offered) -> dict[str, float]:
@@ -105,7 +106,8 @@ def _told(offered: Offered) -> str:
     words = f"{offered.due:,} fell due, {offered.dropped:,} found no connection; {statuses}"
     if not offered.statuses[429]:
         return f"{words}. Nobody was told to wait: the server refused none."
-    return f"{words}; of {offered.told_to_wait:,} told when to come, {offered.then_taken:,} were taken then."
+    then = f"{offered.then_taken:,} were taken then"
+    return f"{words}; of {offered.told_to_wait:,} told when to come, {then}."
 
 
 def _lost(site: BenchSite, offered: Offered) -> int:

@@ -8,7 +8,7 @@ over as many connections.
 from __future__ import annotations
 
 from tests.bench.end_to_end import requests
-from tests.bench.figures import Figure, Found, Size, compared, latencies_of
+from tests.bench.figures import Figure, Found, Size
 from tests.bench.limits import SYNCS, Echo, echo, syncs_per_s
 from tests.bench.load import load
 from tests.bench.open_loop import open_load
@@ -28,9 +28,7 @@ async def run(size: Size) -> Found:
             await _measure(found, site, server, connections, size.of(count))
     syncs = syncs_per_s(size.of(SYNCS))
     found.figures.append(
-        Figure(
-            name="limit: fdatasync of a page", messages=size.of(SYNCS), accepted_per_s=syncs
-        )
+        Figure(name="limit: fdatasync of a page", messages=size.of(SYNCS), accepted_per_s=syncs)
     )
     found.measures["closed_1_to_syncs"] = found.measures["closed_1_per_s"] / syncs
     return found
@@ -40,10 +38,11 @@ async def _measure(
     found: Found, site: BenchSite, server: Echo, connections: int, count: int
 ) -> None:
     limit = await server.rate(connections, count)
-    closed = compared(await _closed(site, connections, count), "raw echo", limit.accepted_per_s)
+    closed = await _closed(site, connections, count)
+    closed = closed.beside("raw echo", limit.accepted_per_s)
     rate = closed.accepted_per_s * OPEN_SHARE
     opened = await _open(site, connections, rate, min(count / rate, OPEN_S_MAX))
-    found.figures += [limit, closed, compared(opened, "raw echo", limit.accepted_per_s)]
+    found.figures += [limit, closed, opened.beside("raw echo", limit.accepted_per_s)]
     found.measures |= {
         f"closed_{connections}_per_s": closed.accepted_per_s,
         f"closed_{connections}_to_echo": closed.to_limit,
@@ -66,8 +65,7 @@ async def _closed(site: BenchSite, connections: int, count: int) -> Figure:
         accepted_per_s=count / seconds,
         cpu_us_per_message=cpu / count * 1e6,
         rss_mb=most_memory_mb(site.server.pid),
-        **latencies_of(latencies),
-    )
+    ).timed(latencies)
 
 
 async def _open(site: BenchSite, connections: int, rate: float, seconds: float) -> Figure:
@@ -83,5 +81,4 @@ async def _open(site: BenchSite, connections: int, rate: float, seconds: float) 
         accepted_per_s=taken / watch.seconds,
         cpu_us_per_message=watch.cpu_seconds / max(taken, 1) * 1e6,
         rss_mb=most_memory_mb(site.server.pid),
-        **latencies_of(offered.latencies),
-    )
+    ).timed(offered.latencies)

@@ -90,7 +90,9 @@ class BenchSite:
         """Make one in a folder, with what another one that is stopped has stored so far."""
         self.folder = folder
         self.data = folder / "data"
-        self.keys = like.keys if like else [new_key() for _ in range(ground.accounts)]
+        self.keys: list[str] = (
+            like.keys if like else [new_key() for _ in range(ground.accounts)]
+        )
         if like:
             shutil.copytree(like.data, self.data)
         self.key = self.keys[0]
@@ -145,8 +147,11 @@ class BenchSite:
         """Start the server, and wait until its binds are there."""
         self.server = self._server()
         await self.server.start(START_TIMEOUT_S)
-        async with asyncio.timeout(READY_TIMEOUT_S), httpx.AsyncClient() as client:
+        until = time.monotonic() + READY_TIMEOUT_S
+        async with httpx.AsyncClient() as client:
             while not await self._bound(client):
+                if time.monotonic() > until:
+                    raise TimeoutError("a bind isn't there")
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def reload(self) -> None:

@@ -87,7 +87,7 @@ class Sender(asyncio.Protocol):
             self._transport.write(b"".join(submits))  # type: ignore[attr-defined]
 
 
-FIELDS = {
+FIELDS: dict[str, int | bytes] = {
     "source_addr": b"ARRIVALS",
     "destination_addr": b"31600000000",
     "registered_delivery": 1,

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.figures import Figure, Found, Size, latencies_of
+from tests.bench.figures import Figure, Found, Size
 from tests.e2e.servers import Process
 
 TIMES = 5
@@ -28,8 +28,7 @@ async def run(size: Size) -> Found:
         f"python -c '{COMMANDS}'": commands,
     }
     figures = [
-        Figure(name=name, messages=times, **latencies_of(sorted(found)))
-        for name, found in rows.items()
+        Figure(name=name, messages=times).timed(sorted(found)) for name, found in rows.items()
     ]
     measures = {
         "dev_ready_s": sorted(ready)[times // 2],

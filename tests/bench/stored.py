@@ -1,16 +1,17 @@
 """Fill a database with messages that came to their ends, by cloning one that really did.
 
 One message is sent through the API and settled. Its rows (order, message, events, hand-off,
-postings) are then cloned by SQL: ids counted up, accounts in turn, a provider's id that is spread
-over all numbers, times a few microseconds apart. Columns that aren't named here are copied, so a
-new one needs nothing here. Indexes and triggers are taken away meanwhile and put back; raw
-receipts, which are kept for a week, aren't cloned. `arrivals verify` finds nothing wrong with
-what comes out.
+postings) are then cloned by SQL: ids counted up, accounts in turn, a provider's id that is
+spread over all numbers, times a few microseconds apart. Columns that aren't named here are
+copied, so a new one needs nothing here. Indexes and triggers are taken away meanwhile and put
+back; raw receipts, which are kept for a week, aren't cloned. `arrivals verify` finds nothing
+wrong with what comes out.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ STEP_US = 8  # between messages
 OCTETS_A_MESSAGE = 2_200  # measured, with indexes and the room to sort them
 # The n-th message's account is n times a prime: each of so many in a row has another one.
 ACCOUNT = "(1 + n.n * 7919 % :accounts)"
-# A product that wraps around a prime of 53 bits comes down anywhere: an id as providers make them.
+# A product that wraps around a prime of 53 bits comes down anywhere, as providers' ids do.
 EXTERNAL = "CAST(n.n * 274177906943 % 9007199254740881 + 1000000000000000000 AS TEXT)"
 MESSAGES_MAX = 30_000_000  # of which that product still fits
 
@@ -62,7 +63,7 @@ TEMPLATES = {
     "messages": "id = :order << 17",
     "events": "message_id = :order << 17",
     "handoffs": "message_id = :order << 17",
-    "postings": "kind IN ('hold', 'capture')",
+    "postings": "id IN (:posting - 1, :posting)",  # its hold and its capture
 }
 
 
@@ -70,20 +71,22 @@ def fill(folder: Path, messages: int, accounts: int, say: Callable[[str], None])
     """Clone the one message of a data folder that nobody serves so many times."""
     if not 0 < messages <= MESSAGES_MAX or math.gcd(7919, accounts) != 1:
         raise ValueError("that many can't be told apart")
-    with closing(connect(folder / "arrivals.db")) as connection:
-        with _bare(connection):
-            facts = _facts(connection, accounts)
-            for first in range(1, messages + 1, A_TIME):
-                last = min(first + A_TIME - 1, messages)
-                connection.execute("BEGIN").fetchall()
-                for table, changed in CLONES.items():
-                    _clone(connection, table, changed, facts, first, last)
-                connection.execute("COMMIT").fetchall()
-                say(f"{last:,} of {messages:,} messages stored")
-            # Sorted once, instead of put each at its random place.
-            _clone(connection, "handoffs", HANDOFFS, facts, 1, messages, order="2")
-            _charge(connection, facts, messages)
-            say("indexing")
+    with closing(connect(folder / "arrivals.db")) as connection, _bare(connection):
+        facts = _facts(connection, accounts)
+        for first in range(1, messages + 1, A_TIME):
+            last = min(first + A_TIME - 1, messages)
+            connection.execute("BEGIN").fetchall()
+            for table, changed in CLONES.items():
+                _clone(connection, table, changed, facts, first, last)
+            connection.execute("COMMIT").fetchall()
+            say(f"{last:,} of {messages:,} messages stored")
+        # Sorted once, instead of put each at its random place.
+        _clone(connection, "handoffs", HANDOFFS, facts, 1, messages, "ORDER BY 2")
+        _charge(connection, facts, messages)
+        say("indexing")
+    # What the system still has to write would be in the way of what is measured next.
+    with (folder / "arrivals.db").open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _facts(connection: apsw.Connection, accounts: int) -> dict[str, int | str]:
@@ -109,8 +112,7 @@ def _clone(
     facts: dict[str, int | str],
     first: int,
     last: int,
-    *,
-    order: str = "n.n",
+    order: str = "",
 ) -> None:
     columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
     values = [
@@ -118,10 +120,11 @@ def _clone(
         for name in columns
     ]
     connection.execute(
-        f"WITH RECURSIVE n (n) AS (VALUES (:first) UNION ALL SELECT n + 1 FROM n WHERE n < :last),"
+        "WITH RECURSIVE"
+        " n (n) AS (VALUES (:first) UNION ALL SELECT n + 1 FROM n WHERE n < :last),"
         f" t AS MATERIALIZED (SELECT * FROM {table} WHERE {TEMPLATES[table]})"
         f" INSERT INTO {table} ({', '.join(columns)})"
-        f" SELECT {', '.join(values)} FROM n CROSS JOIN t ORDER BY {order}",
+        f" SELECT {', '.join(values)} FROM n CROSS JOIN t {order}",
         {**facts, "first": first, "last": last},
     ).fetchall()
 
