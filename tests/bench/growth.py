@@ -1,4 +1,4 @@
-"""Ten million stored messages beside none: does the rate hold, and does the memory?
+"""Ten million stored messages beside none: how the rate holds, and the memory.
 
 Both databases have a thousand accounts that send in turn. The stored messages have their
 events, hand-offs and postings. The proofs in the background are off in both: the first one over

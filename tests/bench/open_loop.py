@@ -31,7 +31,7 @@ class Offered:
     statuses: Counter[int] = field(default_factory=Counter)
     taken: list[Answer] = field(default_factory=list)
     taken_in_time: int = 0  # before the last fell due
-    told_to_wait: int = 0  # refused, with a Retry-After, and asked again after it
+    told_to_wait: int = 0  # refused, with a Retry-After within the run, and asked again then
     then_taken: int = 0
 
 
@@ -64,7 +64,8 @@ class OpenLoop:
     ) -> None:
         """Ask `rate` times a second.
 
-        What finds no free connection is dropped, or else waits for one, and its waiting counts.
+        What finds no free connection is dropped, or else waits for one, and its waiting counts;
+        who was told to come again isn't dropped.
         """
         self.offered = Offered()
         self._next_request = next_request
@@ -102,15 +103,18 @@ class OpenLoop:
 
     async def _ask(self, began: float) -> None:
         offered = self.offered
-        while (now := time.perf_counter()) < self._until:
-            due = int((now - began) * self._rate)
+        now = began
+        while now < self._until:
+            now = min(time.perf_counter(), self._until)
+            due = round((now - began) * self._rate)
             while offered.due < due:
                 self._waiting.append((began + offered.due / self._rate, False))
                 offered.due += 1
             self._send()
             if self._drop:
-                offered.dropped += len(self._waiting)
-                self._waiting.clear()
+                patient = [each for each in self._waiting if each[1]]
+                offered.dropped += len(self._waiting) - len(patient)
+                self._waiting = deque(patient)
             await asyncio.sleep(TICK_S)
 
     def _send(self) -> None:
@@ -135,11 +139,16 @@ class OpenLoop:
             offered.taken_in_time += now < self._until
             offered.then_taken += connection.is_second
         elif not connection.is_second and (wait_s := answer.retry_after_s) is not None:
-            offered.told_to_wait += 1
-            self._later += 1
-            asyncio.get_running_loop().call_later(wait_s, self._again)
+            self._come_again(now, wait_s)
         self._send()
         self._look_for_the_end()
+
+    def _come_again(self, now: float, wait_s: int) -> None:
+        """Ask again when the server said, if the load still lasts: else it proves nothing."""
+        if now + wait_s < self._until:
+            self.offered.told_to_wait += 1
+            self._later += 1
+            asyncio.get_running_loop().call_later(wait_s, self._again)
 
     def _look_for_the_end(self) -> None:
         if self._has_ended and not (self._in_hand or self._waiting or self._later):

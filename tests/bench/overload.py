@@ -105,7 +105,7 @@ def _told(offered: Offered) -> str:
     statuses = ", ".join(f"{n:,} × {status}" for status, n in sorted(offered.statuses.items()))
     words = f"{offered.due:,} fell due, {offered.dropped:,} found no connection; {statuses}"
     if not offered.statuses[429]:
-        return f"{words}. Nobody was told to wait: the server refused none."
+        return f"{words}. Nobody was told when to come again: the server refused none."
     then = f"{offered.then_taken:,} were taken then"
     return f"{words}; of {offered.told_to_wait:,} told when to come, {then}."
 

@@ -1,4 +1,4 @@
-"""Every part of the bench in its smallest form: does it run, and is what it reports whole?"""
+"""Every part of the bench runs in its smallest form, and what it reports is whole."""
 
 from __future__ import annotations
 

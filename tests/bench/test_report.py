@@ -210,7 +210,7 @@ async def test_who_is_told_to_come_again_comes_again_once():
     server = await asyncio.get_running_loop().create_server(Refusing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     asked = request("", "/", "", b"")
-    offered = await open_load(port, 4, lambda: asked, rate=50, seconds=0.2, drop=True)
+    offered = await open_load(port, 4, lambda: asked, rate=20, seconds=1.5, drop=True)
     server.close()
     assert (offered.told_to_wait, offered.then_taken) == (3, 3)
     assert offered.statuses == {429: 3, 200: offered.due}
