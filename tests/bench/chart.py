@@ -84,12 +84,10 @@ def towards(title: str, rows: Sequence[Towards]) -> str:
             f' rx="3"/>'
             f'<line class="spread" x1="{_at(row.least)}" x2="{_at(row.most)}" y1="{y + 24}"'
             f' y2="{y + 24}"/>'
+            f'<line class="line" x1="{_at(1)}" x2="{_at(1)}" y1="{y + 15}" y2="{y + 33}"/>'
             f'<text class="faint" x="{_at(END) + 8}" y="{y + 29}">{escape(kind)}: '
             f"{escape(row.words)}</text>"
         )
-    parts.append(
-        f'<line class="line" x1="{_at(1)}" x2="{_at(1)}" y1="{TOP}" y2="{height - GAP}"/>'
-    )
     return "\n".join([*parts, "</svg>", ""])
 
 

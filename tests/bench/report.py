@@ -236,7 +236,7 @@ def plot(results: Sequence[Result]) -> str:
                 held=each.held,
             )
         )
-    return towards("How far each target is reached: at the line it is held", rows)
+    return towards("How far each target is reached; from the line on it is held", rows)
 
 
 def use_folder(folder: Path | None) -> str:
