@@ -148,6 +148,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if asked.plot is not None:
         asked.plot.write_text(report.plot(results), "utf-8")
     print(_as_json(results) if asked.json else report.table(results))
+    if asked.scale != 1:
+        size.say(f"at scale {asked.scale:g}: the targets are meant for full size")
     missed = any(each.held is False for each in report.judged(results))
     return int(not ran or (asked.strict and missed))
 

@@ -23,8 +23,8 @@ from tests.bench.stored import fill
 from tests.bench.targets import TARGETS
 
 SMALL = Size(scale=0.001, rounds=1, stored=500_000, say=lambda _: None)
-# Only where somebody was refused can it be told what their Retry-After was worth.
-PERHAPS = {"overload_retry_after_kept"}
+# What is told only where somebody was refused, and where so many are stored.
+PERHAPS = {"overload_retry_after_kept", "ten_million_to_empty"}
 
 
 @pytest.mark.slow
