@@ -95,8 +95,8 @@ async def _send(site: BenchSite, size: Size, what: str) -> tuple[Figure, float]:
 
 async def send_template(site: BenchSite) -> None:
     """Send the one message that is cloned, and see it to its end."""
-    await site.start()
     try:
+        await site.start()
         await load(site.port, 1, iter([site.send(["31600000000"]), None]).__next__)
         await settled(site)
     finally:
