@@ -96,7 +96,7 @@ fuzz: $(DEV_READY) ## Fuzz the API, SMPP, receipts, texts and files for ten minu
 bench-postgres: $(DEV_READY) ## Measure what one PostgreSQL carries, by processes and accounts
 	@$(BIN)/python -m tests.bench.postgres $(ARGS)
 
-bench: $(DEV_READY) ## Measure throughput and latency on this machine
+bench: $(DEV_READY) ## Measure rates, latencies and targets beside what the machine could do
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # --- Keep -----------------------------------------------------------------------------

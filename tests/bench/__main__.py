@@ -1,91 +1,177 @@
-"""`make bench`: throughput and latency from the request to the settled outcome.
+"""Measure throughput and latency from the request to the settled outcome; judge the targets.
 
-Where Debian's Kannel is installed (`apt install kannel`), it runs in turn with us under the
-same load and against the same carrier world, and the medians are compared: on a small
-machine only what one run measured side by side can be.
+    make bench                                      # all of it, in full size
+    make bench ARGS="--only sends mixed --scale 0.1"   # some of it, to see it work
+    make bench ARGS="--only growth --stored 1000000"
+
+Each figure stands beside a limit that was measured in the same round: what the same HTTP
+server does without any work, what the disk syncs, what two processes say to each other in SMPP.
+On small machines only such ratios last; docs/performance.md says how to read them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from dataclasses import asdict
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+import httpx
+import msgspec
 import uvloop
 
-from tests.bench import kannel
-from tests.bench.batches import batch
-from tests.bench.end_to_end import Figure, median_of, single_sends
+from tests.bench import (
+    batches,
+    end_to_end,
+    growth,
+    memory,
+    mixed,
+    overload,
+    postgres,
+    report,
+    sends,
+    start_up,
+)
+from tests.bench.figures import Found, Size, medians, spreads
+from tests.bench.report import Result
+from tests.proof.__main__ import digest_of_source
 
-# Messages, connections, recipients a request.
-PARTS = [(100_000, 16, 100)]
-BATCH = 100_000
-SIDE_BY_SIDE = [(20_000, 64), (20_000, 256)]  # messages, connections
-
-
-async def main(scale: float, rounds: int, *, as_json: bool) -> None:
-    """Run the parts one after another and print a table."""
-    figures: list[Figure] = []
-    for messages, connections in SIDE_BY_SIDE:
-        figures += await side_by_side(_scaled(messages, scale), connections, rounds)
-    for messages, connections, recipients in PARTS:
-        count = _scaled(messages, scale)
-        _say(f"{count:,} messages, {recipients} a request")
-        figures.append(await single_sends(count, connections, recipients))
-    count = _scaled(BATCH, scale)
-    _say(f"one batch of {count:,}")
-    figures.append(await batch(count))
-    if as_json:
-        print(json.dumps([asdict(each) for each in figures]))
-    else:
-        _print(figures)
+# What a part fails with; the others are measured all the same.
+TROUBLES = (AssertionError, OSError, RuntimeError, TimeoutError, ValueError, httpx.HTTPError)
 
 
-async def side_by_side(messages: int, connections: int, rounds: int) -> list[Figure]:
-    """Run single sends, and Kannel with and without callbacks, in turn; return medians."""
-    found: dict[str, list[Figure]] = {}
-    for number in range(1, rounds + 1):
-        _say(f"{connections} connections, round {number} of {rounds}")
-        figures = [await single_sends(messages, connections)]
-        if kannel.is_installed():
-            for callbacks in (True, False):
-                _say(f"Kannel {'with' if callbacks else 'without'} callbacks")
-                sent = await kannel.kannel_sends(messages, connections, callbacks=callbacks)
-                figures.append(sent)
-        for each in figures:
-            found.setdefault(each.name, []).append(each)
-    if not kannel.is_installed():
-        _say("Kannel isn't installed, so there is nothing to compare with")
-    return [median_of(each) for each in found.values()]
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One thing to measure."""
+
+    about: str
+    run: Callable[[Size], Awaitable[Found]]
+    once: bool = False  # it does its rounds itself, or one says it all
 
 
-def _print(figures: list[Figure]) -> None:
-    print(f"{'':34}{'accepted/s':>12}{'settled/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}")
-    for each in figures:
-        print(
-            f"{each.name:34}{each.accepted_per_s:>12,.0f}{each.settled_per_s:>12,.0f}"
-            f"{each.p50_ms:>9.1f}{each.p99_ms:>9.1f}{each.cpu_us_per_message:>9.0f}"
-        )
-    ours = figures[0]
-    for each in figures:
-        if not each.name.startswith("Kannel"):
-            ours = each
+PARTS = {
+    "sends": Part(about="single sends acknowledged durably; nothing leaves meanwhile",
+                  run=sends.run),
+    "batches": Part(about="100,000 recipients in one stream", run=batches.run),
+    "end-to-end": Part(about="from the request to the settled outcome", run=end_to_end.run),
+    "late-receipts": Part(about="the same, with receipts that come after seconds",
+                          run=end_to_end.run_late),
+    "mixed": Part(about="one code a second while bulk waits", run=mixed.run),
+    "memory": Part(about="a million messages queued", run=memory.run, once=True),
+    "overload": Part(about="ten times more than fits", run=overload.run),
+    "slow-commit": Part(about="end to end, with 2 ms added to each commit",
+                        run=end_to_end.run_slow),
+    "start-up": Part(about="until it can be used", run=start_up.run, once=True),
+    "postgresql": Part(about="2 API and 2 worker processes beside one on SQLite",
+                       run=postgres.run),
+    "growth": Part(about="ten million messages stored beside none, a thousand accounts",
+                   run=growth.run, once=True),
+}  # fmt: skip
+
+
+async def measured(name: str, size: Size) -> Result:
+    """Run a part's rounds and return their medians; raises what the part fails with."""
+    part = PARTS[name]
+    began, busy = time.monotonic(), os.getloadavg()[0]
+    found: list[Found] = []
+    for number in range(1, (1 if part.once else size.rounds) + 1):
+        if not part.once:
+            size.say(f"{name}, round {number} of {size.rounds}")
+        found.append(await part.run(size))
+    return Result(
+        part=name,
+        about=part.about,
+        figures=medians([each.figures for each in found]),
+        measures=spreads([each.measures for each in found]),
+        notes=list(dict.fromkeys(note for each in found for note in each.notes)),
+        rounds=size.rounds if name == "growth" or not part.once else 1,
+        minutes=(time.monotonic() - began) / 60,
+        on=datetime.now(UTC).date().isoformat(),
+        source=digest_of_source(),
+        machine=report.machine(report.use_folder(None)),
+        busy=busy,
+    )
+
+
+async def bench(names: Sequence[str], size: Size, *, write: bool) -> tuple[list[Result], bool]:
+    """Run parts in turn, keeping each as it ends; also tell whether all ran."""
+    results: list[Result] = []
+    for number, name in enumerate(names, 1):
+        size.say(f"[{number}/{len(names)}] {name}: {PARTS[name].about}")
+        try:
+            result = await measured(name, size)
+        except TROUBLES as error:
+            size.say(f"{name} failed: {type(error).__name__}: {error}")
             continue
-        print(f"{ours.name} to {each.name}: {ours.settled_per_s / each.settled_per_s:.2f}")
+        results.append(result)
+        if write:
+            report.keep([result], list(PARTS))
+    return results, len(results) == len(names)
 
 
-def _scaled(count: int, scale: float) -> int:
-    return max(1_000, int(count * scale))
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what is asked for and report; 1 if a part failed or, if strict, a target did."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", choices=PARTS, help=", ".join(PARTS)
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="how much of each, as a share")
+    parser.add_argument("--rounds", type=int, default=3, help="medians are of so many")
+    parser.add_argument(
+        "--stored", type=int, default=10_000_000, help="messages for growth, at scale 1"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where data is put, on the disk that matters"
+    )
+    parser.add_argument("--json", action="store_true", help="end with JSON on stdout")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the targets as an SVG")
+    parser.add_argument(
+        "--write", action="store_true", help="put the results into docs/performance.*"
+    )
+    parser.add_argument("--strict", action="store_true", help="fail if a target isn't held")
+    asked = parser.parse_args(words)
+    if asked.write and asked.scale != 1:
+        parser.error("only what ran in full size is written: --write goes with --scale 1")
+    report.use_folder(asked.folder)
+    size = Size(scale=asked.scale, rounds=asked.rounds, stored=asked.stored, say=_teller())
+    names = [name for name in PARTS if not asked.only or name in asked.only]
+    results, ran = uvloop.run(bench(names, size, write=asked.write))
+    if asked.plot is not None:
+        asked.plot.write_text(report.plot(results), "utf-8")
+    print(_as_json(results) if asked.json else report.table(results))
+    if asked.scale != 1:
+        size.say(f"at scale {asked.scale:g}: the targets are meant for full size")
+    missed = any(each.held is False for each in report.judged(results))
+    return int(not ran or (asked.strict and missed))
 
 
-def _say(text: str) -> None:
-    print(f"  {text} …", file=sys.stderr, flush=True)
+def _as_json(results: Sequence[Result]) -> str:
+    targets = [
+        {"held": each.held, "bound": each.target.words, **msgspec.to_builtins(each)}
+        for each in report.judged(results)
+    ]
+    return json.dumps({"parts": msgspec.to_builtins(results), "targets": targets})
 
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--scale", type=float, default=1.0, help="more or fewer messages")
-parser.add_argument("--rounds", type=int, default=3, help="of what runs in turn with Kannel")
-parser.add_argument("--json", action="store_true")
-chosen = parser.parse_args()
-uvloop.run(main(chosen.scale, chosen.rounds, as_json=chosen.json))
+def _teller() -> Callable[[str], None]:
+    """Return what tells the progress, with the minutes so far."""
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - began), 60)
+        print(f"  {minutes:3}:{seconds:02}  {text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+if __name__ == "__main__":
+    sys.exit(main())

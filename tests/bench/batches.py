@@ -1,81 +1,96 @@
-"""100,000 recipients through one batch to their final outcomes, with the progress shown."""
+"""100,000 recipients in one batch: accepted, priced, debited, queued; then to their ends."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import tempfile
+import itertools
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import httpx
 
-from tests.bench.end_to_end import Figure, cpu_seconds
-from tests.e2e.servers import Site
+from tests.bench.end_to_end import settled
+from tests.bench.figures import Figure, Found, Size
+from tests.bench.limits import echo
+from tests.bench.site import HELD, BenchSite, Ground, Stopwatch, bench_site, most_memory_mb
 
+RECIPIENTS = 100_000
 LINES_A_CHUNK = 1_000
-OUTCOME_TIMEOUT_S = 600.0
+TIMEOUT_S = 300.0
+_numbers = itertools.count()  # of streams: each has an idempotency key of its own
 
 
-async def batch(
-    recipients: int, *, scenario: str = "clear-day", speed: float = 200.0
-) -> Figure:
-    """Stream one batch and wait until every message of it has an outcome."""
-    with tempfile.TemporaryDirectory(prefix="arrivals-bench-") as folder:
-        site = Site(Path(folder), scenario=scenario, speed=speed, window=150, valid_for=600)
-        await site.start()
-        try:
-            await asyncio.sleep(1.0)  # until the bind is there
-            return await _measure(site, recipients)
-        finally:
-            await site.stop()
-
-
-async def _measure(site: Site, recipients: int) -> Figure:
-    headers = {"X-API-KEY": site.key, "Idempotency-Key": "bench"}
-    options = {"route_id": "1", "caller_id": "ARRIVALS", "message": "Your code is 4839"}
-    cpu_before, began = cpu_seconds(site.server.pid), time.perf_counter()
-    async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=300) as client:
-        answer = await client.post(
-            "/api/v1/batches",
-            params=options,
-            headers={"Content-Type": "application/x-ndjson"},
-            content=_lines(recipients),
+async def run(size: Size) -> Found:
+    """Measure a batch while nothing leaves, and one whose messages leave while it comes in."""
+    count = size.of(RECIPIENTS)
+    async with echo() as server:
+        read_per_s = count / await server.swallow(lines(count))
+    async with bench_site(Ground(throughput=HELD)) as site:
+        held = await measure(site, count, "accepted and queued")
+    async with bench_site() as site:
+        watch = Stopwatch(site.server.pid)
+        free = await measure(site, count, "while they leave")
+        await settled(site)
+        whole = Figure(
+            **{
+                **vars(free),
+                "settled_per_s": count / watch.seconds,
+                "cpu_us_per_message": watch.cpu_seconds / count * 1e6,
+                "rss_mb": most_memory_mb(site.server.pid),
+            }
         )
-        answer.raise_for_status()
-        accepted = time.perf_counter()
-        made = answer.json()
-        if made["accepted"] != recipients:
-            raise AssertionError(f"{made['refused']} lines were refused")
-        await _outcomes(client, made["batch_id"])
-    ended = time.perf_counter()
+    limit = Figure(
+        name="limit: the same stream, read by the raw echo",
+        messages=count,
+        accepted_per_s=read_per_s,
+    )
+    held = held.beside("raw echo", read_per_s)
+    measures = {
+        "batch_accepted_per_s": held.accepted_per_s,
+        "batch_to_echo": held.to_limit,
+        "batch_settled_per_s": whole.settled_per_s,
+    }
+    return Found(figures=[limit, held, whole], measures=measures)
+
+
+async def measure(site: BenchSite, recipients: int, what: str) -> Figure:
+    """Return what a batch takes until its answer."""
+    watch = Stopwatch(site.server.pid)
+    await accept(site, recipients)
     return Figure(
-        name=f"one batch of {recipients:,}, clear-day",
+        name=f"a batch of {recipients:,}, {what}",
         messages=recipients,
-        accepted_per_s=recipients / (accepted - began),
-        settled_per_s=recipients / (ended - began),
-        p50_ms=0.0,
-        p99_ms=0.0,
-        cpu_us_per_message=(cpu_seconds(site.server.pid) - cpu_before) / recipients * 1e6,
+        accepted_per_s=recipients / watch.seconds,
+        cpu_us_per_message=watch.cpu_seconds / recipients * 1e6,
+        rss_mb=most_memory_mb(site.server.pid),
     )
 
 
-async def _lines(recipients: int) -> AsyncIterator[bytes]:
+async def accept(site: BenchSite, recipients: int, *, route_id: int = 1) -> float:
+    """Stream a batch in; return the seconds until its answer, with every line accepted."""
+    headers = {
+        "X-API-KEY": site.key,
+        "Idempotency-Key": f"bench-{next(_numbers)}",
+        "Content-Type": "application/x-ndjson",
+    }
+    options = {
+        "route_id": str(route_id),
+        "caller_id": "ARRIVALS",
+        "message": "Your code is 4839",
+    }
+    async with httpx.AsyncClient(
+        base_url=site.url, headers=headers, timeout=TIMEOUT_S
+    ) as client:
+        began = time.perf_counter()
+        answer = await client.post("/api/v1/batches", params=options, content=lines(recipients))
+        took = time.perf_counter() - began
+    answer.raise_for_status()
+    if answer.json()["accepted"] != recipients:
+        raise AssertionError(f"{answer.json()['refused']} lines were refused")
+    return took
+
+
+async def lines(recipients: int) -> AsyncIterator[bytes]:
+    """Yield the stream in chunks."""
     for first in range(0, recipients, LINES_A_CHUNK):
         numbers = range(first, min(first + LINES_A_CHUNK, recipients))
         yield b"".join(b'{"to":"316%08d"}\n' % number for number in numbers)
-
-
-async def _outcomes(client: httpx.AsyncClient, batch_id: int) -> None:
-    until = time.monotonic() + OUTCOME_TIMEOUT_S
-    while time.monotonic() < until:
-        progress: dict[str, Any] = (await client.get(f"/api/v1/batches/{batch_id}")).json()
-        percent = progress["percent"]
-        print(f"\r    outcomes known: {percent:5.1f} %", end="", file=sys.stderr, flush=True)
-        if percent >= 100:
-            print(file=sys.stderr)
-            return
-        await asyncio.sleep(0.5)
-    raise TimeoutError("messages are still open")

@@ -8,113 +8,200 @@ answer and has its outcome and its money settled before the clock stops.
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
 
-from tests.bench.load import load, request
-from tests.e2e.servers import Site
+from tests.bench.figures import (
+    Figure,
+    Found,
+    Size,
+    median_of,
+    percentiles,
+)
+from tests.bench.limits import SUBMITS, echo
+from tests.bench.load import load
+from tests.bench.site import (
+    WINDOW,
+    BenchSite,
+    Ground,
+    Stopwatch,
+    bench_site,
+    cpu_seconds,
+    most_memory_mb,
+)
+from tests.bench.smpp_pair import submits_per_s
+
+__all__ = [
+    "SETTLE_TIMEOUT_S",
+    "WINDOW",
+    "Figure",
+    "cpu_seconds",
+    "median_of",
+    "percentiles",
+    "run",
+    "run_late",
+    "run_slow",
+    "settled",
+    "single_sends",
+]
 
 SETTLE_TIMEOUT_S = 300.0
-WINDOW = 500
+MESSAGES = 20_000
+MANY = 100_000
+SINGLE = (64, 256)  # connections
+HUNDREDS = 16
+RECIPIENTS = 100
+SLOW_MS = 2.0
+LATE = """
+name = "late"
+about = "Answers at once and reports after some seconds."
+
+[expect.default]
+tolerance = 0.0
+[expect.default.truth]
+reached = 1.0
+[expect.default.reported]
+delivered = 1.0
+
+[providers.default]
+window = 1000
+receipts = { window = 500, delay = { median_s = 3.0, sigma = 0.1 } }
+
+[[carriers]]
+name = "meridian"
+"""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """What one part of the bench measured."""
-
-    name: str
-    messages: int
-    accepted_per_s: float
-    settled_per_s: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us_per_message: float
+# --- the parts ------------------------------------------------------------------------
 
 
-def median_of(figures: Sequence[Figure]) -> Figure:
-    """Return the median of each measure; a whole run's is no more than its parts'."""
-    names = ("accepted_per_s", "settled_per_s", "p50_ms", "p99_ms", "cpu_us_per_message")
-    middle = {
-        name: statistics.median(getattr(each, name) for each in figures) for name in names
-    }
-    return replace(figures[0], **middle)
-
-
-async def single_sends(messages: int, connections: int, recipients: int = 1) -> Figure:
-    """Send orders of so many recipients over so many connections, and wait for all outcomes."""
-    with tempfile.TemporaryDirectory(prefix="arrivals-bench-") as folder:
-        site = Site(Path(folder), scenario="wire", speed=1.0, window=WINDOW, valid_for=3600)
-        await site.start()
-        try:
-            await asyncio.sleep(1.0)  # until the bind is there
-            return await _measure(site, messages, connections, recipients)
-        finally:
-            await site.stop()
-
-
-async def _measure(site: Site, messages: int, connections: int, recipients: int) -> Figure:
-    began, cpu_before = time.perf_counter(), cpu_seconds(site.server.pid)
-    latencies, refused = await load(
-        site.port, connections, _requests(site, messages, recipients)
+async def run(size: Size) -> Found:
+    """Measure single sends, and a hundred recipients a request, to their outcomes."""
+    found = Found()
+    async with echo() as server:
+        for connections in SINGLE:
+            limit = await server.rate(connections, size.of(MESSAGES))
+            figure = await single_sends(size.of(MESSAGES), connections)
+            found.figures += [limit, figure.beside("raw echo", limit.accepted_per_s)]
+            found.measures[f"single_{connections}_to_echo"] = found.figures[-1].to_limit
+    pair = await submits_per_s(size.of(SUBMITS))
+    found.figures.append(
+        Figure(name="limit: raw SMPP pair", messages=size.of(SUBMITS), accepted_per_s=pair)
     )
-    accepted = time.perf_counter()
+    many = await single_sends(size.of(MANY, RECIPIENTS), HUNDREDS, RECIPIENTS)
+    found.figures.append(many.beside("raw SMPP pair", pair))
+    found.measures["hundreds_to_smpp"] = found.figures[-1].to_limit
+    return found
+
+
+async def run_late(size: Size) -> Found:
+    """Measure single sends whose receipts come after seconds beside some that come at once."""
+    count, connections = size.of(MESSAGES), SINGLE[0]
+    at_once = await single_sends(count, connections, steadily=True)
+    late = await single_sends(count, connections, ground=Ground(scenario=LATE), steadily=True)
+    share = late.settled_per_s / at_once.settled_per_s
+    return Found(
+        figures=[
+            _named(at_once, "receipts at once"),
+            _named(late, "receipts after 3 s").beside(
+                "receipts at once", at_once.settled_per_s
+            ),
+        ],
+        measures={"late_to_at_once": share},
+        notes=["Settled a second: in the middle 80 % of the settlements."],
+    )
+
+
+async def run_slow(size: Size) -> Found:
+    """Measure single sends with time added to each commit beside some without."""
+    count, connections = size.of(MESSAGES), SINGLE[-1]
+    plain = await single_sends(count, connections)
+    slow = await single_sends(count, connections, ground=Ground(slow_commit_ms=SLOW_MS))
+    plain, slow = _named(plain, "as the disk is"), _named(slow, "2 ms more a commit")
+    share = slow.settled_per_s / plain.settled_per_s
+    return Found(
+        figures=[plain, slow.beside("as the disk is", plain.settled_per_s)],
+        measures={"slow_to_plain": share},
+    )
+
+
+def _named(figure: Figure, what: str) -> Figure:
+    return Figure(**{**vars(figure), "name": f"{figure.name}, {what}"})
+
+
+# --- one run --------------------------------------------------------------------------
+
+
+async def single_sends(
+    messages: int,
+    connections: int,
+    recipients: int = 1,
+    *,
+    ground: Ground | None = None,
+    steadily: bool = False,
+) -> Figure:
+    """Send orders of so many recipients over so many connections, and wait for all outcomes.
+
+    `steadily`: the rate of settlements is that of the middle 80 %, so that how long the last
+    receipt took isn't in it.
+    """
+    async with bench_site(ground) as site:
+        return await sent(site, messages, connections, recipients, steadily=steadily)
+
+
+async def sent(
+    site: BenchSite,
+    messages: int,
+    connections: int,
+    recipients: int = 1,
+    *,
+    steadily: bool = False,
+) -> Figure:
+    """Do so at a site that is there."""
+    pid, since_us = site.server.pid, time.time_ns() // 1000
+    watch = Stopwatch(pid)
+    latencies, refused = await load(
+        site.port, connections, requests(site, messages, recipients)
+    )
+    accepted_s = watch.seconds
     if refused:
         raise AssertionError(f"{refused} requests were refused")
     await settled(site)
-    ended = time.perf_counter()
-    cpu = cpu_seconds(site.server.pid) - cpu_before
-    p50_ms, p99_ms = percentiles(latencies)
+    settled_s = watch.seconds
     return Figure(
         name=f"{recipients} a request, {connections} connections",
         messages=messages,
-        accepted_per_s=messages / (accepted - began),
-        settled_per_s=messages / (ended - began),
-        p50_ms=p50_ms,
-        p99_ms=p99_ms,
-        cpu_us_per_message=cpu / messages * 1e6,
-    )
+        accepted_per_s=messages / accepted_s,
+        settled_per_s=_steady_rate(site, since_us) if steadily else messages / settled_s,
+        cpu_us_per_message=watch.cpu_seconds / messages * 1e6,
+        rss_mb=most_memory_mb(pid),
+    ).timed(latencies)
 
 
-def percentiles(latencies: list[float]) -> tuple[float, float]:
-    """Return the median and the 99th percentile of sorted seconds, in milliseconds."""
-    count = len(latencies)
-    return latencies[count // 2] * 1000, latencies[count * 99 // 100] * 1000
-
-
-def _requests(site: Site, messages: int, recipients: int) -> Callable[[], bytes | None]:
+def requests(
+    site: BenchSite, messages: int, recipients: int = 1, *, route_id: int = 1
+) -> Callable[[], bytes | None]:
+    """Return what makes one request after another, accounts in turn, and in the end None."""
     sent = 0
 
     def next_request() -> bytes | None:
         nonlocal sent
         if sent >= messages:
             return None
-        numbers = [f"316{number:08d}" for number in range(sent, sent + recipients)]
+        numbers = [f"316{number % 10**8:08d}" for number in range(sent, sent + recipients)]
+        key = site.keys[sent // recipients % len(site.keys)]
         sent += recipients
-        body = {
-            "route_id": 1,
-            "caller_id": "ARRIVALS",
-            "numbers": numbers,
-            "message": "Your code is 4839",
-        }
-        return request(
-            f"127.0.0.1:{site.port}", "/api/v1/send_sms", site.key, json.dumps(body).encode()
-        )
+        return site.send(numbers, key=key, route_id=route_id)
 
     return next_request
 
 
-async def settled(site: Site) -> None:
+async def settled(site: BenchSite) -> None:
     """Wait until no message is open."""
-    path = site.data / "arrivals.db"
     until = time.monotonic() + SETTLE_TIMEOUT_S
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with closing(looking_into(site)) as connection:
         # An open message always has a time at which somebody looks at it again.
         sql = "SELECT EXISTS (SELECT 1 FROM messages WHERE wake_at IS NOT NULL)"
         while connection.execute(sql).fetchone()[0]:
@@ -123,10 +210,20 @@ async def settled(site: Site) -> None:
             await asyncio.sleep(0.05)
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process so far; 0 where the system doesn't tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / 100
+def looking_into(site: BenchSite) -> sqlite3.Connection:
+    """Open the site's database for reading."""
+    return sqlite3.connect(f"file:{site.data / 'arrivals.db'}?mode=ro", uri=True)
+
+
+def _steady_rate(site: BenchSite, since_us: int) -> float:
+    with closing(looking_into(site)) as connection:
+        times = [
+            at / 1e6
+            for (at,) in connection.execute(
+                "SELECT at FROM events WHERE at >= ? AND kind = 'receipt_delivered'"
+                " ORDER BY at",
+                (since_us,),
+            )
+        ]
+    first, last = len(times) // 10, len(times) * 9 // 10
+    return (last - first) / max(times[last] - times[first], 1e-6)

@@ -1,10 +1,51 @@
-"""A lean HTTP/1.1 load generator: so many connections, each with one request at a time."""
+"""A lean HTTP/1.1 load generator: so many connections, each with one request at a time.
+
+`load` is a closed loop: a connection sends its next request when the last was answered, so a
+slow server is asked less. `open_load` (open_loop.py) asks at a constant rate, come what may.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
+from typing import NamedTuple
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
+
+
+class Answer(NamedTuple):
+    """A whole response."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300  # Kannel says 202
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """What its Retry-After says."""
+        found = _RETRY_AFTER.search(self.head)
+        return int(found[1]) if found else None
+
+
+def answer_in(received: bytes) -> Answer | None:
+    """Return the response that was received, or None while it isn't whole."""
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    head = received[:end]
+    length = _LENGTH.search(head)
+    if length is None:
+        raise ValueError("a response without a length")
+    if len(received) < end + 4 + int(length[1]):
+        return None
+    return Answer(int(head[9:12]), head, received[end + 4 :])
 
 
 class Connection(asyncio.Protocol):
@@ -25,15 +66,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        end = self._received.find(b"\r\n\r\n")
-        if end < 0:
+        answer = answer_in(self._received)
+        if answer is None:
             return
-        head = self._received[:end].lower()
-        at = head.index(b"content-length:") + 15
-        length = int(head[at : head.find(b"\r\n", at) if b"\r\n" in head[at:] else end])
-        if len(self._received) < end + 4 + length:
-            return
-        if not head.startswith(b"http/1.1 20"):  # Kannel says 202
+        if not answer.is_good:
             self.refused += 1
         self._received = b""
         self.latencies.append(time.perf_counter() - self._began)

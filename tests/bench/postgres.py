@@ -19,20 +19,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import psutil
 import uvloop
 
 from tests.bench.chart import bars
-from tests.bench.end_to_end import Figure, cpu_seconds, median_of, percentiles, single_sends
+from tests.bench.end_to_end import SETTLE_TIMEOUT_S, WINDOW, single_sends
+from tests.bench.figures import Figure, Found, Size, median_of
 from tests.bench.load import load, request
+from tests.bench.site import cpu_seconds, most_memory_mb
 from tests.e2e.cluster import Cluster
 from tests.postgres.server import PostgresServer, execute, short_folder
 
 MESSAGES = 10_000
 MANY = 50_000
 CONNECTIONS = 64
-WINDOW = 500
-SETTLE_TIMEOUT_S = 300.0
 SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "2GB"}
 
 
@@ -48,12 +47,11 @@ class Shape:
     recipients: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Carried(Figure):
-    """A figure, with what it left on the disk and took of the memory."""
+    """A figure, with what it left on the disk."""
 
     octets_per_message: float = 0.0  # tables and indexes
-    memory_mb: float = 0.0  # of the largest process of ours
 
 
 async def measure(shape: Shape, messages: int) -> Carried:
@@ -105,19 +103,16 @@ async def _measure(cluster: Cluster, shape: Shape, messages: int) -> Carried:
     await _settled(cluster)
     ended = time.perf_counter()
     cpu = sum(map(cpu_seconds, pids)) - cpu_before
-    p50_ms, p99_ms = percentiles(sorted(each for some, _ in found for each in some))
     [(full,)] = execute(cluster.database, size)
     return Carried(
         name=shape.name,
         messages=messages,
         accepted_per_s=messages / (accepted - began),
         settled_per_s=messages / (ended - began),
-        p50_ms=p50_ms,
-        p99_ms=p99_ms,
         cpu_us_per_message=cpu / messages * 1e6,
         octets_per_message=(full - empty) / messages,
-        memory_mb=max(psutil.Process(pid).memory_info().rss for pid in pids) / 1e6,
-    )
+        rss_mb=max(map(most_memory_mb, pids)),
+    ).timed(sorted(each for some, _ in found for each in some))
 
 
 def _requests(cluster: Cluster, shape: Shape, messages: int) -> Callable[[int], bytes | None]:
@@ -158,6 +153,19 @@ SHAPES = (
     Shape("2 API + 2 workers, 100 accounts", apis=2, workers=2, accounts=100),
     Shape("2 API + 2 workers, 100 recipients a request", apis=2, workers=2, recipients=100),
 )
+
+
+PART = SHAPES[2]
+
+
+async def run(size: Size) -> Found:
+    """Measure two API and two worker processes beside one process on SQLite."""
+    count = size.of(MESSAGES)
+    alone = replace(await single_sends(count, CONNECTIONS), name=ONE)
+    shared = await measure(PART, count)
+    shared = replace(shared.beside(ONE, alone.settled_per_s), name=f"PostgreSQL, {PART.name}")
+    share = shared.to_limit
+    return Found(figures=[alone, shared], measures={"cluster_to_sqlite": share})
 
 
 async def main(scale: float, rounds: int, plot: Path | None, *, as_json: bool) -> None:
@@ -201,7 +209,7 @@ def _print(figures: list[Figure]) -> None:
             f"{each.name:46}{each.accepted_per_s:>11,.0f}{each.settled_per_s:>11,.0f}"
             f"{ratio:>10.2f}{each.p50_ms:>8.1f}{each.p99_ms:>8.1f}{each.cpu_us_per_message:>8.0f}"
             + (
-                f"{each.octets_per_message:>8,.0f}{each.memory_mb:>6.0f}"
+                f"{each.octets_per_message:>8,.0f}{each.rss_mb:>6.0f}"
                 if isinstance(each, Carried)
                 else ""
             )

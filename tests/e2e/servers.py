@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 from arrivals.core.ids import key_suffix, make_api_key
 
 START_TIMEOUT_S = 30.0
+LOG_SHOWN = 2_000  # characters of its end, where a process ended instead of starting
 
 PRICES = "country,country_prefix,price\nNetherlands,31,0.05\nCarrier world,999,0.01\n"
 
@@ -70,8 +72,19 @@ def new_key() -> str:
 class Process:
     """One `arrivals` process, told from its `--json` line when it is ready."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        self._arguments = arguments
+    def __init__(
+        self,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        entry: tuple[str, ...] = ("arrivals",),
+        log: Path | None = None,
+    ) -> None:
+        """Run a module, `arrivals` itself or one that runs it in its way, with arguments.
+
+        Its log goes to ours, or to a file.
+        """
+        self._arguments = (*entry, *arguments)
+        self._log = log
         self._environment = os.environ | (environment or {})
         self._process: asyncio.subprocess.Process | None = None
         self.ready: dict[str, Any] = {}
@@ -82,22 +95,27 @@ class Process:
             raise AssertionError("not started")
         return self._process.pid
 
-    async def start(self) -> dict[str, Any]:
+    async def start(self, timeout_s: float = START_TIMEOUT_S) -> dict[str, Any]:
         """Start it and return what it says of itself."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "arrivals",
-            *self._arguments,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._environment,
-        )
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(self._log.open("ab")) if self._log else None
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                *self._arguments,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+            )
         if self._process.stdout is None:
             raise AssertionError("its output isn't piped")
-        async with asyncio.timeout(START_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"arrivals {self._arguments[0]} ended with {await self.wait()}")
+            said = f": {self._log.read_text()[-LOG_SHOWN:]}" if self._log else ""
+            raise RuntimeError(
+                f"{' '.join(self._arguments)} ended with {await self.wait()}{said}"
+            )
         self.ready = json.loads(line)
         return self.ready
 
