@@ -1,4 +1,4 @@
-"""Kannel and Jasmin beside us: what is said of the rounds, and one small run of all there is."""
+"""Kannel and Jasmin beside us: what is said of the rounds, and one small run of all."""
 
 from __future__ import annotations
 
