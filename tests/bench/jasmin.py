@@ -33,7 +33,7 @@ RABBITMQ: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 PROGRAMS: Final = ("redis-server", "epmd", "erl")  # of Debian's packages
 
 INSTALL_TIMEOUT_S: Final = 300.0
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 180.0  # RabbitMQ takes its time where cores are few
 STOP_TIMEOUT_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.05
 PRINTED_SHOWN: Final = 500  # characters, of what doesn't start
@@ -225,7 +225,7 @@ class Jasmin:
                     await _answered(self._ports[name])
         except TimeoutError:
             printed = (self._folder / "output").read_text(errors="replace")
-            raise TimeoutError(f"Jasmin didn't start: …{printed[-PRINTED_SHOWN:]}") from None
+            raise TimeoutError(f"Jasmin didn't start\n…{printed[-PRINTED_SHOWN:]}") from None
 
     async def _set_up(self) -> None:
         """Type what its documentation has typed into its console."""

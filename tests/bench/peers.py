@@ -122,48 +122,52 @@ THEIRS: Final = (
 )
 
 
-async def run(rounds: int, scale: float) -> tuple[list[Standing], dict[str, str]]:
-    """Let all take turns; return the standings, and why some have none."""
-    absent: dict[str, str] = {}
+async def run(
+    rounds: int, scale: float, only: str = ""
+) -> tuple[list[Standing], dict[str, str]]:
+    """Let all take turns; return the standings, and why some lack all rounds or a few."""
+    lacking: dict[str, str] = {}
     found: dict[str, list[Figure | None]] = {}
-    for each in THEIRS:
-        await _prepare(each, absent)
+    asked = [each for each in THEIRS if only.lower() in each.name.lower()]
+    taking_turns = [*OURS, *[each for each in asked if await _is_there(each, lacking)]]
     for number in range(1, rounds + 1):
-        for each in (*OURS, *THEIRS):
-            if each.name in absent:
-                continue
+        for each in tuple(taking_turns):
             _say(f"round {number} of {rounds}: {each.name}")
-            found.setdefault(each.name, []).append(await _turn(each, scale, absent))
-    return [
-        standing(each.name, found) for each in (*OURS, *THEIRS) if any(found.get(each.name, ()))
-    ], absent
+            of_rounds = found.setdefault(each.name, [])
+            of_rounds.append(await _turn(each, scale, lacking))
+            if not any(of_rounds):  # it doesn't run here; what once ran may try again
+                taking_turns.remove(each)
+    ran = [name for name, of_rounds in found.items() if any(of_rounds)]
+    return [standing(name, found) for name in ran], lacking
 
 
-async def _prepare(contestant: Contestant, absent: dict[str, str]) -> None:
-    if contestant.prepare is None:
-        return
-    try:
-        await contestant.prepare()
-    except FAILURES as failure:
-        _leave_out(contestant, failure, absent)
+async def _is_there(contestant: Contestant, lacking: dict[str, str]) -> bool:
+    if contestant.prepare is not None:
+        try:
+            await contestant.prepare()
+        except FAILURES as failure:
+            _lacks(contestant, failure, lacking)
+            return False
+    return True
 
 
-def _leave_out(contestant: Contestant, failure: Exception, absent: dict[str, str]) -> None:
-    absent[contestant.name] = f"{type(failure).__name__}: {failure}"
-    _say(f"without {contestant.name}: {absent[contestant.name]}")
-
-
-async def _turn(contestant: Contestant, scale: float, absent: dict[str, str]) -> Figure | None:
+async def _turn(contestant: Contestant, scale: float, lacking: dict[str, str]) -> Figure | None:
     messages = max(LEAST, round(contestant.messages * scale / RECIPIENTS) * RECIPIENTS)
     try:
         figure = await contestant.send(messages)
     except FAILURES as failure:
         if contestant in OURS:
             raise
-        _leave_out(contestant, failure, absent)
+        _lacks(contestant, failure, lacking)
         return None
     _say(f"  {figure.accepted_per_s:,.0f} accepted/s, {figure.settled_per_s:,.0f} settled/s")
     return figure
+
+
+def _lacks(contestant: Contestant, failure: Exception, lacking: dict[str, str]) -> None:
+    reason = str(failure) or type(failure).__name__
+    _say(f"without {contestant.name}: {reason}")
+    lacking[contestant.name] = reason.splitlines()[0]
 
 
 def standing(name: str, found: dict[str, list[Figure | None]]) -> Standing:
@@ -191,7 +195,7 @@ def standing(name: str, found: dict[str, list[Figure | None]]) -> Standing:
 # --- what is said of it ---------------------------------------------------------------
 
 
-def table(standings: Sequence[Standing], absent: dict[str, str], versions: str) -> str:
+def table(standings: Sequence[Standing], lacking: dict[str, str], versions: str) -> str:
     """Return the standings as a table in Markdown."""
     rows = [
         "| | messages | accepted/s | settled/s | single sends are | 100 a request are |",
@@ -205,7 +209,7 @@ def table(standings: Sequence[Standing], absent: dict[str, str], versions: str) 
         )
     most = max((each.rounds for each in standings), default=0)
     rows += ["", f"Medians of {most} rounds on {datetime.now(UTC).date()}. {versions}"]
-    rows += [f"Not here: {name} ({reason})." for name, reason in absent.items()]
+    rows += [f"Not in all rounds: {name} ({reason})." for name, reason in lacking.items()]
     return "\n".join(rows) + "\n"
 
 
@@ -236,17 +240,17 @@ def _say(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-async def main(rounds: int, scale: float, *, as_json: bool) -> None:
+async def main(rounds: int, scale: float, only: str, *, as_json: bool) -> None:
     """Run all, print the standings, and write a whole run's into the document."""
-    standings, absent = await run(rounds, scale)
+    standings, lacking = await run(rounds, scale, only)
     versions = await _versions()
-    written = table(standings, absent, versions)
+    written = table(standings, lacking, versions)
     if as_json:
         told = [asdict(each) for each in standings]
-        print(json.dumps({"standings": told, "absent": absent, "versions": versions}))
+        print(json.dumps({"standings": told, "lacking": lacking, "versions": versions}))
     else:
         print(written)
-    if scale == 1 and rounds >= ROUNDS:
+    if scale == 1 and rounds >= ROUNDS and not only:
         text = DOCUMENT.read_text("utf-8")
         DOCUMENT.write_text(TABLE.sub(lambda found: found[1] + written + found[2], text))
 
@@ -255,6 +259,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer messages")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--only", default="", help="peers whose name has this in it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     chosen = parser.parse_args()
-    uvloop.run(main(chosen.rounds, chosen.scale, as_json=chosen.json))
+    uvloop.run(main(chosen.rounds, chosen.scale, chosen.only, as_json=chosen.json))

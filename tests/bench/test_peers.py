@@ -43,13 +43,13 @@ def test_a_failed_round_pairs_with_none() -> None:
     assert (seen.rounds, seen.ratios[SINGLE].most) == (1, 2)
 
 
-def test_the_table_names_who_is_absent() -> None:
+def test_the_table_names_who_is_lacking() -> None:
     """Every standing is a row, and the reason for none stands below."""
     found = {SINGLE: rates(100), MANY: rates(200), "slow": rates(10)}
     text = table([standing(name, found) for name in found], {"gone": "apt install gone"}, "v1.")
     assert "| slow | 10 | 20 | 10 | **10.00 ×** (10.00 to 10.00) | **20.00 ×**" in text
     assert f"| {SINGLE} | 10 | 200 | 100 |  |  |" in text
-    assert "Not here: gone (apt install gone)." in text
+    assert "Not in all rounds: gone (apt install gone)." in text
 
 
 def test_the_document_has_a_place_for_it() -> None:
@@ -80,7 +80,7 @@ def test_a_small_run_says_of_everybody() -> None:
     told = json.loads(done.stdout)
     standings = {each["name"]: each for each in told["standings"]}
     assert {SINGLE, MANY} <= set(standings)
-    assert set(standings) | set(told["absent"]) == {each.name for each in (*OURS, *THEIRS)}
+    assert set(standings) | set(told["lacking"]) == {each.name for each in (*OURS, *THEIRS)}
     for each in THEIRS:
         if each.name in standings:
             assert standings[each.name]["settled_per_s"] > 0
