@@ -17,9 +17,9 @@ FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
 
 SKIPPED = {
-    ".coverage", ".git", ".hypothesis", ".import_linter_cache", ".mypy_cache", ".pytest_cache",
-    ".ruff_cache", ".venv", "__pycache__", "arrivals-data", "build", "dist", "htmlcov",
-    "node_modules",
+    ".coverage", ".git", ".hypothesis", ".import_linter_cache", ".mypy_cache", ".peers",
+    ".pytest_cache", ".ruff_cache", ".venv", "__pycache__", "arrivals-data", "build", "dist",
+    "htmlcov", "node_modules",
 }  # fmt: skip
 TEXT_SUFFIXES = {
     "", ".cfg", ".css", ".html", ".ini", ".js", ".json", ".md", ".mmd", ".ndjson", ".py",

@@ -1,8 +1,8 @@
 """Kannel, the C gateway, under the same load and against the same carrier world.
 
-It keeps its queue in memory here (no store), which is its fastest form and loses what it
-acknowledged when it is killed. With callbacks its smsbox calls a URL for every receipt, which
-is how its users learn of an outcome; without, nobody is told. Debian's package is what is run.
+Without a store it keeps its queue in memory: its fastest form, which loses what it acknowledged
+when it is killed. With callbacks its smsbox calls a URL for every receipt, which is how its
+users learn of an outcome; without, nobody is told. Debian's package is what is run.
 """
 
 from __future__ import annotations
@@ -15,18 +15,29 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final, Literal
 from urllib.parse import urlencode
 
 import httpx
 
-from tests.bench.end_to_end import SETTLE_TIMEOUT_S, WINDOW, Figure, percentiles
-from tests.bench.load import load
+from tests.bench.end_to_end import SETTLE_TIMEOUT_S
+from tests.bench.figures import Figure
+from tests.bench.load import finished, opened
+from tests.bench.site import WINDOW
 from tests.e2e.servers import Process, free_port
 
 START_TIMEOUT_S = 15.0
 LOOK_EVERY_S = 0.05
 RECEIPTS_WANTED = 3  # dlr-mask: delivered to the phone, or not
 
+Store = Literal["none", "file", "spool"]
+STORES: Final[dict[Store, str]] = {
+    "none": "",
+    "file": "store-type = file\nstore-location = {folder}/store",  # all of it, every 10 s
+    "spool": "store-type = spool\nstore-location = {folder}",  # one file a message
+}
+
+# An empty line ends a group, so the store stands last.
 BEARERBOX = """
 group = core
 admin-port = {admin}
@@ -36,6 +47,7 @@ box-allow-ip = 127.0.0.1
 dlr-storage = internal
 log-file = {folder}/bearerbox.log
 log-level = 3
+{store}
 
 group = smsc
 smsc = smpp
@@ -74,10 +86,20 @@ def is_installed() -> bool:
     return shutil.which("bearerbox") is not None and shutil.which("smsbox") is not None
 
 
+async def look() -> None:
+    """Raise Missing where it isn't installed."""
+    if not is_installed():
+        raise Missing("apt install kannel")
+
+
+class Missing(Exception):
+    """What keeps a peer from being run, said to whoever can change it."""
+
+
 class Kannel:
     """Both boxes and a carrier world, in a folder of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Store) -> None:
         self.smpp, self.http, self.admin, self.box = (free_port() for _ in range(4))
         self._config = folder / "kannel.conf"
         self._config.write_text(
@@ -87,6 +109,7 @@ class Kannel:
                 smpp=self.smpp,
                 http=self.http,
                 folder=folder,
+                store=STORES[store].format(folder=folder),
                 window=WINDOW,
             )
         )
@@ -140,14 +163,23 @@ class Kannel:
                 await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def kannel_sends(messages: int, connections: int, *, callbacks: bool) -> Figure:
+async def kannel_sends(
+    messages: int,
+    connections: int,
+    *,
+    callbacks: bool,
+    store: Store = "none",
+    recipients: int = 1,
+) -> Figure:
     """Send so many messages through Kannel, and wait for all their receipts."""
     with tempfile.TemporaryDirectory(prefix="arrivals-kannel-") as folder:
-        kannel = Kannel(Path(folder))
-        await kannel.start()
+        kannel = Kannel(Path(folder), store)
         try:
-            async with _called_back() as called:
-                return await _measure(kannel, messages, connections, called, callbacks)
+            await kannel.start()
+            async with called_back() as port:
+                url = f"http://127.0.0.1:{port}/" if callbacks else None
+                asked = _requests(messages, recipients, url)
+                return await _measure(kannel, messages, connections, asked, callbacks)
         finally:
             await kannel.stop()
 
@@ -156,6 +188,7 @@ class Called(asyncio.Protocol):
     """Answers every callback at once, and counts it."""
 
     count = 0
+    answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -165,41 +198,42 @@ class Called(asyncio.Protocol):
         self._received += data
         *whole, self._received = self._received.split(b"\r\n\r\n")
         Called.count += len(whole)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(Called.answer)}\r\n\r\n"
         self._transport.write(  # type: ignore[attr-defined]
-            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * len(whole)
+            (head.encode() + Called.answer) * len(whole)
         )
 
 
 @contextlib.asynccontextmanager
-async def _called_back() -> AsyncIterator[int]:
-    """Listen for callbacks; yields the port."""
-    Called.count = 0
+async def called_back(answer: bytes = b"") -> AsyncIterator[int]:
+    """Listen for callbacks and answer them all alike; yields the port."""
+    Called.count, Called.answer = 0, answer
     server = await asyncio.get_running_loop().create_server(Called, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
 
 
 async def _measure(
-    kannel: Kannel, messages: int, connections: int, callback_port: int, callbacks: bool
+    kannel: Kannel,
+    messages: int,
+    connections: int,
+    asked: Callable[[], bytes | None],
+    callbacks: bool,
 ) -> Figure:
-    url = f"http://127.0.0.1:{callback_port}/" if callbacks else None
+    ready = await opened(kannel.http, connections, asked)
     began = time.perf_counter()
-    latencies, refused = await load(kannel.http, connections, _requests(messages, url))
+    latencies, refused = await finished(ready)
     accepted = time.perf_counter()
     if refused:
         raise AssertionError(f"Kannel refused {refused} requests")
     await _settled(kannel, messages, callbacks=callbacks)
     ended = time.perf_counter()
-    p50_ms, p99_ms = percentiles(latencies)
     return Figure(
         name=f"Kannel{', callbacks' if callbacks else ''}, {connections} connections",
         messages=messages,
         accepted_per_s=messages / (accepted - began),
         settled_per_s=messages / (ended - began),
-        p50_ms=p50_ms,
-        p99_ms=p99_ms,
-        cpu_us_per_message=0.0,
-    )
+    ).timed(latencies)
 
 
 async def _settled(kannel: Kannel, messages: int, *, callbacks: bool) -> None:
@@ -210,7 +244,9 @@ async def _settled(kannel: Kannel, messages: int, *, callbacks: bool) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _requests(messages: int, callback: str | None) -> Callable[[], bytes | None]:
+def _requests(
+    messages: int, recipients: int, callback: str | None
+) -> Callable[[], bytes | None]:
     sent = 0
 
     def next_request() -> bytes | None:
@@ -221,13 +257,13 @@ def _requests(messages: int, callback: str | None) -> Callable[[], bytes | None]
             "username": "bench",
             "password": "bench",
             "from": "ARRIVALS",
-            "to": f"316{sent:08d}",
+            "to": " ".join(f"316{number:08d}" for number in range(sent, sent + recipients)),
             "text": "Your code is 4839",
             "dlr-mask": RECEIPTS_WANTED,
         }
         if callback:
             query["dlr-url"] = callback
-        sent += 1
+        sent += recipients
         path = f"/cgi-bin/sendsms?{urlencode(query)}"
         return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
