@@ -7,7 +7,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2# test processes at once
+PYTEST = $(BIN)/pytest -q -n $(JOBS) --dist worksteal
 ARGS ?=# passed on: make run ARGS="--speed 10"
+
+# Tests start hundreds of processes, and each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Stamps: what is installed in $(VENV), and from which files.
 VENV_MADE := $(VENV)/pyvenv.cfg
@@ -51,10 +55,11 @@ $(DEV_READY): requirements.txt requirements-dev.txt pyproject.toml | $(VENV_MADE
 # --- Check ----------------------------------------------------------------------------
 
 check: lint ## Format, lint, types, layers and the fast tests, in under a minute
-	@$(BIN)/pytest -q -n $(JOBS) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
-test: lint coverage ## What CI runs: everything that check does, and all tests
-	@$(BIN)/pytest -q -n $(JOBS) --ignore=tests/core --ignore=tests/smpp $(ARGS)  # coverage ran these
+test: $(DEV_READY) ## What CI runs: everything that check does, and all tests
+	@$(MAKE) --no-print-directory --jobs=2 lint coverage  # the first check of types takes long
+	@$(PYTEST) --ignore=tests/core --ignore=tests/smpp $(ARGS)  # coverage ran these
 
 lint: $(DEV_READY)
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -68,7 +73,7 @@ format: $(DEV_READY) ## Format the code and mend what the linter can
 
 coverage: $(DEV_READY) ## Branches of the pure rooms that their own tests miss (there are none)
 	@for room in core smpp; do \
-		$(BIN)/pytest -q -n $(JOBS) tests/$$room --cov=arrivals.$$room --cov-branch --cov-report= \
+		$(PYTEST) tests/$$room --cov=arrivals.$$room --cov-branch --cov-report= \
 		&& $(BIN)/coverage report --include="src/arrivals/$$room/*" --fail-under=100 || exit 1; \
 	done
 

@@ -172,8 +172,7 @@ def place(new_place: Callable[[], str]) -> str:
 # --- which backends `make check` runs ---------------------------------------------------
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def leave_the_dear_ones(items: list[pytest.Item]) -> None:
     """Leave to `make test` what runs on a backend that isn't quick, unless it is asked for."""
     for item in items:
         parameters = getattr(item, "callspec", None)

@@ -1,10 +1,16 @@
-"""What every test shares: how Hypothesis behaves on a busy machine, and the backends."""
+"""What every test shares: Hypothesis on a busy machine, order, room, and the backends."""
 
 from __future__ import annotations
 
+import gc
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
-from tests.backends import backend, new_place, place, pytest_collection_modifyitems
+from tests.backends import backend, leave_the_dear_ones, new_place, place
 from tests.postgres.fixtures import empty_databases, postgres_server, postgres_url
 
 __all__ = [
@@ -14,10 +20,47 @@ __all__ = [
     "place",
     "postgres_server",
     "postgres_url",
-    "pytest_collection_modifyitems",
 ]
 
 # No deadline per example: pytest-timeout bounds the whole test, and a slow second of a
 # shared machine is not a failure. The blob lets anyone replay what failed elsewhere.
 settings.register_profile("arrivals", deadline=None, print_blob=True)
 settings.load_profile("arrivals")
+
+# Nearly every test syncs a database of its own, and half of the time went to waiting for that:
+# what a sync is for is proved by recording it, not by a disk. TMPDIR names another place.
+MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's; elsewhere there is none
+ROOM_MIN = 4 << 30  # a whole run takes less than half of it
+
+
+def has_room_in_memory() -> bool:
+    """Tell whether tests can live in memory: programs start there too, and that may be barred."""
+    if not os.access(MEMORY, os.W_OK):
+        return False
+    found = os.statvfs(MEMORY)
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= ROOM_MIN
+
+
+if "TMPDIR" not in os.environ and has_room_in_memory():
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)  # for every process we start, too
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make test` what `make check` has no time for, and begin with what may be long.
+
+    Otherwise one process would still be at it when the others have nothing left to do.
+    """
+    leave_the_dear_ones(items)
+    items.sort(key=patience_s, reverse=True)
+
+
+def patience_s(item: pytest.Item) -> float:
+    """Return how long a test may take if it says so, else 0."""
+    said = item.get_closest_marker("timeout")
+    return float(said.args[0]) if said else 0.0
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection walk through thousands of tests that stay to the end."""
+    gc.freeze()

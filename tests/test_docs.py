@@ -16,7 +16,6 @@ import msgspec
 import pytest
 import typer
 
-from arrivals.cli import app
 from arrivals.cli.output import ExitCode
 from arrivals.core.errors import ERRORS, Code
 from arrivals.http.messages import FeedbackBody
@@ -26,6 +25,7 @@ from arrivals.telemetry import Telemetry
 from arrivals.world.fixed_fates import SCRIPTS
 from arrivals.world.scenario import scenario_names
 from scripts.write_reference import SETTINGS, TABLE, TABLES, all_commands, filled
+from tests.cli.typed import command_line
 from tests.tidy_checks import OTHER_PLACES, ROOT
 
 DOCS = ROOT / "docs"
@@ -180,7 +180,7 @@ def test_numbers_of_the_sandbox_are_numbers_with_a_fate() -> None:
 
 def parse(words: list[str]) -> None:
     """Parse a command line without running it; raises what Typer raises for wrong usage."""
-    command: Any = typer.main.get_command(app)
+    command = command_line()
     rest = list(words)
     while hasattr(command, "commands"):
         assert rest, words

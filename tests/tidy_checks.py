@@ -70,10 +70,15 @@ class Source:
         """Every node of the file."""
         return list(ast.walk(self.tree))
 
+    @cached_property
+    def definitions(self) -> list[Function | ast.ClassDef]:
+        """Every function, method and class, nested ones included."""
+        return list(definitions_in(self.tree))
+
     @property
     def functions(self) -> Iterator[Function]:
         """Every function and method, nested ones included."""
-        return (node for node in self.nodes if isinstance(node, Function))
+        return (each for each in self.definitions if isinstance(each, Function))
 
     @property
     def lines(self) -> list[str]:
@@ -85,6 +90,15 @@ class Source:
         """The dotted name that imports it."""
         parts = self.name.removeprefix("src/").removesuffix(".py").split("/")
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def definitions_in(node: ast.AST) -> Iterator[Function | ast.ClassDef]:
+    """Yield what is defined in a node; no expression is entered, for most nodes are there."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Function | ast.ClassDef):
+            yield child
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from definitions_in(child)
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -137,7 +151,7 @@ def empty_names(sources: Iterable[Source]) -> list[str]:
         found += [f"{source.name}: {part}" for part in parts if EMPTY_NAMES.search(part)]
         found += [
             f"{source.name}:{node.lineno} {node.name}"
-            for node in source.nodes
+            for node in source.definitions
             if isinstance(node, ast.ClassDef) and EMPTY_CLASS_NAMES.search(node.name)
         ]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import sys
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from arrivals.cli import main
+import typer
+
+from arrivals import cli
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class Typed:
         return json.loads(self.out)
 
 
+@functools.cache
+def command_line() -> Any:
+    """Return the whole command line, which Typer would build anew for each command."""
+    return typer.main.get_command(cli.app)
+
+
 def type_in(*words: object) -> Typed:
     """Run one command line."""
     out, err = io.StringIO(), io.StringIO()
@@ -37,9 +46,10 @@ def type_in(*words: object) -> Typed:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         patch.object(sys, "argv", argv),
+        patch.object(cli, "app", command_line()),
     ):
         try:
-            main()
+            cli.main()
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)
