@@ -17,6 +17,7 @@ from arrivals.core.reasons import carrier_world_error
 from arrivals.smpp import constants as c
 
 if TYPE_CHECKING:
+    from arrivals.world.carrier import Carrier
     from arrivals.world.provider import IdForm
 
 
@@ -57,6 +58,7 @@ class Journey(msgspec.Struct, frozen=True):
     error: str = "000"
     cause: str = ""  # why a carrier kept it
     shown_sender: str = ""  # in place of its own
+    carrier: Carrier | None = None  # where it got to, if it got to any
 
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):

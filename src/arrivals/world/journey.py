@@ -91,15 +91,19 @@ def journey_of(
     carrier = scenario.carrier(submission.destination, seed)
     shown, stopped = _sender(submission, scenario, carrier)
     if stopped:
-        return Journey(Ending.FILTERED, queued_s, queued_s, stopped, "sender")
+        return Journey(
+            Ending.FILTERED, queued_s, queued_s, stopped, cause="sender", carrier=carrier
+        )
     cause = _cause(submission, scenario, carrier, shared)
     if cause is not None:
-        return Journey(Ending.FILTERED, queued_s, queued_s, ERRORS[cause], cause)
+        return Journey(
+            Ending.FILTERED, queued_s, queued_s, ERRORS[cause], cause=cause, carrier=carrier
+        )
     kept_s = min(provider.expires_after_s, carrier.keeps_s)
     if submission.validity_s is not None:
         kept_s = min(kept_s, submission.validity_s)
     ending, at_s, error = _reach(submission, scenario, carrier, queued_s, kept_s, seed)
-    return Journey(ending, at_s, queued_s, error, "", shown)
+    return Journey(ending, at_s, queued_s, error, shown_sender=shown, carrier=carrier)
 
 
 def _is_spared(submission: Submission, scenario: Scenario) -> bool:

@@ -9,7 +9,7 @@ from arrivals.world.fate import ABSENT, Answer, Ending, Journey, PlannedReceipt
 
 if TYPE_CHECKING:
     from arrivals.world.carrier import Carrier, Cause, FilterMode
-    from arrivals.world.provider import Depth
+    from arrivals.world.provider import Depth, Receipts
     from arrivals.world.scenario import Scenario
     from arrivals.world.submission import Submission
 
@@ -58,12 +58,8 @@ def receipts_of(
     """Return what the provider will say, with everything that may go wrong with that."""
     habits = scenario.provider(submission.system_id).receipts
     own = Draws(seed, submission.identity)
-    carrier = scenario.carrier(submission.destination, seed)
-    final = _final_word(submission, scenario, journey, answer, carrier, seed)
-    covered = own.happens(habits.coverage, b"coverage") and own.happens(
-        carrier.receipts.coverage, b"carrier tells"
-    )
-    if final is None or not covered:
+    final = _final_word(submission, scenario, journey, answer, seed)
+    if final is None or not _is_told(journey, habits, own):
         return _made_up_word(journey, answer, habits.gives_up_after_s, habits.gives_up_word)
     if habits.per == "message" and submission.parts > 1:
         chosen = 1 + int(Draws(seed, submission.group).u(b"receipt part") * submission.parts)
@@ -86,6 +82,14 @@ def receipts_of(
     return tuple(receipts)
 
 
+def _is_told(journey: Journey, habits: Receipts, own: Draws) -> bool:
+    """Tell whether a word gets from the carrier to the provider, and from there to us."""
+    carrier = journey.carrier
+    return own.happens(habits.coverage, b"coverage") and (
+        carrier is None or own.happens(carrier.receipts.coverage, b"carrier tells")
+    )
+
+
 def when_the_link_is_up(
     submission: Submission, scenario: Scenario, receipts: tuple[PlannedReceipt, ...], seed: int
 ) -> tuple[PlannedReceipt, ...]:
@@ -98,15 +102,15 @@ def when_the_link_is_up(
     own = Draws(seed, submission.identity)
     come = []
     for nth, receipt in enumerate(receipts):
-        up_s = _up_again_s(submission, scenario, submission.at_s + receipt.delay_s)
-        if up_s is None:
-            continue
-        held_s = up_s - submission.at_s - receipt.delay_s
-        if held_s > 0:
+        due_s = submission.at_s + receipt.delay_s
+        up_s = _up_again_s(submission, scenario, due_s)
+        if up_s == due_s:
+            come.append(receipt)
+        elif up_s is not None:
             habits = scenario.at(up_s).provider(submission.system_id).receipts
-            held_s += habits.flood_s * own.u(b"flood %d" % nth)
-        delay_s = receipt.delay_s + held_s
-        come.append(PlannedReceipt(delay_s, receipt.state, receipt.error, held_s))
+            held_s = up_s - due_s + habits.flood_s * own.u(b"flood %d" % nth)
+            delay_s = receipt.delay_s + held_s
+            come.append(PlannedReceipt(delay_s, receipt.state, receipt.error, held_s))
     return tuple(come)
 
 
@@ -123,14 +127,14 @@ def _final_word(
     scenario: Scenario,
     journey: Journey,
     answer: Answer,
-    carrier: Carrier,
     seed: int,
 ) -> PlannedReceipt | None:
     """Return the final word before any delay of its own; None when nothing is ever said."""
     at_s = journey.at_s
     provider = scenario.provider(submission.system_id)
     shared = Draws(seed, submission.group)
-    if journey.ending is Ending.LOST:
+    carrier = journey.carrier
+    if carrier is None:
         made_up_s = at_s + provider.fabricated_delay.draw(shared, b"made up")
         return None if answer.lost else PlannedReceipt(made_up_s, "DELIVRD")
     depth = min(provider.receipts.depth, carrier.receipts.depth, key=_DEPTHS.__getitem__)
