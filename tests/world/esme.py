@@ -39,7 +39,7 @@ class Esme(asyncio.Protocol):
         self.acknowledge = acknowledge  # the status for receipts; None: never
         self.answers: dict[Any, Pdu] = {}  # by token
         self.receipts: list[Receipt] = []
-        self.from_handsets: list[Pdu] = []  # from handsets
+        self.from_handsets: list[Pdu] = []
         self.timeline: list[tuple[str, str]] = []  # ("answer" | "receipt", message id)
         self.bind_status: int | None = None
         self.dead = ""

@@ -282,11 +282,16 @@ async def at(carrier_world: CarrierWorld, moment_s: float) -> None:
     await come.wait()
 
 
+async def until_cut(carrier_world: CarrierWorld) -> None:
+    """Bind, and wait for the bind's end."""
+    esme = await Esme.connect(carrier_world.port)
+    await esme.until(lambda: esme.closed)
+
+
 async def test_a_flapping_provider_drops_its_binds_until_it_is_over() -> None:
     async with small_world(scenario=changing("flaps_s = 20"), speed=100) as carrier_world:
         for _ in range(2):
-            esme = await Esme.connect(carrier_world.port)
-            await esme.until(lambda esme=esme: esme.closed)
+            await until_cut(carrier_world)
         await at(carrier_world, 201)
         quiet = await Esme.connect(carrier_world.port)
         await at(carrier_world, 260)

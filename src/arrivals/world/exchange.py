@@ -177,20 +177,19 @@ class Exchange:
     def _flap_all(self) -> None:
         now_s = self.agenda.now_s
         era = self.scenario.at(now_s)
-        for name, provider in era.providers.items():
-            if provider.flaps_s:
-                self.agenda.enter(now_s + provider.flaps_s, self._flap, name, era)
+        for every_s in sorted({each.flaps_s for each in era.providers.values()} - {0.0}):
+            self.agenda.enter(now_s + every_s, self._flap, every_s, era)
 
-    def _flap(self, system_id: str, era: Scenario) -> None:
-        """Cut a provider's binds, and again, until it's another era."""
-        if self.scenario.at(self.agenda.now_s) is not era:
+    def _flap(self, every_s: float, era: Scenario) -> None:
+        """Cut the binds that are cut this often, and again, until it's another era."""
+        now_s = self.agenda.now_s
+        if self.scenario.at(now_s) is not era:
             return
         for connection in tuple(self.connections):
-            if connection.system_id == system_id:
+            if connection.bound and era.provider(connection.system_id).flaps_s == every_s:
                 connection.abort()
         self.truth.count("flaps")
-        next_s = self.agenda.now_s + era.provider(system_id).flaps_s
-        self.agenda.enter(next_s, self._flap, system_id, era)
+        self.agenda.enter(now_s + every_s, self._flap, every_s, era)
 
     # Submissions
 
