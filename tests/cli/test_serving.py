@@ -10,7 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from arrivals.cli.dev_installation import PROVIDERS, SandboxAddress, dev_preparation
+from arrivals.cli.dev_installation import (
+    PROVIDERS,
+    ROUTES,
+    SandboxAddress,
+    dev_preparation,
+)
 from arrivals.cli.serving import serve_until_stopped
 from arrivals.world.scenario import load_scenario, scenario_names
 from tests.flows.installation import installed, provider
@@ -68,10 +73,14 @@ def test_the_log_is_json_where_no_person_reads_it(
 async def test_dev_s_windows_stay_below_what_the_scenario_takes(tmp_path, scenario: str):
     """Half of it, so that answers which are lost don't fill it."""
     loaded = load_scenario(scenario)
-    windows = {name: loaded.provider(name).window for name in PROVIDERS}
-    prepare = dev_preparation({}, SandboxAddress(host="127.0.0.1", port=1, windows=windows))
+    world = SandboxAddress(host="127.0.0.1", port=1, scenario=loaded)
+    prepare = dev_preparation({}, world)
     async with installed(tmp_path, providers=[provider("north", 1)], started=False) as here:
         await here.in_transaction(prepare)
         catalogue = await here.in_transaction(lambda tx: tx.catalogue())
-    for name in PROVIDERS:
-        assert catalogue.providers[name].window == windows[name] // 2 > 0
+    assert set(PROVIDERS) <= set(world.providers) == set(catalogue.providers)
+    for name in world.providers:
+        assert catalogue.providers[name].window == loaded.provider(name).window // 2 > 0
+    assert len(catalogue.routes) == len(ROUTES)
+    for route_id in catalogue.routes.keys() - {1}:  # which the installation came with
+        assert sorted(catalogue.routes[route_id].providers) == sorted(world.providers)

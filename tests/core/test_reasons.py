@@ -147,7 +147,7 @@ def test_a_timeout_word_is_never_a_certain_failure(word: str, err: str) -> None:
 
 def test_the_carrier_world_prints_what_it_reads() -> None:
     printable = [code for code in REASONS if carrier_world_error(code) is not None]
-    assert len(printable) == 8
+    assert len(printable) == 11
     for code in printable:
         error = carrier_world_error(code)
         assert error is not None

@@ -39,6 +39,7 @@ class Esme(asyncio.Protocol):
         self.acknowledge = acknowledge  # the status for receipts; None: never
         self.answers: dict[Any, Pdu] = {}  # by token
         self.receipts: list[Receipt] = []
+        self.from_handsets: list[Pdu] = []
         self.timeline: list[tuple[str, str]] = []  # ("answer" | "receipt", message id)
         self.bind_status: int | None = None
         self.dead = ""
@@ -97,9 +98,11 @@ class Esme(asyncio.Protocol):
                 self.timeline.append(("answer", pdu.octets("message_id").decode()))
             case RequestReceived(pdu):
                 receipt = parse_receipt(pdu)
-                assert receipt is not None
-                self.receipts.append(receipt)
-                self.timeline.append(("receipt", receipt.message_id or ""))
+                if receipt is None:
+                    self.from_handsets.append(pdu)
+                else:
+                    self.receipts.append(receipt)
+                    self.timeline.append(("receipt", receipt.message_id or ""))
                 if self.acknowledge is not None:
                     self.session.send_response(pdu, self.acknowledge)
             case PeerUnbound():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from arrivals.world.scenario import parse_scenario
+from arrivals.world.scenario import Scenario, parse_scenario
 from arrivals.world.smsc import CarrierWorld
 from tests.world.esme import now_us
 
@@ -23,8 +23,10 @@ name = "one"
 
 
 @asynccontextmanager
-async def small_world(provider: str = "", **settings: object) -> AsyncIterator[CarrierWorld]:
-    scenario = parse_scenario(SMALL.replace("PROVIDER", provider))
+async def small_world(
+    provider: str = "", *, scenario: Scenario | None = None, **settings: object
+) -> AsyncIterator[CarrierWorld]:
+    scenario = scenario or parse_scenario(SMALL.replace("PROVIDER", provider))
     world = CarrierWorld(scenario, seed=1, now_us=now_us, **settings)  # type: ignore[arg-type]
     async with world:
         yield world

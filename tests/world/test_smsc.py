@@ -12,6 +12,7 @@ from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
 from arrivals.world import agenda, exchange
 from arrivals.world.fate import Ending
+from arrivals.world.limits import Limits
 from arrivals.world.scenario import load_scenario
 from arrivals.world.smsc import CarrierWorld, run_world
 from tests.world.esme import Esme, now_us
@@ -141,7 +142,7 @@ async def test_throttling_changes_no_later_fate() -> None:
         await esme.answer(esme.submit("447700900001", "spends the burst")[0])
         for status in (c.ESME_RTHROTTLED, c.ESME_RTHROTTLED, c.ESME_ROK):
             if status == c.ESME_ROK:
-                inside._limits.clear()
+                inside._limits = Limits()
             (token,) = esme.submit("447700900001", "code 1")
             assert (await esme.answer(token)).command_status == status
         assert set(inside._occurrences._recent.values()) == {1}

@@ -10,8 +10,8 @@ from arrivals.core.text import encode_gsm7
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import Part, header_8_bit, header_16_bit, sar_tlvs
 from arrivals.smpp.pdu import Pdu, encode, make_tlv
-from arrivals.world.mailbox import Parcel, receipt_pdu
-from arrivals.world.scenario import Receipts
+from arrivals.world.mailbox import Parcel, pdu_of
+from arrivals.world.provider import Receipts
 from arrivals.world.submission import (
     Occurrences,
     Submission,
@@ -181,4 +181,4 @@ def test_whatever_is_submitted_can_be_shown_and_reported(pdu: Pdu) -> None:
         done_us=NOW_US,
         origin=None,
     )
-    encode(receipt_pdu(parcel, Receipts()))
+    encode(pdu_of(parcel, Receipts()))

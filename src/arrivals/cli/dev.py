@@ -79,7 +79,6 @@ def dev(
 
 async def _run(wanted: _Wanted, world: CarrierWorld, stop: asyncio.Event) -> None:
     from arrivals.cli.dev_installation import (
-        PROVIDERS,
         SandboxAddress,
         dev_keys,
         dev_preparation,
@@ -98,7 +97,6 @@ async def _run(wanted: _Wanted, world: CarrierWorld, stop: asyncio.Event) -> Non
             "choose another port with --smpp-port, or 0 for any",
             code=ExitCode.UNREACHABLE,
         ) from None
-    windows = {name: world.scenario.provider(name).window for name in PROVIDERS}
     settings = RunSettings(
         data=wanted.data,
         host=HOST,
@@ -108,7 +106,7 @@ async def _run(wanted: _Wanted, world: CarrierWorld, stop: asyncio.Event) -> Non
             valid_for_s=wanted.valid_for_s, outcome_grace_s=wanted.outcome_grace_s
         ),
         prepare=dev_preparation(
-            keys, SandboxAddress(host=HOST, port=world.port, windows=windows)
+            keys, SandboxAddress(host=HOST, port=world.port, scenario=world.scenario)
         ),
     )
 

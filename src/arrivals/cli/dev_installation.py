@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +20,13 @@ from arrivals.core.pricing import PriceRow
 from arrivals.flows.administer import apply_configuration
 from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.store.api import Transaction
+from arrivals.world.scenario import DEFAULT_PROVIDER, Scenario
 
 CURRENCY: Final = "EUR"
 SENDERS: Final = frozenset({"ARRIVALS", "BRIDGEXAPI"})
 FUNDS: Final = Micros(10_000 * MICROS_PER_UNIT)
 SANDBOX_PASSWORD: Final = "world"  # noqa: S105 - the carrier world's, in every example
-PROVIDERS: Final = ("north", "south")
+PROVIDERS: Final = ("north", "south")  # in every scenario; some have more
 RESTRICTED: Final = frozenset({5, 7, 8})
 DEV_FILE_MODE: Final = 0o600
 
@@ -33,7 +34,6 @@ MAIN, EMPTY, PUBLIC, OTHER = 1, 2, 3, 4  # accounts
 
 
 def _route(route_id: int, name: str, *, category: str = "alert") -> Route:
-    first = PROVIDERS if route_id % 2 else PROVIDERS[::-1]
     return Route(
         route_id=route_id,
         name=name,
@@ -42,8 +42,14 @@ def _route(route_id: int, name: str, *, category: str = "alert") -> Route:
         access="restricted" if route_id in RESTRICTED else "public",
         sender_policy="registered" if route_id == 8 else "any",
         currency=CURRENCY,
-        providers=first,
+        providers=_in_order(route_id, PROVIDERS),
     )
+
+
+def _in_order(route_id: int, providers: tuple[str, ...]) -> tuple[str, ...]:
+    """Let each provider be the first of some routes, from route 1 on."""
+    first = (route_id - 1) % len(providers)
+    return providers[first:] + providers[:first]
 
 
 ROUTES: Final = (
@@ -119,21 +125,28 @@ ACCOUNT_OF_KEY: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SandboxAddress:
-    """Where the carrier world listens, and how many unanswered submits each provider takes."""
+    """Where the carrier world listens, and how its providers behave."""
 
     host: str
     port: int
-    windows: Mapping[str, int]
+    scenario: Scenario
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Those that the scenario names, ours first."""
+        named = [name for name in self.scenario.providers if name != DEFAULT_PROVIDER]
+        return tuple(dict.fromkeys((*PROVIDERS, *named)))
 
 
 def _provider(name: str, world: SandboxAddress) -> Provider:
+    plays = world.scenario.provider(name)
     return Provider(
         provider_id=name,
         sandbox=True,
         # Half of what it takes: a lost answer stands in its window longer than in ours.
-        window=max(1, world.windows[name] // 2),
-        error_namespace="carrier_world",
-        expired_is_final=True,
+        window=max(1, plays.window // 2),
+        error_namespace=plays.error_namespace,
+        expired_is_final=not plays.receipts.gives_up_after_s,
         settings={
             "host": world.host,
             "port": world.port,
@@ -150,16 +163,24 @@ def dev_preparation(
 ) -> Callable[[Transaction], None]:
     """Return what brings a data folder's installation into shape for development.
 
-    Providers follow the world's port and keys follow dev.json. Routes, accounts and prices
-    are set up once: what somebody changed in them since stays.
+    Providers follow the world's port, those of earlier scenarios too, and keys follow
+    dev.json. Routes, accounts and prices are set up once, with the providers of that time's
+    scenario: what somebody changed in them since stays.
     """
 
     def prepare(tx: Transaction) -> None:
         catalogue = tx.catalogue()
-        routes = tuple(each for each in ROUTES if each.route_id not in catalogue.routes)
+        earlier = (name for name, each in catalogue.providers.items() if each.sandbox)
+        routes = tuple(
+            replace(each, providers=_in_order(each.route_id, world.providers))
+            for each in ROUTES
+            if each.route_id not in catalogue.routes
+        )
         accounts = tuple(each for each in ACCOUNTS if each.account_id not in catalogue.accounts)
         configuration = Configuration(
-            providers=tuple(_provider(name, world) for name in PROVIDERS),
+            providers=tuple(
+                _provider(name, world) for name in dict.fromkeys((*world.providers, *earlier))
+            ),
             routes=routes,
             prices={
                 each.route_id: demo_prices(each.route_id)

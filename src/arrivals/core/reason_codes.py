@@ -88,6 +88,9 @@ CARRIER_WORLD_ERRORS: Final[dict[str, str]] = {
     "subscriber_barred": "004",
     "content_filtered": "010",
     "sender_id_rejected": "011",
+    "sender_not_registered": "012",
+    "template_mismatch": "013",
+    "carrier_quota_exceeded": "014",
     "carrier_error": "020",
     "expired_upstream": "030",
 }

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from arrivals.sim.plan import Bind, Habits, Plan, plan_of
 from arrivals.sim.simulation import Verdict, run_plan
-from arrivals.world.scenario import Carrier, Provider
+from arrivals.world.carrier import Carrier
+from arrivals.world.provider import Provider
 
 SHRINK_RUNS_MAX: Final = 300
 SEEDS_AT_ONCE: Final = 8  # handed to a process together

@@ -13,16 +13,9 @@ from typing import Final
 import msgspec
 
 from arrivals.clock import SeededChance
-from arrivals.world.scenario import (
-    Carrier,
-    Delay,
-    Failures,
-    Filter,
-    LongTail,
-    Provider,
-    Rate,
-    Receipts,
-)
+from arrivals.world.carrier import Carrier, Failures, Filter
+from arrivals.world.provider import Provider, Rate, Receipts
+from arrivals.world.tables import Delay, LongTail
 
 PROVIDERS: Final = ("north", "south")
 

@@ -27,11 +27,10 @@ from arrivals.smpp.session import (
     Unbound,
 )
 from arrivals.smpp.states import BOUND, SessionState
-from arrivals.world.mailbox import Mailbox, Parcel, receipt_pdu
+from arrivals.world.mailbox import Mailbox, Parcel, pdu_of
 
 if TYPE_CHECKING:
     from arrivals.world.exchange import Exchange
-    from arrivals.world.scenario import Provider
 
 WINDOW_MAX: Final = 10_000  # receipts in flight; each provider's own window is below it
 LEAVING_TICKS_MAX: Final = 10  # for a peer to take the last bytes
@@ -51,8 +50,7 @@ class Connection(asyncio.Protocol):
             window=WINDOW_MAX, response_timeout_s=acknowledge_within_s, enquire_link_s=30.0
         )
         self.session = Session(Role.SMSC, self._settings, self._loop.time())
-        self.system_id = ""
-        self.provider: Provider | None = None  # once bound
+        self.system_id = ""  # once bound
         self.unanswered = 0  # submits whose answer is due later
         self._mailbox: Mailbox | None = None
         self._writable = True
@@ -114,9 +112,9 @@ class Connection(asyncio.Protocol):
         return min(session.window_free, self._mailbox.habits.window - session.outstanding)
 
     def deliver(self, parcel: Parcel) -> None:
-        """Send a receipt."""
+        """Send a receipt, or a reply."""
         if self._mailbox is not None:
-            pdu = receipt_pdu(parcel, self._mailbox.habits)
+            pdu = pdu_of(parcel, self._mailbox.habits)
             self.session.send_request(pdu, self._loop.time(), parcel)
             self._exchange.touch(self)
 
@@ -225,7 +223,6 @@ class Connection(asyncio.Protocol):
             return
         self.session.accept_bind(pdu, now, self._exchange.NAME)
         self.system_id = system_id
-        self.provider = self._exchange.scenario.provider(system_id)
         self._mailbox = self._exchange.mailbox(system_id)
         if self.session.state in _RECEIVING:
             self._mailbox.open_to(self)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+import msgspec
+
 from arrivals.smpp import constants as c
+from arrivals.world.acts import Act, acts_of
 from arrivals.world.agenda import Agenda
 from arrivals.world.fate import Answer, Ending, PlannedReceipt
 from arrivals.world.fixed_fates import SCRIPTS, fate_of
+from arrivals.world.history import NOTHING_SEEN, History
 from arrivals.world.inbox import Inbox
-from arrivals.world.limits import RateLimit
-from arrivals.world.mailbox import Mailbox, Parcel
+from arrivals.world.limits import Limits
+from arrivals.world.mailbox import REPLIES, Mailbox, Parcel
 from arrivals.world.submission import Occurrences, destination_of, read_submission
 
 if TYPE_CHECKING:
@@ -24,9 +28,10 @@ if TYPE_CHECKING:
     from arrivals.smpp.pdu import Pdu
     from arrivals.world.connection import Connection
     from arrivals.world.fate import Fate
-    from arrivals.world.scenario import IdForm, Provider, Scenario
+    from arrivals.world.provider import IdForm, Provider
+    from arrivals.world.scenario import Scenario
     from arrivals.world.submission import Submission
-    from arrivals.world.truth import TruthLedger
+    from arrivals.world.truth import Acted, TruthLedger
 
 CONNECTIONS_MAX: Final = 1_000
 SYSTEM_IDS_MAX: Final = 10_000  # mailboxes outlive their binds; more names are refused
@@ -61,6 +66,7 @@ class Exchange:
         speed: float,
         now_us: Callable[[], int],
         password: str | None,
+        on_act: Callable[[Acted], None] | None = None,
     ) -> None:
         """Begin empty; a `password` stands in for those of the scenario."""
         self.scenario = scenario
@@ -76,10 +82,17 @@ class Exchange:
         self._password = password
         self._occurrences = Occurrences()
         self._mailboxes: dict[str, Mailbox] = {}
-        self._limits: dict[str, RateLimit] = {}
+        self._limits = Limits()
+        self._history = History()
+        self._speed = speed
+        self._on_act = on_act
         self._next_id = now_us()  # so that a world begun later repeats no id
         self._touched: dict[Connection, None] = {}  # connections with something to write
         self._expected: dict[Mailbox, None] = {}  # mailboxes that may have something to give
+        for era in scenario.eras:
+            self.agenda.enter(era.from_s, self._begin_era)
+        if not scenario.eras:
+            self._flap_all()
 
     # Connections
 
@@ -97,10 +110,15 @@ class Exchange:
         self.truth.count("connections_lost")
         self.settle()
 
+    def provider(self, system_id: str) -> Provider:
+        """Return how a provider behaves now."""
+        return self.scenario.at(self.agenda.now_s).provider(system_id)
+
     def judge_bind(self, system_id: str, password: bytes) -> int:
         """Return the status that a bind is answered with."""
-        wanted = self._password or self.scenario.provider(system_id).password
-        if self.refusing_binds:
+        provider = self.provider(system_id)
+        wanted = self._password or provider.password
+        if self.refusing_binds or not provider.up:
             status = c.ESME_RBINDFAIL
         elif not system_id:
             status = c.ESME_RINVSYSID
@@ -117,7 +135,7 @@ class Exchange:
         """Return a system_id's mailbox."""
         found = self._mailboxes.get(system_id)
         if found is None:
-            habits = self.scenario.provider(system_id).receipts
+            habits = self.provider(system_id).receipts
             found = self._mailboxes[system_id] = Mailbox(habits, self.agenda, self.truth)
         return found
 
@@ -144,14 +162,44 @@ class Exchange:
         while self._touched:
             self._touched.popitem()[0].flush()
 
+    # What the timeline changes
+
+    def _begin_era(self) -> None:
+        """Let what has changed be felt by whoever is connected, or has something waiting."""
+        for system_id, mailbox in self._mailboxes.items():
+            mailbox.habits = self.provider(system_id).receipts
+            self._expected[mailbox] = None
+        for connection in tuple(self.connections):
+            if connection.bound and not self.provider(connection.system_id).up:
+                connection.abort()
+        self._flap_all()
+
+    def _flap_all(self) -> None:
+        now_s = self.agenda.now_s
+        era = self.scenario.at(now_s)
+        for every_s in sorted({each.flaps_s for each in era.providers.values()} - {0.0}):
+            self.agenda.enter(now_s + every_s, self._flap, every_s, era)
+
+    def _flap(self, every_s: float, era: Scenario) -> None:
+        """Cut the binds that are cut this often, and again, until it's another era."""
+        now_s = self.agenda.now_s
+        if self.scenario.at(now_s) is not era:
+            return
+        for connection in tuple(self.connections):
+            if connection.bound and era.provider(connection.system_id).flaps_s == every_s:
+                connection.abort()
+        self.truth.count("flaps")
+        self.agenda.enter(now_s + every_s, self._flap, every_s, era)
+
     # Submissions
 
     def submit(self, connection: Connection, pdu: Pdu) -> None:
         """Take a submit_sm from a bound connection."""
-        provider = connection.provider
-        if provider is None:
+        if not connection.system_id:
             return
         at_s = self.agenda.now_s
+        now = self.scenario.at(at_s)
+        provider = now.provider(connection.system_id)
         status, backlog_s = self._admission(connection, provider, pdu, at_s)
         taken = status == c.ESME_ROK
         now_us = self._now_us()
@@ -166,6 +214,11 @@ class Exchange:
         if not taken:
             self._answer(connection, pdu, submission, Answer(status=status), None, now_us)
             return
+        scripted = submission.destination in SCRIPTS
+        if not scripted:
+            seen = self._history.see(submission, now, self._seed)
+            if seen is not NOTHING_SEEN:
+                submission = msgspec.structs.replace(submission, seen=seen)
         fate = fate_of(submission, self.scenario, self._seed)
         if fate.ending is Ending.REFUSED:
             self._answer(connection, pdu, submission, fate.answer, None, now_us)
@@ -177,6 +230,11 @@ class Exchange:
         self._plan(
             connection, submission, fate, message_id, format(number, in_receipts), now_us
         )
+        if not scripted:
+            for act in acts_of(submission, fate, now, self._seed):
+                self.agenda.enter(
+                    at_s + act.delay_s, self._act, submission, act, message_id, connection
+                )
 
     def _admission(
         self, connection: Connection, provider: Provider, pdu: Pdu, at_s: float
@@ -184,21 +242,11 @@ class Exchange:
         """Return the status for a submit_sm before it's looked at, and how long it queues."""
         if connection.unanswered >= provider.window or self.agenda.full:
             return c.ESME_RMSGQFUL, 0.0
-        rate = provider.rate
-        if not rate.per_s or destination_of(pdu) in SCRIPTS:
+        destination = destination_of(pdu)
+        if destination in SCRIPTS:
             return c.ESME_ROK, 0.0
-        limit = self._limits.get(connection.system_id)
-        if limit is None:
-            limit = RateLimit(rate.per_s, rate.burst_s)
-            self._limits[connection.system_id] = limit
-        wait_s = limit.wait_s(at_s)
-        if wait_s > 0:
-            if rate.over == "throttle":
-                return c.ESME_RTHROTTLED, 0.0
-            if wait_s > rate.queue_max_s:
-                return c.ESME_RMSGQFUL, 0.0
-        limit.take(at_s)
-        return c.ESME_ROK, wait_s
+        source = pdu.octets("source_addr").decode("latin-1")
+        return self._limits.judge(provider, connection.system_id, source, at_s)
 
     def _answer(
         self,
@@ -234,11 +282,9 @@ class Exchange:
         """See to an accepted submission's ending and receipts, now or later."""
         at_s = submission.at_s
         if fate.ended_s <= 0:
-            self._end(submission, fate.ending, message_id)
+            self._end(submission, fate, message_id)
         else:
-            self.agenda.enter(
-                at_s + fate.ended_s, self._end, submission, fate.ending, message_id
-            )
+            self.agenda.enter(at_s + fate.ended_s, self._end, submission, fate, message_id)
         origin = None if fate.any_bind else connection
         for planned in fate.receipts:
             if planned.delay_s <= 0:
@@ -254,11 +300,25 @@ class Exchange:
                     origin,
                 )
 
-    def _end(self, submission: Submission, ending: Ending, message_id: str) -> None:
+    def _end(self, submission: Submission, fate: Fate, message_id: str) -> None:
         now_us = self._now_us()
-        self.truth.ended(submission, ending, message_id, now_us)
-        if ending is Ending.REACHED:
-            self.inbox.arrived(submission, now_us)
+        self.truth.ended(submission, fate.ending, message_id, now_us, cause=fate.cause)
+        if fate.ending is Ending.REACHED:
+            self.inbox.arrived(submission, now_us, fate.shown_sender)
+
+    def _act(
+        self, submission: Submission, act: Act, message_id: str, origin: Connection
+    ) -> None:
+        """Let somebody do something; a reply comes as a deliver_sm of its own."""
+        now_us = self._now_us()
+        acted = self.truth.acted(submission, act.kind, message_id, now_us)
+        if self._on_act is not None:
+            self._on_act(acted)
+        reply = REPLIES.get(act.kind)
+        if reply is not None:
+            mailbox = self.mailbox(submission.system_id)
+            mailbox.put(Parcel(submission=submission, origin=origin, reply=reply))
+            self._expected[mailbox] = None
 
     def _report(
         self,
@@ -276,11 +336,11 @@ class Exchange:
                 state=planned.state,
                 error=planned.error,
                 submitted_us=submitted_us,
-                done_us=self._now_us(),
+                done_us=self._now_us() - int(planned.held_s / self._speed * 1e6),
                 origin=origin,
             )
         )
-        self._expected[mailbox] = None
+        mailbox.pump()  # now, so that what is due in one turn keeps its order
 
     def _take_id(self) -> int:
         self._next_id += 1

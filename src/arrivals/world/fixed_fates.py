@@ -20,10 +20,11 @@ from arrivals.world.fate import (
     Ending,
     Fate,
     PlannedReceipt,
-    draw,
-    wanted,
 )
-from arrivals.world.scenario import IdForm, Scenario
+from arrivals.world.journey import answer_of, journey_of
+from arrivals.world.provider import IdForm
+from arrivals.world.reports import receipts_of, wanted, when_the_link_is_up
+from arrivals.world.scenario import Scenario
 from arrivals.world.submission import Submission
 
 _ANSWER: Final = Answer(0.05)
@@ -132,7 +133,7 @@ def fate_of(submission: Submission, scenario: Scenario, seed: int) -> Fate:
     """Return what happens to a submission: as its number's script says, or as drawn."""
     script = SCRIPTS.get(submission.destination)
     if script is None:
-        return draw(submission, scenario, seed)
+        return _drawn(submission, scenario, seed)
     if script.throttled and (submission.occurrence - 1) % (script.throttled + 1) < (
         script.throttled
     ):
@@ -146,4 +147,26 @@ def fate_of(submission: Submission, scenario: Scenario, seed: int) -> Fate:
         ended_s=script.ended_s,
         receipts=wanted(submission, receipts),
         id_form=script.id_form or scenario.provider(submission.system_id).id_form,
+    )
+
+
+def _drawn(submission: Submission, scenario: Scenario, seed: int) -> Fate:
+    """Return what happens to a submission that no table has a fate for."""
+    now = scenario.at(submission.at_s)
+    provider = now.provider(submission.system_id)
+    answer = answer_of(submission, now, seed)
+    if answer.status != c.ESME_ROK:
+        return Fate(answer=answer, ending=Ending.REFUSED, ended_s=answer.delay_s)
+    journey = journey_of(submission, now, answer, seed)
+    told = wanted(submission, receipts_of(submission, now, journey, answer, seed))
+    return Fate(
+        answer=answer,
+        ending=journey.ending,
+        ended_s=journey.at_s,
+        receipts=when_the_link_is_up(submission, scenario, told, seed),
+        id_form=provider.id_form,
+        any_bind=provider.receipts.any_bind,
+        cause=journey.cause,
+        carried_s=None if journey.ending is Ending.LOST else journey.queued_s,
+        shown_sender=journey.shown_sender,
     )

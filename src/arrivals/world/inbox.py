@@ -41,8 +41,8 @@ class Inbox:
         """Return the latest texts, of one number or of all, oldest first."""
         return tuple(text for text in self._texts if number in (None, text.number))
 
-    def arrived(self, submission: Submission, at_us: int) -> None:
-        """Take a part that reached its handset."""
+    def arrived(self, submission: Submission, at_us: int, shown_sender: str = "") -> None:
+        """Take a part that reached its handset; a carrier may have replaced its sender."""
         octets: bytes | None = submission.octets
         if submission.parts > 1:
             octets = self._join(submission)
@@ -50,7 +50,7 @@ class Inbox:
             return
         text = InboxText(
             number=submission.destination,
-            sender=submission.source,
+            sender=shown_sender or submission.source,
             text=decode_text(octets, submission.data_coding),
             parts=submission.parts,
             at_us=at_us,

@@ -1,6 +1,16 @@
-"""A provider's rate limit, as a virtual queue (GCRA): one number, no timer."""
+"""Providers' rate limits, as virtual queues (GCRA): one number each, no timer."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from arrivals.smpp import constants as c
+from arrivals.world.recent import Recent
+
+if TYPE_CHECKING:
+    from arrivals.world.provider import Provider
+
+LIMITED_MAX: Final = 20_000  # providers and senders whose rate is remembered, twice at most
 
 
 class RateLimit:
@@ -20,3 +30,32 @@ class RateLimit:
     def take(self, now_s: float) -> None:
         """Count a PDU as taken now."""
         self._empty_at_s = max(self._empty_at_s, now_s) + self._spacing_s
+
+
+class Limits:
+    """Judge what comes by the rate of its provider, or of its sender there."""
+
+    def __init__(self) -> None:
+        # By the rate as well: one that the timeline changes begins anew.
+        self._limits: Recent[tuple[str, str, float], RateLimit] = Recent(LIMITED_MAX)
+
+    def judge(
+        self, provider: Provider, system_id: str, source: str, at_s: float
+    ) -> tuple[int, float]:
+        """Return the status for a PDU, and how long it queues if it's taken."""
+        rate = provider.rate
+        if not rate.per_s:
+            return c.ESME_ROK, 0.0
+        key = (system_id, source if rate.per == "sender" else "", rate.per_s)
+        limit = self._limits.get(key)
+        if limit is None:
+            limit = RateLimit(rate.per_s, rate.burst_s)
+            self._limits.put(key, limit)
+        wait_s = limit.wait_s(at_s)
+        if wait_s > 0:
+            if rate.over == "throttle":
+                return c.ESME_RTHROTTLED, 0.0
+            if wait_s > rate.queue_max_s:
+                return c.ESME_RMSGQFUL, 0.0
+        limit.take(at_s)
+        return c.ESME_ROK, wait_s

@@ -1,4 +1,4 @@
-"""Receipts on their way to an ESME: kept until a bind of its system_id takes them.
+"""Receipts and replies on their way to an ESME: kept until a bind of its system_id takes them.
 
 put ──▶ waiting ──a bind has room──▶ delivered ──acknowledged──▶ gone
            ▲                            │
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from arrivals.core.text import encode_gsm7
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, make_tlv
 from arrivals.smpp.receipts import format_receipt
@@ -23,13 +24,16 @@ from arrivals.world.submission import Submission
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from arrivals.smpp.pdu import Tlvs
     from arrivals.world.agenda import Agenda
-    from arrivals.world.scenario import Receipts
+    from arrivals.world.people import ActKind
+    from arrivals.world.provider import Receipts
     from arrivals.world.truth import TruthLedger
 
 WAITING_MAX: Final = 200_000  # receipts a system_id, about 150 MB; then the oldest go
 TRIES_MAX: Final = 10  # deliveries without a positive answer
 REDELIVERY_S: Final = 5.0
+REPLIES: Final[dict[ActKind, str]] = {"replied": "Thank you", "stopped": "STOP"}
 
 _TON_INTERNATIONAL: Final = 1  # section 5.2.5
 _TON_ALPHANUMERIC: Final = 5
@@ -38,15 +42,16 @@ _MINUTE_US: Final = 60_000_000
 
 
 class Parcel(msgspec.Struct, kw_only=True, eq=False):
-    """One receipt to deliver."""
+    """One receipt to deliver, or a reply."""
 
     submission: Submission
-    message_id: str  # in the form that receipts have
-    state: str
-    error: str
-    submitted_us: int
-    done_us: int
     origin: Receiver | None  # the bind that submitted; None: any bind is as good
+    message_id: str = ""  # in the form that receipts have
+    state: str = ""
+    error: str = ""
+    submitted_us: int = 0
+    done_us: int = 0
+    reply: str = ""  # what the subscriber writes; none: it's a receipt
     tries: int = 0
 
 
@@ -97,13 +102,15 @@ class Mailbox:
             receiver = self._choose(waiting[0].origin)
             if receiver is None:
                 return
-            receiver.deliver(waiting.popleft())
-            self._truth.counters["receipts_sent"] += 1
+            parcel = waiting.popleft()
+            receiver.deliver(parcel)
+            self._truth.counters["replies_sent" if parcel.reply else "receipts_sent"] += 1
 
     def acknowledged(self, parcel: Parcel, status: int) -> None:
         """Take note of an answer; one that says no is as none."""
         if status == c.ESME_ROK:
-            self._truth.count("receipts_acknowledged")
+            kind = "replies" if parcel.reply else "receipts"
+            self._truth.count(f"{kind}_acknowledged")
         else:
             self.unacknowledged(parcel)
 
@@ -143,20 +150,27 @@ class Mailbox:
         return None
 
 
-def receipt_pdu(parcel: Parcel, habits: Receipts) -> Pdu:
-    """Return the deliver_sm that carries a receipt; it swaps the message's addresses."""
+def pdu_of(parcel: Parcel, habits: Receipts) -> Pdu:
+    """Return the deliver_sm that carries a receipt or a reply; it swaps the addresses."""
+    if parcel.reply:
+        return _deliver_sm(parcel.submission, 0, encode_gsm7(parcel.reply))
     submission = parcel.submission
     text, tlvs = format_receipt(
         message_id=parcel.message_id,
         state=parcel.state,
         submit_date=_date(parcel.submitted_us // _MINUTE_US),
         done_date=_date(parcel.done_us // _MINUTE_US),
-        error=parcel.error,
+        error=habits.codes.get(parcel.error, parcel.error),
+        stat=habits.words.get(parcel.state),
     )
     if not habits.tlvs:
         tlvs = ()
     if habits.echo_reference and submission.reference is not None:
         tlvs = (*tlvs, make_tlv(c.TLV_USER_MESSAGE_REFERENCE, submission.reference))
+    return _deliver_sm(submission, c.ESM_DELIVERY_RECEIPT, text, tlvs)
+
+
+def _deliver_sm(submission: Submission, esm_class: int, text: bytes, tlvs: Tlvs = ()) -> Pdu:
     international = submission.source.isdigit()
     fields: dict[str, int | bytes] = {
         "source_addr_ton": _TON_INTERNATIONAL,
@@ -165,7 +179,7 @@ def receipt_pdu(parcel: Parcel, habits: Receipts) -> Pdu:
         "dest_addr_ton": _TON_INTERNATIONAL if international else _TON_ALPHANUMERIC,
         "dest_addr_npi": _NPI_E164 if international else 0,
         "destination_addr": submission.source.encode("latin-1"),
-        "esm_class": c.ESM_DELIVERY_RECEIPT,
+        "esm_class": esm_class,
         "short_message": text,
     }
     return Pdu(c.DELIVER_SM, fields=fields, tlvs=tlvs)

@@ -1,196 +1,119 @@
-"""How a carrier world behaves: providers, carriers and the shares to expect, from TOML.
+"""A carrier world in full, from TOML: who is in it, what changes when, what must come of it.
 
-A scenario is read once, checked field by field, and never changes. Every duration is in
-seconds of the world's own time, which `speed` quickens. A provider is found by the
-system_id that binds; one that isn't named behaves as `default`, and the named ones state
+A scenario is read once, checked field by field, and never changes. A provider is found by
+the system_id that binds; one that isn't named behaves as `default`, and the named ones state
 only what differs from it. A carrier is chosen by number: by its longest prefix, then by
 shares, so a number always belongs to the same carrier.
+
+What changes over time stands in the timeline, and makes eras: whole scenarios, each from a
+moment on. Who asks how things are says when: `scenario.at(at_s)`.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
+from bisect import bisect_right
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from arrivals.world.carrier import Carrier
 from arrivals.world.draws import Draws
-from arrivals.world.filters import Trait
+from arrivals.world.expect import Expect
+from arrivals.world.people import Numbers, Sender, Users, kind_of
+from arrivals.world.provider import Provider
+from arrivals.world.tables import Hour, Part, PositiveSeconds, Seconds
+from arrivals.world.traffic import Disturbance, Traffic
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+    from arrivals.world.people import SenderKind
+
 DEFAULT_PROVIDER: Final = "default"
-PASSWORD: Final = "world"  # noqa: S105 - of a sandbox; every example states it
+CHANGES_MAX: Final = 200  # of a timeline
 
-_MONTH_S: Final = 30 * 86_400  # longer than any carrier keeps a message
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=_MONTH_S)]
-PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=_MONTH_S)]
-Sigma = Annotated[float, msgspec.Meta(ge=0, le=5)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
-Weight = Annotated[float, msgspec.Meta(gt=0)]
-
-IdForm = Literal[
-    "decimal",
-    "hex",
-    "capital_hex_then_hex",
-    "hex_then_decimal",
-    "decimal_then_hex",
-    "padded_decimal",
-]
-FilterMode = Literal["reported", "silent", "fake"]
-OverRate = Literal["throttle", "queue", "silent_queue"]
+_UNREGISTERED: Final = Sender(registered=False)
 
 
 class ScenarioError(ValueError):
     """A scenario that can't be read or doesn't make sense; says where."""
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of a scenario file."""
+class Change(Part, frozen=True):
+    """What is different from a moment on, or from one to another; later lines win."""
 
-
-class Delay(_Part, frozen=True):
-    """A lognormal duration; without a sigma it's always the median."""
-
-    median_s: Seconds = 0.0
-    sigma: Sigma = 0.0
-
-    def draw(self, chance: Draws, purpose: bytes) -> float:
-        """Draw one."""
-        return chance.lognormal(self.median_s, self.sigma, purpose)
-
-
-class LongTail(_Part, frozen=True):
-    """A share of messages that wait for a Weibull-distributed time."""
-
-    share: Share = 0.0
-    scale_s: Seconds = 0.0
-    shape: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 1.0
-
-    def draw(self, chance: Draws, purpose: bytes) -> float:
-        """Draw how long it lasts."""
-        return chance.weibull(self.scale_s, self.shape, purpose)
-
-
-class Brownout(_Part, frozen=True):
-    """Stretches of time in which a provider is slow and errs."""
-
-    share: Share = 0.0  # of all time
-    length_s: PositiveSeconds = 180.0
-    errors: Share = 0.0  # answered ESME_RSYSERR meanwhile
-    slowness: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 1.0  # times the answer's delay
-
-
-class Rate(_Part, frozen=True):
-    """How many PDUs a provider takes, and what it does with more."""
-
-    per_s: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 0.0  # 0: no limit
-    burst_s: PositiveSeconds = 1.0
-    over: OverRate = "throttle"
-    queue_max_s: Seconds = 60.0  # what would wait longer is answered ESME_RMSGQFUL
-
-
-class Receipts(_Part, frozen=True):
-    """How a provider reports."""
-
-    coverage: Share = 1.0  # the rest never get one
-    delay: Delay = Delay()
-    late: Share = 0.0
-    late_delay: Delay = Delay()
-    duplicated: Share = 0.0
-    reordered: Share = 0.0  # an intermediate one after the final one
-    contradicted: Share = 0.0  # the opposite first
-    before_answer: Share = 0.0
-    per: Literal["segment", "message"] = "segment"
-    echo_reference: bool = True  # user_message_reference comes back
-    tlvs: bool = True  # receipted_message_id and message_state beside the text
-    any_bind: bool = False  # in turn to every bind, not to the one that submitted
-    window: Count = 10
-
-
-class Provider(_Part, frozen=True):
-    """How one provider takes messages."""
-
-    password: str | None = PASSWORD  # none: any will do
-    window: Count = 100  # unanswered submits a bind may have
-    answer: Delay = Delay()
-    errors: Share = 0.0  # ESME_RSYSERR, not taken
-    refusals: Share = 0.0  # ESME_RINVDSTADR, not taken
-    lost_answers: Share = 0.0  # taken, and never answered
-    lost_answers_dropped: Share = 0.0  # of those, never sent on either
-    fabricates: Share = 0.0  # dropped, and a DELIVRD made up
-    fabricated_delay: Delay = Delay(median_s=3.0, sigma=0.15)
-    rate: Rate = Rate()
-    brownout: Brownout = Brownout()
-    queue: Delay = Delay()  # from the provider to the carrier
-    id_form: IdForm = "decimal"  # of message ids, in answers and receipts
-    receipts: Receipts = Receipts()
-    expires_after_s: PositiveSeconds = 259_200.0  # 72 h, as most carriers keep a message
-
-
-class Failures(_Part, frozen=True):
-    """Messages that no waiting helps."""
-
-    share: Share = 0.0
-    # err codes by weight; 002 is an unknown subscriber
-    errors: dict[str, Weight] = msgspec.field(default_factory=lambda: {"002": 1.0})
-
-
-class Filter(_Part, frozen=True):
-    """What a carrier keeps from its subscribers, and what it says about that."""
-
-    base: Share = 0.0  # of any text
-    rules: dict[Trait, Annotated[float, msgspec.Meta(ge=-1, le=1)]] = {}  # added for a trait
-    # reported, silent or fake, by weight
-    modes: dict[FilterMode, Weight] = msgspec.field(default_factory=lambda: {"reported": 1.0})
-
-
-class Carrier(_Part, frozen=True):
-    """The mobile network at the end."""
-
-    name: str
-    share: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # among carriers of the same prefix
-    prefix: str = ""  # of the numbers it serves
-    radio: Delay = Delay()  # to a handset that is on
-    busy: LongTail = LongTail()
-    off: LongTail = LongTail()
-    failures: Failures = Failures()
-    filter: Filter = Filter()
-
-
-class Expect(_Part, frozen=True):
-    """Shares of a large number of plain texts sent through one provider over a day."""
-
-    truth: dict[str, Share]  # by ending
-    reported: dict[str, Share]  # by what the first final word says
-    tolerance: Share = 0.01
+    about: str
+    from_s: Seconds
+    until_s: PositiveSeconds | None = None
+    providers: dict[str, dict[str, Any]] = msgspec.field(
+        default_factory=dict
+    )  # `default` counts for all that state nothing
+    carriers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    users: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse shares that don't make a whole."""
-        for shares in (self.truth, self.reported):
-            if abs(sum(shares.values()) - 1) > 0.001:
-                raise ValueError("expected shares sum to 1")
+        """Refuse to end before the beginning."""
+        if self.until_s is not None and self.until_s <= self.from_s:
+            raise ValueError("until_s is after from_s")
+
+    def holds(self, at_s: float) -> bool:
+        """Tell whether it's so at a moment."""
+        return self.from_s <= at_s < (math.inf if self.until_s is None else self.until_s)
 
 
-class Scenario(_Part, frozen=True):
+class Era(Part, frozen=True):
+    """How things are from a moment on."""
+
+    from_s: float
+    scenario: Scenario
+
+
+class Scenario(Part, frozen=True, kw_only=True):
     """One named world."""
 
     name: str
     about: str  # what it shows, in a sentence or two
+    seed: int = 1  # the one to play it with
+    begins_h: Hour = 0.0  # the hour of the day at which the world's time begins
     providers: dict[str, Provider]
     carriers: Annotated[tuple[Carrier, ...], msgspec.Meta(min_length=1)]
-    expect: dict[str, Expect]  # by system_id
+    senders: dict[str, Sender] = msgspec.field(default_factory=dict)
+    users: Users = Users()
+    numbers: Numbers = Numbers()
+    timeline: Annotated[tuple[Change, ...], msgspec.Meta(max_length=CHANGES_MAX)] = ()
+    traffic: tuple[Traffic, ...] = ()
+    disturbances: tuple[Disturbance, ...] = ()
+    expect: dict[str, Expect]  # by stream
+    eras: tuple[Era, ...] = ()  # follow from the timeline; no file states them
 
     def __post_init__(self) -> None:
-        """Refuse a world without a default or with unserved numbers."""
+        """Refuse a world without a default, with unserved numbers, or that changes nobody."""
         if DEFAULT_PROVIDER not in self.providers:
             raise ValueError("[providers.default] is missing")
         if not any(carrier.prefix == "" for carrier in self.carriers):
             raise ValueError('one carrier must serve the rest: prefix = ""')
+        names = {carrier.name for carrier in self.carriers}
+        for change in self.timeline:
+            strangers = (change.providers.keys() - self.providers) | (
+                change.carriers.keys() - names
+            )
+            if strangers:
+                raise ValueError(f"the timeline changes {min(strangers)!r}, which isn't there")
+
+    def at(self, at_s: float) -> Scenario:
+        """Return how things are at a moment of the world's time."""
+        if not self.eras:
+            return self
+        place = bisect_right(self.eras, at_s, key=lambda era: era.from_s)
+        return self.eras[max(0, place - 1)].scenario
+
+    def next_change_s(self, at_s: float) -> float | None:
+        """Return when something changes after a moment."""
+        return next((era.from_s for era in self.eras if era.from_s > at_s), None)
 
     def provider(self, system_id: str) -> Provider:
         """Return the behaviour towards a system_id."""
@@ -209,6 +132,14 @@ class Scenario(_Part, frozen=True):
         }
         shares = {name: carrier.share for name, carrier in serving.items()}
         return serving[Draws(seed, destination.encode()).pick(shares, b"carrier")]
+
+    def sender(self, source: str) -> Sender:
+        """Return what is registered about a sender, if anything."""
+        return self.senders.get(source, _UNREGISTERED)
+
+    def kind_of(self, source: str) -> SenderKind:
+        """Return what kind of sender this is: as registered, or as it looks."""
+        return self.sender(source).kind or kind_of(source)
 
 
 def scenario_names() -> tuple[str, ...]:
@@ -238,15 +169,51 @@ def parse_scenario(text: str) -> Scenario:
     """Return the scenario that a TOML text describes, or raise ScenarioError."""
     try:
         document = tomllib.loads(text)
-        providers = document.get("providers")
-        if isinstance(providers, dict) and isinstance(providers.get(DEFAULT_PROVIDER), dict):
-            default = providers[DEFAULT_PROVIDER]
-            document["providers"] = {
-                name: _laid_over(default, own) for name, own in providers.items()
-            }
-        return msgspec.convert(document, Scenario)
+        if "eras" in document:
+            raise ScenarioError("eras follow from the timeline; state that")
+        scenario = msgspec.convert(_with_defaults(document), Scenario)
+        return msgspec.structs.replace(scenario, eras=tuple(_eras(document, scenario)))
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ScenarioError(str(error)) from None
+
+
+def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """Let named providers take from the default what they don't state."""
+    providers = document.get("providers")
+    if not isinstance(providers, dict) or not isinstance(providers.get(DEFAULT_PROVIDER), dict):
+        return document
+    default = providers[DEFAULT_PROVIDER]
+    named = {name: _laid_over(default, own) for name, own in providers.items()}
+    return document | {"providers": named}
+
+
+def _eras(document: dict[str, Any], scenario: Scenario) -> list[Era]:
+    """Return the world as the timeline has it, from each of its moments on."""
+    timeline = scenario.timeline
+    if not timeline:
+        return []
+    moments = {0.0} | {c.from_s for c in timeline} | {c.until_s for c in timeline if c.until_s}
+    still = {name: part for name, part in document.items() if name != "timeline"}
+    eras = []
+    for moment in sorted(moments):
+        then = still
+        for change in timeline:
+            if change.holds(moment):
+                then = _changed(then, change)
+        now = msgspec.convert(_with_defaults(then), Scenario)
+        eras.append(Era(from_s=moment, scenario=now))
+    return eras
+
+
+def _changed(document: dict[str, Any], change: Change) -> dict[str, Any]:
+    carriers = [
+        _laid_over(each, change.carriers.get(each["name"], {})) for each in document["carriers"]
+    ]
+    return document | {
+        "providers": _laid_over(document["providers"], change.providers),
+        "carriers": carriers,
+        "users": _laid_over(document.get("users", {}), change.users),
+    }
 
 
 def _laid_over(base: Any, own: Any) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from arrivals.world.inbox import Inbox
     from arrivals.world.scenario import Scenario
+    from arrivals.world.truth import Acted
 
 HOUSEKEEPING_S: Final = 0.05  # real time: how late the truth file and link timers may be
 GOODBYE_S: Final = 0.5  # real time for peers to take the last bytes, then they're cut off
@@ -43,8 +44,13 @@ class CarrierWorld:
         truth_path: Path | None = None,
         acknowledge_within_s: float = 10.0,
         housekeeping_s: float = HOUSEKEEPING_S,
+        on_act: Callable[[Acted], None] | None = None,
     ) -> None:
-        """Prepare; nothing listens before `start`. A `password` replaces the scenario's."""
+        """Prepare; nothing listens before `start`. A `password` replaces the scenario's.
+
+        `on_act` is told what users do, as it happens: whoever plays the customers' systems
+        passes it on as feedback.
+        """
         if not 0 < speed <= SPEED_MAX or math.isnan(speed):
             raise ValueError(f"speed is above 0 and at most {SPEED_MAX:.0f}")
         self.scenario = scenario
@@ -55,6 +61,7 @@ class CarrierWorld:
         self.truth = TruthLedger(truth_path)
         self._now_us = now_us
         self._password = password
+        self._on_act = on_act
         self._acknowledge_within_s = acknowledge_within_s
         self._housekeeping_s = housekeeping_s
         self._exchange: Exchange | None = None
@@ -105,6 +112,7 @@ class CarrierWorld:
             speed=self.speed,
             now_us=self._now_us,
             password=self._password,
+            on_act=self._on_act,
         )
         await self._listen()
         self._keep_house()

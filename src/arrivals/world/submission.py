@@ -16,6 +16,8 @@ import msgspec
 from arrivals.core.text import decode_gsm7
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import part_of, split_user_data
+from arrivals.world.history import NOTHING_SEEN, Seen
+from arrivals.world.recent import Recent
 
 if TYPE_CHECKING:
     from arrivals.smpp.pdu import Pdu
@@ -47,6 +49,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     validity_s: float | None = None
     at_s: float = 0.0  # since the world began
     backlog_s: float = 0.0  # what a provider over its rate makes it wait
+    seen: Seen = NOTHING_SEEN  # by its carrier, before it
 
     @property
     def text(self) -> str:
@@ -54,23 +57,30 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return decode_text(self.octets, self.data_coding)
 
 
-class Occurrences:
-    """Count how often each kind of submission came; bounded by two generations."""
+class Occurrences(Recent[bytes, int]):
+    """Count how often each kind of submission came."""
 
     def __init__(self, occurrences_max: int = OCCURRENCES_MAX) -> None:
-        self._max = occurrences_max
-        self._recent: dict[bytes, int] = {}
-        self._older: dict[bytes, int] = {}
+        """Start with none."""
+        super().__init__(occurrences_max)
 
     def count(self, key: bytes) -> int:
         """Return which occurrence of `key` this is, from 1."""
-        recent = self._recent
-        nth = recent.get(key) or self._older.get(key, 0)
-        if len(recent) >= self._max:
-            self._older = recent
-            self._recent = recent = {}
-        recent[key] = nth + 1
-        return nth + 1
+        nth = (self.get(key) or 0) + 1
+        self.put(key, nth)
+        return nth
+
+    def name(
+        self, source: bytes, destination: str, octets: bytes, part: int, parts: int
+    ) -> tuple[int, bytes, bytes]:
+        """Return which occurrence of its kind a submission is, its identity and its group's."""
+        kind = identify(source, destination, octets, part, parts)
+        occurrence = self.count(kind)
+        identity = group = kind + occurrence.to_bytes(4, "big")
+        if parts > 1:
+            shared = identify(source, destination, b"", 0, parts)
+            group = shared + self.count(shared + bytes((part,))).to_bytes(4, "big")
+        return occurrence, identity, group
 
 
 def read_submission(
@@ -94,12 +104,8 @@ def read_submission(
     part, parts = (cut.number, cut.total) if cut else (1, 1)
     occurrence, identity, group = 0, b"", b""
     if occurrences is not None:
-        kind = identify(source, destination, octets, part, parts)
-        occurrence = occurrences.count(kind)
-        identity = group = kind + occurrence.to_bytes(4, "big")
-        if parts > 1:
-            shared = identify(source, destination, b"", 0, parts)
-            group = shared + occurrences.count(shared + bytes((part,))).to_bytes(4, "big")
+        named = occurrences.name(source, destination, octets, part, parts)
+        occurrence, identity, group = named
     period = pdu.octets("validity_period")
     return Submission(
         system_id=system_id,

@@ -1,9 +1,9 @@
 """What really happened, apart from what is reported: the judge of every outcome.
 
-Each submit_sm that came is a hand-off, and each accepted one has an ending. Counters are
-for ever; single records are bounded, the oldest go first. A truth file gets every record as
-one line of JSON, so that another process can count hand-offs after it killed the sender.
-Texts are in neither, only their hashes.
+Each submit_sm that came is a hand-off, and each accepted one has an ending, after which
+somebody may act on it. Counters are for ever; single records are bounded, the oldest go
+first. A truth file gets every record as one line of JSON, so that another process can count
+hand-offs after it killed the sender. Texts are in neither, only their hashes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from arrivals.world.fate import Answer
+    from arrivals.world.people import ActKind
     from arrivals.world.submission import Submission
 
 RECORDS_MAX: Final = 50_000  # of each kind, about 30 MB together
@@ -47,7 +48,13 @@ class Handoff(
 
 
 class Ended(
-    msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="event", gc=False
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="ended",
+    tag_field="event",
+    gc=False,
+    omit_defaults=True,
 ):
     """What became of an accepted submit_sm; `reached` is an arrival on a handset."""
 
@@ -59,6 +66,22 @@ class Ended(
     text_hash: str
     message_id: str
     ending: Ending
+    cause: str = ""  # why a carrier kept it
+
+
+class Acted(
+    msgspec.Struct, frozen=True, kw_only=True, tag="acted", tag_field="event", gc=False
+):
+    """What somebody did about a message; only they know, until it's told as feedback."""
+
+    at_us: int
+    system_id: str
+    source: str
+    destination: str
+    text_hash: str  # of its first part
+    message_id: str  # as answered
+    reference: int | None  # the message's user_message_reference
+    kind: ActKind
 
 
 def text_hash(octets: bytes) -> str:
@@ -74,6 +97,7 @@ class TruthLedger:
         self.counters: Counter[str] = Counter()
         self._handoffs: deque[Handoff] = deque(maxlen=records_max)
         self._endings: deque[Ended] = deque(maxlen=records_max)
+        self._acts: deque[Acted] = deque(maxlen=records_max)
         self._file: BinaryIO | None = path.open("ab") if path else None
         self._lines: list[bytes] = []
         self._encoder = msgspec.json.Encoder()
@@ -93,6 +117,11 @@ class TruthLedger:
     def arrivals(self) -> tuple[Ended, ...]:
         """The latest endings on a handset, oldest first."""
         return tuple(ended for ended in self._endings if ended.ending is Ending.REACHED)
+
+    @property
+    def acts(self) -> tuple[Acted, ...]:
+        """The latest acts of users, oldest first."""
+        return tuple(self._acts)
 
     def count(self, what: str) -> None:
         """Count something that has no record."""
@@ -131,7 +160,13 @@ class TruthLedger:
         self._keep(record)
 
     def ended(
-        self, submission: Submission, ending: Ending, message_id: str, at_us: int
+        self,
+        submission: Submission,
+        ending: Ending,
+        message_id: str,
+        at_us: int,
+        *,
+        cause: str = "",
     ) -> None:
         """Record what became of an accepted submit_sm."""
         self.counters[ending] += 1
@@ -144,9 +179,29 @@ class TruthLedger:
             text_hash=text_hash(submission.octets),
             message_id=message_id,
             ending=ending,
+            cause=cause,
         )
         self._endings.append(record)
         self._keep(record)
+
+    def acted(
+        self, submission: Submission, kind: ActKind, message_id: str, at_us: int
+    ) -> Acted:
+        """Record what somebody did about a message, and return the record."""
+        self.counters[kind] += 1
+        record = Acted(
+            at_us=at_us,
+            system_id=submission.system_id,
+            source=submission.source,
+            destination=submission.destination,
+            text_hash=text_hash(submission.octets),
+            message_id=message_id,
+            reference=submission.reference,
+            kind=kind,
+        )
+        self._acts.append(record)
+        self._keep(record)
+        return record
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is recorded or counted that makes a condition true."""
@@ -180,7 +235,7 @@ class TruthLedger:
             self._file.close()
             self._file = None
 
-    def _keep(self, record: Handoff | Ended) -> None:
+    def _keep(self, record: Handoff | Ended | Acted) -> None:
         if self._file is not None:
             self._lines.append(self._encoder.encode(record) + b"\n")
             if len(self._lines) >= BUFFERED_MAX:
