@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 from arrivals.outcome import watch as watching
-from arrivals.outcome.attribution import slices
 from arrivals.outcome.watch import Waiting, Watch
 
 KEY = b"a key of this test"
@@ -18,16 +17,14 @@ def messages(
     watch: Watch, first: int, count: int, *, chance: dict[str, float], link_chance: float = 1.0
 ) -> int:
     """Send messages, one a second; return the time of the last one's checkpoint."""
-    dice = random.Random(first)  # noqa: S311 - of a test
+    dice = random.Random(first)
     for n in range(first, first + count):
         path = PATHS[n % 2]
         linked = dice.random() < 0.3
         text = "See https://shop.example/x" if linked else "Your parcel 1234 has left"
         at_us = n * SECOND_US
-        found = slices(
-            sender="SHOP", text=text, carrier="kpn", route=path[2], at_us=at_us, key=KEY
-        )
-        watch.sent(n, at_us + 5 * SECOND_US, Waiting(path, USUAL, found, 1_000))
+        waiting = Waiting(path, USUAL, at_us, 1_000, text)
+        watch.sent(n, at_us + 5 * SECOND_US, waiting)
         if dice.random() < chance[path[2]] * (link_chance if linked else 1.0):
             watch.heard(n)
     now_us = (first + count + 5) * SECOND_US
@@ -36,7 +33,7 @@ def messages(
 
 
 def test_a_fall_of_one_provider_is_said_of_that_provider_and_ends() -> None:
-    watch = Watch()
+    watch = Watch(KEY)
     now_us = messages(watch, 0, 2_000, chance={"north": USUAL, "south": USUAL})
     assert watch.alarms(now_us) == []
     assert watch.alarmed(PATHS[0]) is None
@@ -51,7 +48,7 @@ def test_a_fall_of_one_provider_is_said_of_that_provider_and_ends() -> None:
 
 
 def test_an_alarm_says_what_it_goes_with() -> None:
-    watch = Watch()
+    watch = Watch(KEY)
     messages(watch, 0, 1_000, chance={"north": USUAL, "south": USUAL})
     fair = {"north": USUAL, "south": USUAL}
     now_us = messages(watch, 1_000, 3_000, chance=fair, link_chance=0.2)
@@ -63,9 +60,9 @@ def test_an_alarm_says_what_it_goes_with() -> None:
 def test_what_is_watched_is_bounded(monkeypatch) -> None:
     monkeypatch.setattr(watching, "WAITING_MAX", 1)
     monkeypatch.setattr(watching, "CHARTS_MAX", 1)
-    watch = Watch()
+    watch = Watch(KEY)
     for key in (1, 1, 2):
-        watch.sent(key, SECOND_US, Waiting(PATHS[0], USUAL, {}, 0))
+        watch.sent(key, SECOND_US, Waiting(PATHS[0], USUAL, 0, 0, None))
     assert len(watch) == 1
     watch.heard(2)
     assert watch.look(2 * SECOND_US) == []

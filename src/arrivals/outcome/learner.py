@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 import msgspec
 
 from arrivals.outcome.anchors import Book, Chance, Said, Source, Trust, p_delivered
-from arrivals.outcome.attribution import slices
 from arrivals.outcome.calibration import is_held_out
 from arrivals.outcome.cells import BINS, EDGES_S, Cell, Exposure, Pace, UnreadableCell
 from arrivals.outcome.change import checkpoint_s
@@ -31,7 +30,7 @@ from arrivals.outcome.fakes import (
     too_fast,
     too_uniform,
 )
-from arrivals.outcome.hierarchy import Key, Path, Tree, path_of
+from arrivals.outcome.hierarchy import CELLS_MAX, Key, Path, Tree, path_of
 from arrivals.outcome.watch import Waiting, Watch
 
 FORMAT: Final = 1  # of what is kept; another one is begun anew
@@ -152,7 +151,8 @@ class Learner:
         self._secret = secret
         self._tree = Tree()
         self._book = Book()
-        self._watch = Watch()
+        self._watch = Watch(secret)
+        self._checkpoints: dict[Path, tuple[Curve, float, float]] = {}
         self._reporters: set[str] = set()
 
     @property
@@ -181,20 +181,26 @@ class Learner:
         subject, at_us = fact.subject, fact.at_us
         path = subject.path(str(fact.provider))
         self._tree.sent(path, at_us, at_us)
-        curve = self._tree.curve(path, at_us)
-        if curve.weight < WATCHED_MIN:
-            return  # its usual is still the typical one's, not its own
+        due_s, usual = self._checkpoint(path, at_us)
+        if usual:
+            waiting = Waiting(path, usual, at_us, subject.price, subject.text)
+            self._watch.sent(subject.key, at_us + round(due_s * 1e6), waiting)
+
+    def _checkpoint(self, path: Path, now_us: int) -> tuple[float, float]:
+        """Return at which age a cell's messages are looked at, and their chance by then.
+
+        The chance is 0 until the cell is known well enough to say what is usual in it.
+        """
+        curve = self._tree.curve(path, now_us)
+        known = self._checkpoints.get(path)
+        if known is not None and known[0] is curve:
+            return known[1], known[2]
         due_s = checkpoint_s(curve.checkpoint_s())
-        found = slices(
-            sender=subject.sender,
-            text=subject.text,
-            carrier=path[1],
-            route=str(fact.provider),
-            at_us=at_us,
-            key=self._secret,
-        )
-        waiting = Waiting(path, curve.positive_by(due_s), found, subject.price)
-        self._watch.sent(subject.key, at_us + round(due_s * 1e6), waiting)
+        usual = curve.positive_by(due_s) if curve.weight >= WATCHED_MIN else 0.0
+        if len(self._checkpoints) >= CELLS_MAX:
+            self._checkpoints.clear()
+        self._checkpoints[path] = curve, due_s, usual
+        return due_s, usual
 
     def _ended(self, fact: Fact) -> None:
         """Count a message's first final word, or that it had none until its deadline."""

@@ -10,12 +10,12 @@ template, link and hour, so that the alarm can say what it goes with.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from arrivals.core.instants import rfc3339
 from arrivals.outcome.alarms import Node, causes
-from arrivals.outcome.attribution import Dimension, Tally, says
+from arrivals.outcome.attribution import Tally, says, slices
 from arrivals.outcome.change import (
     FALSE_ALARMS,
     Alarm,
@@ -43,15 +43,17 @@ class Waiting(NamedTuple):
 
     path: Path
     usual: float  # the chance that it has a positive receipt by then
-    slices: Mapping[Dimension, str]
+    sent_us: int
     price: int
+    text: str | None  # looked at only when something seems wrong
 
 
 class Watch:
     """The charts of one learner."""
 
-    def __init__(self) -> None:
-        """Start with every cell clear."""
+    def __init__(self, key: bytes) -> None:
+        """Start with every cell clear; `key` is for the hashes that stand for templates."""
+        self._key = key
         self._waiting: dict[int, Waiting] = {}
         self._due: list[tuple[int, int]] = []
         self._heard: set[int] = set()
@@ -140,7 +142,15 @@ class Watch:
             self._tallies.pop(key, None)
             return
         tally = self._tallies.setdefault(key, Tally())
-        tally.add(message.slices, usual=message.usual, positive=positive)
+        found = slices(
+            sender=message.path[3],
+            text=message.text,
+            carrier=message.path[1],
+            route=message.path[2],
+            at_us=message.sent_us,
+            key=self._key,
+        )
+        tally.add(found, usual=message.usual, positive=positive)
 
     def _sentence(self, cause: Node, since_us: int) -> str:
         named = zip(_NAMES, ("", *cause.cell), strict=False)
