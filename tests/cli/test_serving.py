@@ -84,3 +84,17 @@ async def test_dev_s_windows_stay_below_what_the_scenario_takes(tmp_path, scenar
     assert len(catalogue.routes) == len(ROUTES)
     for route_id in catalogue.routes.keys() - {1}:  # which the installation came with
         assert sorted(catalogue.routes[route_id].providers) == sorted(world.providers)
+
+
+async def test_providers_of_an_earlier_scenario_follow_the_world(tmp_path):
+    """Nothing dials a port where nobody listens any more."""
+    async with installed(tmp_path, providers=[provider("north", 1)], started=False) as here:
+        for scenario, port in (("happy-liar", 1), ("clear-day", 2)):
+            world = SandboxAddress(
+                host="127.0.0.1", port=port, scenario=load_scenario(scenario)
+            )
+            await here.in_transaction(dev_preparation({}, world))
+        catalogue = await here.in_transaction(lambda tx: tx.catalogue())
+    assert set(catalogue.providers) == {"north", "south", "budget"}
+    assert {each.settings["port"] for each in catalogue.providers.values()} == {2}
+    assert catalogue.routes[3].providers[0] == "budget"

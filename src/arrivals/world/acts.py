@@ -30,7 +30,7 @@ def acts_of(
     submission: Submission, fate: Fate, scenario: Scenario, seed: int
 ) -> tuple[Act, ...]:
     """Return what is done about a submission; about a long message, its first part counts."""
-    if submission.part != 1:
+    if submission.part != 1 or not scenario.peopled:
         return ()
     users = scenario.users
     chance = Draws(seed, submission.group)

@@ -26,14 +26,7 @@ _SEED_MASK: Final = (1 << 64) - 1
 
 def u(seed: int, identity: bytes, purpose: bytes) -> float:
     """Return a uniform draw above 0 and below 1; seeds count modulo 2**64."""
-    return _uniform(_key(seed), identity, purpose)
-
-
-def _key(seed: int) -> bytes:
-    return (seed & _SEED_MASK).to_bytes(8, "big")
-
-
-def _uniform(key: bytes, identity: bytes, purpose: bytes) -> float:
+    key = (seed & _SEED_MASK).to_bytes(8, "big")
     digest = blake2b(identity, digest_size=8, key=key, person=purpose).digest()
     return ((int.from_bytes(digest, "big") >> (64 - _BITS)) + 0.5) / (1 << _BITS)
 
@@ -51,15 +44,15 @@ def weibull(draw: float, scale: float, shape: float) -> float:
 class Draws:
     """One identity's draws; what is certain or impossible costs none."""
 
-    __slots__ = ("_identity", "_key")
+    __slots__ = ("_identity", "_seed")
 
     def __init__(self, seed: int, identity: bytes) -> None:
-        self._key = _key(seed)
+        self._seed = seed
         self._identity = identity
 
     def u(self, purpose: bytes) -> float:
         """Return the uniform draw for `purpose`, the same each time it's asked."""
-        return _uniform(self._key, self._identity, purpose)
+        return u(self._seed, self._identity, purpose)
 
     def happens(self, share: float, purpose: bytes) -> bool:
         """Tell whether something happens that happens to `share` of all."""

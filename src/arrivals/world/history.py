@@ -57,7 +57,8 @@ class History:
 
     def see(self, submission: Submission, scenario: Scenario, seed: int) -> Seen:
         """Remember a submission, and return what its carrier had seen before it."""
-        if not any(carrier.remembers for carrier in scenario.carriers):
+        carriers = scenario.carriers
+        if len(carriers) == 1 and not carriers[0].remembers:
             return NOTHING_SEEN
         carrier = scenario.carrier(submission.destination, seed)
         if not carrier.remembers:

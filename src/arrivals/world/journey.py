@@ -76,16 +76,16 @@ def journey_of(
     provider = scenario.provider(submission.system_id)
     own = Draws(seed, submission.identity)
     shared = own if submission.parts == 1 else Draws(seed, submission.group)
-    hour = hour_at(submission.at_s, scenario.begins_h)
-    queued_s = answer.delay_s + provider.queue.draw(own, b"queue") * rush_factor(
-        provider.rush, hour
-    )
+    in_queue_s = provider.queue.draw(own, b"queue")
+    if provider.rush.factor > 1:
+        in_queue_s *= rush_factor(provider.rush, hour_at(submission.at_s, scenario.begins_h))
+    queued_s = answer.delay_s + in_queue_s
     if submission.backlog_s and provider.rate.over == "silent_queue":
         queued_s += submission.backlog_s
     if answer.lost and own.happens(provider.lost_answers_dropped, b"dropped"):
         return Journey(Ending.LOST, queued_s, queued_s)
-    if not _is_spared(submission, scenario) and shared.happens(
-        provider.fabricates, b"fabricated"
+    if shared.happens(provider.fabricates, b"fabricated") and not _is_spared(
+        submission, scenario
     ):
         return Journey(Ending.LOST, queued_s, queued_s)
     carrier = scenario.carrier(submission.destination, seed)
@@ -173,16 +173,27 @@ def _reach(
     if fails.happens(failures.share, b"failure"):
         error = fails.pick(failures.errors, b"failure error")
         return Ending.FAILED, queued_s + radio_s, error
-    night_s = sleeps_s(carrier.night, number, hour_at(at_s, scenario.begins_h), seed)
-    if night_s:
-        radio_s += night_s  # the phone tells the network as soon as it's on
-    elif shared.happens(carrier.off.share, b"off"):
-        radio_s += carrier.off.draw(shared, b"off for")
-    elif shared.happens(carrier.busy.share, b"busy"):
-        radio_s += _next_try_s(carrier.busy.draw(shared, b"busy for"), carrier.retries_s)
+    radio_s += _away_s(submission, scenario, carrier, at_s, seed)
     if queued_s + radio_s > kept_s:
         return Ending.EXPIRED, max(queued_s, kept_s), EXPIRED
     return Ending.REACHED, queued_s + radio_s, "000"
+
+
+def _away_s(
+    submission: Submission, scenario: Scenario, carrier: Carrier, at_s: float, seed: int
+) -> float:
+    """Return how long a phone keeps a message waiting that comes at a moment."""
+    shared = Draws(seed, submission.group)
+    if carrier.night.share:
+        hour = hour_at(at_s, scenario.begins_h)
+        asleep_s = sleeps_s(carrier.night, submission.destination, hour, seed)
+        if asleep_s:
+            return asleep_s  # the phone tells the network as soon as it's on
+    if shared.happens(carrier.off.share, b"off"):
+        return carrier.off.draw(shared, b"off for")
+    if shared.happens(carrier.busy.share, b"busy"):
+        return _next_try_s(carrier.busy.draw(shared, b"busy for"), carrier.retries_s)
+    return 0.0
 
 
 def _next_try_s(away_s: float, retries_s: tuple[float, ...]) -> float:

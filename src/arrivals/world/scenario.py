@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_PROVIDER: Final = "default"
 CHANGES_MAX: Final = 200  # of a timeline
 
+_NOBODY: Final = Users()
 _UNREGISTERED: Final = Sender(registered=False)
 
 
@@ -82,7 +83,7 @@ class Scenario(Part, frozen=True, kw_only=True):
     providers: dict[str, Provider]
     carriers: Annotated[tuple[Carrier, ...], msgspec.Meta(min_length=1)]
     senders: dict[str, Sender] = msgspec.field(default_factory=dict)
-    users: Users = Users()
+    users: Users = _NOBODY
     numbers: Numbers = Numbers()
     timeline: Annotated[tuple[Change, ...], msgspec.Meta(max_length=CHANGES_MAX)] = ()
     traffic: tuple[Traffic, ...] = ()
@@ -103,6 +104,11 @@ class Scenario(Part, frozen=True, kw_only=True):
             )
             if strangers:
                 raise ValueError(f"the timeline changes {min(strangers)!r}, which isn't there")
+
+    @property
+    def peopled(self) -> bool:
+        """Whether anybody does anything about what they get."""
+        return self.users is not _NOBODY or bool(self.senders or self.numbers.probes)
 
     def at(self, at_s: float) -> Scenario:
         """Return how things are at a moment of the world's time."""
