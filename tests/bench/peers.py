@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -242,6 +243,10 @@ def _say(text: str) -> None:
 
 async def main(rounds: int, scale: float, only: str, *, as_json: bool) -> None:
     """Run all, print the standings, and write a whole run's into the document."""
+    if (
+        running := asyncio.current_task()
+    ) is not None:  # so that whoever was started is stopped
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     standings, lacking = await run(rounds, scale, only)
     versions = await _versions()
     written = table(standings, lacking, versions)
