@@ -47,11 +47,12 @@ def reported(fate: Fate) -> str:
     return next((word for word in words if word), "silent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "system_id"),
     [(name, who) for name in scenario_names() for who in load_scenario(name).expect],
 )
-@pytest.mark.parametrize("seed", [1, pytest.param(20261114, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [1, 20261114])
 def test_shares_are_as_the_scenario_states(name: str, system_id: str, seed: int) -> None:
     scenario = load_scenario(name)
     expect = scenario.expect[system_id]
