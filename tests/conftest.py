@@ -34,7 +34,7 @@ ROOM_MIN = 4 << 30  # a whole run takes less than half of it
 
 
 def has_room_in_memory() -> bool:
-    """Tell whether tests can live in memory: programs start there too, and that may be barred."""
+    """Tell whether tests can live in memory, where programs may be barred from starting."""
     if not os.access(MEMORY, os.W_OK):
         return False
     found = os.statvfs(MEMORY)

@@ -10,8 +10,8 @@ from arrivals.store.postgres_connection import PostgresConnection
 from arrivals.store.postgres_schema import migrate
 from tests.postgres.server import create_database, drop_database, execute
 
-# Past the triggers that refuse it, in one round trip, and only where something was ever written:
-# a statement about a partitioned table begins by opening every partition.
+# Past the triggers that refuse it, in one round trip, and only where something was written: a
+# statement about a partitioned table begins by opening every partition.
 EMPTY = """
 DO $$
 DECLARE each record;
