@@ -261,25 +261,26 @@ def changing(change: str, carrier: str = "") -> Scenario:
     )
 
 
+async def at(carrier_world: CarrierWorld, moment_s: float) -> None:
+    """Wait for a moment of a world's own time."""
+    come = asyncio.Event()
+    carrier_world._inside.agenda.enter(moment_s, come.set)
+    await come.wait()
+
+
 async def test_an_outage_cuts_binds_refuses_them_and_ends() -> None:
     async with small_world(scenario=changing("up = false"), speed=100) as carrier_world:
         esme = await Esme.connect(carrier_world.port)
         assert esme.bind_status == c.ESME_ROK
         await esme.until(lambda: esme.closed)
         again = await Esme.connect(carrier_world.port)
-        assert again.bind_status == c.ESME_RBINDFAIL
-        while again.bind_status != c.ESME_ROK:
-            await again.bind("north", "world", c.BIND_TRANSCEIVER)
-        assert carrier_world._inside.agenda.now_s >= 200
-        again.submit("447700900009")
-        await again.until(lambda: len(again.receipts) == 1)
-
-
-async def at(carrier_world: CarrierWorld, moment_s: float) -> None:
-    """Wait for a moment of a world's own time."""
-    come = asyncio.Event()
-    carrier_world._inside.agenda.enter(moment_s, come.set)
-    await come.wait()
+        refused = carrier_world._inside.agenda.now_s < 200  # or this machine was too slow
+        assert not refused or again.bind_status == c.ESME_RBINDFAIL
+        await at(carrier_world, 201)
+        back = await Esme.connect(carrier_world.port)
+        assert back.bind_status == c.ESME_ROK
+        back.submit("447700900009")
+        await back.until(lambda: len(back.receipts) == 1)
 
 
 async def until_cut(carrier_world: CarrierWorld) -> None:
@@ -289,7 +290,7 @@ async def until_cut(carrier_world: CarrierWorld) -> None:
 
 
 async def test_a_flapping_provider_drops_its_binds_until_it_is_over() -> None:
-    async with small_world(scenario=changing("flaps_s = 20"), speed=100) as carrier_world:
+    async with small_world(scenario=changing("flaps_s = 20"), speed=60) as carrier_world:
         for _ in range(2):
             await until_cut(carrier_world)
         await at(carrier_world, 201)
