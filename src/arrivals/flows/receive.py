@@ -248,9 +248,10 @@ class Receiving:
     def _attempts(
         self, message: Message, since_us: int | None, receipt: Receipt | None = None
     ) -> list[int]:
-        """Return the attempts that a receipt may be about: none that began after it came.
+        """Return the attempts that a receipt may be about, the likeliest first.
 
-        One that names no known id is about none that its provider answered.
+        It is about none that began after it came; one that names no known id, about none that
+        its provider answered, and sooner about one that it answered for in part.
         """
         # Of what is under way or taken, the newest attempt wasn't proved to be nothing.
         newest = message.state in {State.SENDING, State.SUBMITTED} and not message.resends
@@ -261,7 +262,7 @@ class Receiving:
             begun = self._tx.possible_handoffs(message.key)
         return [
             each.number
-            for each in begun
+            for each in sorted(begun, key=lambda each: not each.partly)
             if (since_us is None or each.begun_at_us <= since_us)
             and (receipt is None or _may_be_about(receipt, message, each))
         ]

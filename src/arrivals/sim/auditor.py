@@ -329,15 +329,20 @@ class Auditor:
         if outcome == "failed" and not by_policy and _was_only_throttled(recipient):
             self.violation(27, f"{number} failed, and was never more than throttled")
         if not recipient.spoiled:
-            self._judge_words(recipient, outcome)
+            self._judge_words(recipient, outcome, timeline)
             self._judge_evidence(recipient, timeline)
         return len(self.violations) == before
 
-    def _judge_words(self, recipient: Recipient, outcome: str) -> None:
+    def _judge_words(
+        self, recipient: Recipient, outcome: str, timeline: Sequence[dict[str, Any]]
+    ) -> None:
         number, words = recipient.number, {word for _, word in recipient.said}
         if outcome == "delivered" and GOOD not in recipient.heard:
             self.violation(33, f"{number} is delivered, and nobody said so")
-        if self._arrived(recipient) and outcome != "delivered":
+        # Of a long message sent again, whose part an unknown id is of can only be guessed.
+        resent = any(event["kind"] == "resend_allowed" for event in timeline)
+        guessed = resent and recipient.parts > 1
+        if self._arrived(recipient) and outcome != "delivered" and not guessed:
             self.violation(37, f"{number} has receipts that it was delivered, and is {outcome}")
         if words & BAD and outcome in {"unknown", "pending", "cancelled"}:
             self.violation(37, f"{number} has a receipt that it failed, and is {outcome}")

@@ -92,6 +92,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     begun_at_us: int
     provider_id: str
     taken: bool = False  # whether the provider said so, so that its ids are known
+    partly: bool = False  # whether it said so of some parts, and never answered for the rest
 
 
 class Handoff(msgspec.Struct, frozen=True, array_like=True):

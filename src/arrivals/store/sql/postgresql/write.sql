@@ -217,7 +217,11 @@ FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k JOIN orders AS o ON
 SELECT {[}(e.body->>'attempt')::bigint, e.at, e.body->>'provider',
         EXISTS (SELECT 1 FROM events AS t
                     WHERE t.message_id = e.message_id AND t.kind = 'taken'
-                      AND t.body->>'attempt' = e.body->>'attempt'){]}
+                      AND t.body->>'attempt' = e.body->>'attempt'),
+        EXISTS (SELECT 1 FROM events AS u
+                    WHERE u.message_id = e.message_id AND u.kind = 'unanswered'
+                      AND u.body->>'attempt' = e.body->>'attempt'
+                      AND u.body->>'parts_accepted' IS NOT NULL){]}
 FROM events AS e
 WHERE e.message_id = ? AND e.kind = 'claimed'
   AND NOT EXISTS (SELECT 1 FROM events AS n

@@ -144,7 +144,11 @@ SELECT json_group_array(json_array(
   e.body->>'attempt', e.at, e.body->>'provider',
   json(iif(EXISTS (SELECT 1 FROM events AS t
                    WHERE t.message_id = e.message_id AND t.kind = 'taken'
-                     AND t.body->>'attempt' = e.body->>'attempt'), 'true', 'false'))))
+                     AND t.body->>'attempt' = e.body->>'attempt'), 'true', 'false')),
+  json(iif(EXISTS (SELECT 1 FROM events AS u
+                   WHERE u.message_id = e.message_id AND u.kind = 'unanswered'
+                     AND u.body->>'attempt' = e.body->>'attempt'
+                     AND u.body->>'parts_accepted' IS NOT NULL), 'true', 'false'))))
 FROM events AS e
 WHERE e.message_id = ? AND e.kind = 'claimed'
   AND NOT EXISTS (SELECT 1 FROM events AS n
