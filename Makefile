@@ -54,7 +54,7 @@ check: lint ## Format, lint, types, layers and the fast tests, in under a minute
 	@$(BIN)/pytest -q -n $(JOBS) -m "not slow" $(ARGS)
 
 test: lint coverage ## What CI runs: everything that check does, and all tests
-	@$(BIN)/pytest -q -n $(JOBS) --ignore=tests/core --ignore=tests/smpp $(ARGS)  # coverage ran these
+	@$(BIN)/pytest -q -n $(JOBS) --ignore=tests/core --ignore=tests/outcome --ignore=tests/smpp $(ARGS)  # coverage ran these
 
 lint: $(DEV_READY)
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -67,7 +67,7 @@ format: $(DEV_READY) ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 
 coverage: $(DEV_READY) ## Branches of the pure rooms that their own tests miss (there are none)
-	@for room in core smpp; do \
+	@for room in core outcome smpp; do \
 		$(BIN)/pytest -q -n $(JOBS) tests/$$room --cov=arrivals.$$room --cov-branch --cov-report= \
 		&& $(BIN)/coverage report --include="src/arrivals/$$room/*" --fail-under=100 || exit 1; \
 	done

@@ -38,7 +38,9 @@ def play(
         sent_us = _us(told.sent_s)
         if what == "sent":
             if now_us >= scored_from_us:
-                _look(model, book, told, now_us // LEARNT_EVERY_US * LEARNT_EVERY_US, said, pace)
+                _look(
+                    model, book, told, now_us // LEARNT_EVERY_US * LEARNT_EVERY_US, said, pace
+                )
             model.sent(told.path, sent_us, now_us)
         elif what == "receipt":
             model.answered(told.path, sent_us, now_us, positive=told.positive)
