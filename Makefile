@@ -8,6 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2# test processes at once
 PYTEST = $(BIN)/pytest -q -n $(JOBS) --dist worksteal
+PURE_ROOMS := core outcome smpp
 ARGS ?=# passed on: make run ARGS="--speed 10"
 
 # Tests start hundreds of processes, and each would compile the package anew.
@@ -59,7 +60,7 @@ check: lint ## Format, lint, types, layers and the fast tests, in under a minute
 
 test: $(DEV_READY) ## What CI runs: everything that check does, and all tests
 	@$(MAKE) --no-print-directory --jobs=2 lint coverage  # the first check of types takes long
-	@$(PYTEST) --ignore=tests/core --ignore=tests/smpp $(ARGS)  # coverage ran these
+	@$(PYTEST) $(addprefix --ignore=tests/,$(PURE_ROOMS)) $(ARGS)  # coverage ran these
 
 lint: $(DEV_READY)
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -72,7 +73,7 @@ format: $(DEV_READY) ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 
 coverage: $(DEV_READY) ## Branches of the pure rooms that their own tests miss (there are none)
-	@for room in core smpp; do \
+	@for room in $(PURE_ROOMS); do \
 		$(PYTEST) tests/$$room --cov=arrivals.$$room --cov-branch --cov-report= \
 		&& $(BIN)/coverage report --include="src/arrivals/$$room/*" --fail-under=100 || exit 1; \
 	done

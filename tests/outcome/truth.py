@@ -115,8 +115,10 @@ class World:
         return (receipt_s if heard and receipt_s < HORIZON_S else None), True, takes_s
 
     def _heard(self, provider: int, carrier: int, gone: float) -> float:
+        if carrier == DEAF_CARRIER:
+            return 0.0
         coverage = self.coverage[provider, carrier]
-        return coverage - (0.3 * gone if self.kind == "drift" and provider == 2 else 0.0)
+        return coverage - (0.2 * gone if self.kind == "drift" and provider == 2 else 0.0)
 
     def _dropped(self, provider: int, carrier: int, sent_s: float, gone: float) -> float:
         if self.kind == "correlated" and any(
@@ -125,7 +127,7 @@ class World:
             return 1.0
         if (provider, carrier) == FILTERED:
             return FILTERED_SHARE
-        return 0.01 + (0.3 * gone if self.kind == "drift" and carrier == 0 else 0.0)
+        return 0.01 + (0.2 * gone if self.kind == "drift" and carrier == 0 else 0.0)
 
     def _takes_s(self) -> float:
         draw = self.random

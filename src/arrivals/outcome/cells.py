@@ -49,7 +49,7 @@ HALF_LIVES_S: Final = (3600.0, 7 * 24 * 3600.0)
 
 TICK_US: Final = 500_000
 LEVEL_SLOTS: Final = 16
-LEVELS: Final = 16  # the last one holds up to 72.8 h
+LEVELS: Final = 17  # the last one holds whoever has waited for 68 h, to 137 h and more
 FORMAT: Final = 1  # of an encoded cell
 
 _DAY_TICKS: Final = 24 * 3600 * 1_000_000 // TICK_US
