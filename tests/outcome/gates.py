@@ -1,7 +1,8 @@
 """Hold the model to worlds whose truth is known: `python -m tests.outcome.gates --json`.
 
-Each message is scored with what the model knew up to six hours before it was sent, at several ages, as
-long as it is silent; the model goes on learning. The first four fifths are only learnt from.
+Each message is scored, at several ages and as long as it is silent, with what the model knew
+up to six hours before it was sent; the model goes on learning all the time. The first four
+fifths of the messages are only learnt from.
 """
 
 from __future__ import annotations

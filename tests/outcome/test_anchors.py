@@ -137,7 +137,6 @@ def test_what_silence_means_is_learnt_by_route() -> None:
     assert high.p is not None
     assert low.p < 0.4 < 0.9 < high.p
     assert low.low <= low.p <= low.high
-    assert drop.belief() is not None
 
 
 def test_where_no_receipts_come_their_truth_is_no_matter() -> None:
@@ -147,7 +146,6 @@ def test_where_no_receipts_come_their_truth_is_no_matter() -> None:
     tell(book, path("north", "mute"), 500, 340, said=Said.SILENT)
     trust = book.trust(path("north", "mute"), NOW_US)
     assert trust.positive.p is None
-    assert trust.belief() is None
     never = curve_of([0.0] * 36, [0.0] * 36)
     chance = p_delivered(never, 60.0, trust)
     assert chance.p == pytest.approx(0.95, abs=0.04)
@@ -289,7 +287,7 @@ def test_order_and_node_are_nothing(told, chance: random.Random, cut: int) -> No
     wanted = pytest.approx(qualities(one), rel=1e-6, abs=1e-9)
     assert qualities(other) == wanted
     assert qualities(mine) == wanted
-    assert all(0.0 <= number for number in qualities(one))
+    assert all(number >= 0.0 for number in qualities(one))
 
 
 def test_a_full_book_forgets_its_lightest() -> None:
@@ -300,6 +298,25 @@ def test_a_full_book_forgets_its_lightest() -> None:
         tell(book, path(f"p{number}"), 1, 1)
         assert len(book) <= 20
     assert book.trust(path("north"), NOW_US).positive.p == pytest.approx(0.99, abs=0.01)
+
+
+def test_forgetting_a_part_of_a_cell() -> None:
+    """A cell of several sources may lose one, and keeps the others."""
+    book = Book(strata_max=6)
+    honest(book, "north", "south")
+    tell(book, path("north"), 1, 1, who=source("b"))
+    tell(book, path("north"), 1_000, 700, who=source("c"))
+    assert len(book) <= 6
+    assert book.trust(path("north"), NOW_US).positive.observed == pytest.approx(350)
+
+
+def test_looking_for_liars_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many rounds whoever was found is left out, and nobody else."""
+    monkeypatch.setattr("arrivals.outcome.anchors.ROUNDS_MAX", 1)
+    book = Book()
+    honest(book, "north", "south", "west")
+    tell(book, path("cheap"), 5_000, 1_400)
+    assert book.trust(path("cheap"), NOW_US).positive.p == pytest.approx(0.4, abs=0.02)
 
 
 def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,11 @@ def test_rows_are_all_messages_in_order(drawn) -> None:
 
 def test_groups_and_ages_are_scored_apart() -> None:
     """Each group of cells at each age has its own score."""
-    looked = [Looked("a", 0.0, 1.0, True), Looked("a", 60.0, 1.0, False), Looked("b", 0.0, 0.0, False)]  # fmt: skip
+    looked = [
+        Looked("a", 0.0, 1.0, True),
+        Looked("a", 60.0, 1.0, False),
+        Looked("b", 0.0, 0.0, False),
+    ]
     found = score_by(looked)
     assert {place: each.brier for place, each in found.items()} == {
         ("a", 0.0): 0.0,
@@ -113,5 +117,5 @@ def test_wilson() -> None:
     """The interval of a textbook: 8 of 10 at 95 %."""
     low, high = wilson(8, 10, z=1.96)
     assert (low, high) == (pytest.approx(0.490, abs=0.001), pytest.approx(0.943, abs=0.001))
-    assert wilson(0, 5)[0] == 0.0
+    assert wilson(0, 5)[0] == pytest.approx(0.0)
     assert wilson(5, 5)[1] == pytest.approx(1.0)

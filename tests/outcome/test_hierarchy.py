@@ -180,6 +180,28 @@ def test_an_inner_cell_leaves_after_those_within() -> None:
     assert any(len(key) == 3 for key in tree.take_left())
 
 
+def test_the_smallest_tree_holds_one_message() -> None:
+    """All but the first cell leave for another path."""
+    tree = Tree(cells_max=5)
+    for provider in ("north", "south"):
+        tree.sent(path(0, provider), NOW_US, NOW_US)
+        tree.sent(("GH alphanumeric", "beta", provider, "t"), NOW_US, NOW_US)
+        assert len(tree) == 5
+    assert sum(tree.cell(()).waiting) == 4  # type: ignore[union-attr]
+
+
+def test_what_is_put_back_makes_room() -> None:
+    """Cells that come back are within the bound too, though those above them are new."""
+    tree, kept = Tree(cells_max=12), Tree()
+    for number in range(20):
+        kept.sent(path(number), NOW_US, NOW_US)
+    for key, cell in kept.cells():
+        if len(key) == len(LEVELS) - 1:
+            tree.restore(key, cell)
+            assert len(tree) <= 12
+    assert tree.level(path(19)) == len(LEVELS) - 1
+
+
 def test_what_left_is_told_again() -> None:
     """A receipt for a leaf that left makes it anew; put back, it counts as if it had stayed."""
     tree = Tree(cells_max=12)

@@ -42,7 +42,7 @@ NEGATIVE_QUALITY_MAX: Final = 0.1  # what that may be where nobody can be compar
 # Expected anchors that the level above is worth to a cell that chance could have made of it:
 # most routes are honest, and most silences alike. One that is surely different is taken by
 # its own word, as far as it has one.
-LIKENESS: Final = (200.0, 50.0, 50.0)  # of a positive receipt, a silence, a negative receipt
+LIKENESS: Final = (200.0, 100.0, 50.0)  # of a positive receipt, a silence, a negative receipt
 STRANGENESS: Final = 5.0
 STRANGE_Z: Final = 2.576  # further off than 99 in 100 by chance
 ANCHORS_MIN: Final = 5.0  # expected; with fewer nothing is claimed

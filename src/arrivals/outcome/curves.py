@@ -107,10 +107,7 @@ class Curve(msgspec.Struct, frozen=True):
 
     def final_after_s(self, chance: float = LATE_CHANCE) -> float:
         """Return the age after which a receipt is too unlikely to be waited for."""
-        for edge in EDGES_S[1:]:
-            if self.p_receipt_still_coming(edge) <= chance:
-                return edge
-        return HORIZON_S
+        return next(e for e in EDGES_S[1:] if self.p_receipt_still_coming(e) <= chance)
 
     def _still(self, silent_s: float) -> tuple[float, float, float]:
         """Return what is still to come at an age: positive, negative, and nothing ever."""
