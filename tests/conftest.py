@@ -30,7 +30,7 @@ settings.load_profile("arrivals")
 # Nearly every test syncs a database of its own, and half of the time went to waiting for that:
 # what a sync is for is proved by recording it, not by a disk. TMPDIR names another place.
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's; elsewhere there is none
-ROOM_MIN = 4 << 30  # a whole run takes less than half of it
+ROOM_MIN = 4 << 30  # bytes; with less, tests live on the disk
 
 
 def has_room_in_memory() -> bool:
@@ -62,5 +62,6 @@ def patience_s(item: pytest.Item) -> float:
 
 
 def pytest_collection_finish() -> None:
-    """Let no garbage collection walk through thousands of tests that stay to the end."""
+    """Let the garbage collector come seldom, and leave out the tests, which stay to the end."""
     gc.freeze()
+    gc.set_threshold(10_000)

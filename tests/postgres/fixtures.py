@@ -24,8 +24,9 @@ from tests.postgres.server import (
 )
 
 # For what isn't about durability: a tenth of the time for a database made and dropped. Whoever
-# proves something about crashes starts a server of its own.
-QUICK: dict[str, Any] = {"fsync": "off", "full_page_writes": "off"}
+# proves something about crashes starts a server of its own. Its log is bounded, as its folder
+# may be in memory.
+QUICK: dict[str, Any] = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
 
 URL_VARIABLE = "ARRIVALS_TEST_POSTGRESQL_URL"
 
