@@ -73,7 +73,7 @@ def test_a_chunked_answer_ends_with_its_last_chunk() -> None:
 @pytest.mark.timeout(RUN_TIMEOUT_S)
 def test_a_small_run_says_of_everybody() -> None:
     """Each peer has a standing, or a reason for having none; ours always have one."""
-    # One configuration: to start each peer in turn takes minutes, and is for the command itself.
+    # One configuration: to start all of them takes minutes, and is for the command itself.
     words = ["--rounds", "1", "--scale", "0.01", "--json", "--only", ONLY]
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.peers", *words],
