@@ -162,7 +162,7 @@ def test_how_much_a_parent_is_worth() -> None:
 def lives(count: int, seed: int, span_s: float) -> list[tuple[int, float | None, bool]]:
     """Draw hand-offs: when they were sent, the age at their receipt, and what it says."""
     chance = random.Random(seed)
-    found = []
+    found: list[tuple[int, float | None, bool]] = []
     for _ in range(count):
         sent_us = NOW_US - int(chance.uniform(0, span_s) * 1e6)
         if chance.random() < 0.1:
