@@ -207,6 +207,14 @@ def run_example(dev: Dev, *command: str) -> str:
     return done.stdout
 
 
+def without_forecast(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message without what the model thinks of it, which goes on learning."""
+    outcome = message["layers"]["outcome"]
+    for name in ("bounds", "model", "receipt_to_come"):
+        del outcome[name]
+    return message
+
+
 def test_dev_says_where_it_is_stops_soon_and_goes_on(tmp_path: Path) -> None:
     """Its first line has the promised keys; a restart on the same folder keeps everything."""
     first = Dev(tmp_path)
@@ -223,7 +231,9 @@ def test_dev_says_where_it_is_stops_soon_and_goes_on(tmp_path: Path) -> None:
     again = Dev(tmp_path)
     try:
         assert again.facts["keys"] == first.facts["keys"]
-        assert again.get(message["links"]["self"]) == message
+        assert without_forecast(again.get(message["links"]["self"])) == without_forecast(
+            message
+        )
         assert again.run("verify").returncode == 0
     finally:
         assert again.stop() < STOP_MAX_S

@@ -115,7 +115,6 @@ def test_a_rate_has_two_bounds() -> None:
 
 def test_wilson() -> None:
     """The interval of a textbook: 8 of 10 at 95 %."""
-    low, high = wilson(8, 10, z=1.96)
-    assert [low, high] == pytest.approx([0.490, 0.943], abs=0.001)
+    assert wilson(8, 10, z=1.96) == pytest.approx((0.490, 0.943), abs=0.001)
     assert wilson(0, 5)[0] == pytest.approx(0.0)
     assert wilson(5, 5)[1] == pytest.approx(1.0)
