@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from typing import Final
 
-import pytest
-from hypothesis import settings
-
-MORE: Final = 1_000  # examples of each property in one round
+# A process for each: pytest refuses plugins that were imported before it began.
+PYTEST: Final = (
+    sys.executable,
+    "-m",
+    "pytest",
+    "-q",
+    "-x",
+    "--timeout=0",
+    "-p",
+    "tests.fuzz.longer",
+)
 SUITES: Final = {
     "octets": ["tests/fuzz/test_octets.py", "tests/smpp/test_fuzz.py"],
     "api": ["tests/fuzz/test_api.py"],
@@ -36,19 +44,11 @@ def main() -> None:
         print(f"round {rounds}", file=sys.stderr, flush=True)
         for name, files in SUITES.items():
             if asked.only in {None, name}:
-                failed = pytest.main(["-q", "-x", "--timeout=0", *files], [_More()])
-                if failed:
-                    sys.exit(int(failed))
+                done = subprocess.run([*PYTEST, *files], stdout=sys.stderr, check=False)
+                if done.returncode:
+                    sys.exit(done.returncode)
     told = f"{rounds} rounds, and nothing failed"
     print(json.dumps({"rounds": rounds}) if asked.json else told)
-
-
-class _More:
-    """Give each property more examples than a test run has time for."""
-
-    def pytest_collection_finish(self) -> None:
-        settings.register_profile("long", deadline=None, print_blob=True, max_examples=MORE)
-        settings.load_profile("long")
 
 
 if __name__ == "__main__":
