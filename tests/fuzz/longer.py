@@ -9,6 +9,7 @@ EXAMPLES: Final = 1_000  # of each property in one round
 
 def pytest_collection_finish() -> None:
     """Choose the long form once everything is imported, and so after the usual one."""
+    # Not above: pytest wants to be the first to import its plugins.
     from hypothesis import settings
 
     settings.register_profile("long", deadline=None, print_blob=True, max_examples=EXAMPLES)
