@@ -41,6 +41,7 @@ def cases(api: Api, method: str, path: str) -> st.SearchStrategy[schemathesis.Ca
     return st.one_of(*(operation.as_strategy(generation_mode=each) for each in modes))
 
 
+PLACES = 1_000  # more than there are ids
 SOUND_BODY: dict[str, Any] = {
     "route_id": 1,
     "caller_id": "ARRIVALS",
@@ -74,7 +75,7 @@ def with_known_ids(api: Api, case: schemathesis.Case, draw: Any, *, always: bool
     """Put an id into the path that some answer has told, most times."""
     for name in IDS:
         if name in (case.path_parameters or {}) and (always or draw(st.integers(0, 3))):
-            # A place and not an id: answers tell more and more, and a draw must stay what it was.
+            # A place, not an id: answers tell ever more, and a draw must stay what it was.
             known = api.ids[name]
             case.path_parameters[name] = known[draw(st.integers(0, PLACES)) % len(known)]
 
