@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from arrivals.core.layers import layers, outcome_layer, retry_advice, roll_up
+from arrivals.core.layers import Forecast, layers, outcome_layer, retry_advice, roll_up
 from arrivals.core.message import TERMINAL, Message, Reach, State
 from tests.core.timelines import (
     ACCEPTED,
@@ -111,6 +111,60 @@ def test_what_was_never_handed_off_cannot_have_arrived(
     assert found.outcome.verdict == state.value
     assert found.outcome.cause is not None
     assert found.outcome.cause.event == 2
+
+
+def forecast(**changes: Any) -> Forecast:
+    return Forecast(
+        **{
+            "probability": 0.7,
+            "low": 0.5,
+            "high": 0.8,
+            "verdict": "likely_delivered",
+            "receipt_to_come": 0.4,
+            "p50_us": START + 4 * SECOND,
+            "p90_us": START + 9 * SECOND,
+            "cell": ("NL alphanumeric", "NL 31612", "north", "SHOP"),
+            "handoffs": 120.04,
+            "resolves": ("a receipt",),
+            **changes,
+        }
+    )
+
+
+def test_an_open_message_is_shown_with_what_is_to_be_expected() -> None:
+    sent = message(State.SUBMITTED, attempts=1, reach=Reach.HANDED_OFF)
+    steps = timeline(ACCEPTED, CLAIMED, TAKEN)
+    found = outcome_layer(sent, steps, START, forecast())
+    assert (found.state, found.verdict, found.probability) == (
+        "pending",
+        "likely_delivered",
+        0.7,
+    )
+    assert "somebody confirmed" in found.why
+    assert found.bounds is not None
+    assert (found.bounds.low, found.bounds.high, found.receipt_to_come) == (0.5, 0.8, 0.4)
+    assert found.eta is not None
+    assert (found.eta.p50, found.eta.p90) == (at(4), at(9))
+    assert found.model is not None
+    assert (found.model.cell[2], found.model.handoffs) == ("north", 120.0)
+    assert found.resolves == ["a receipt"]
+
+
+def test_what_nobody_confirmed_has_bounds_and_no_number() -> None:
+    sent = message(State.SUBMITTED, attempts=1, reach=Reach.HANDED_OFF)
+    steps = timeline(ACCEPTED, CLAIMED, TAKEN)
+    unknown = forecast(probability=None, verdict=None, p50_us=None, p90_us=None)
+    found = outcome_layer(sent, steps, START, unknown)
+    assert (found.verdict, found.probability, found.eta) == (None, None, None)
+    assert "nobody has confirmed" in found.why
+    assert found.bounds is not None
+
+
+def test_what_is_certain_needs_no_bounds() -> None:
+    never_left = message(State.FAILED, reason="no_route", resolution="released")
+    steps = timeline(ACCEPTED, ("given_up", "failed", {}, "clock"))
+    found = outcome_layer(never_left, steps, START, forecast(probability=0.0, verdict="failed"))
+    assert (found.probability, found.bounds) == (0.0, None)
 
 
 def test_an_unknown_outcome_stays_unknown() -> None:

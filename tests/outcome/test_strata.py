@@ -108,3 +108,10 @@ def test_limits_enclose_and_turning_the_sides_inverts(strata: list[Stratum]) -> 
 def test_strata_of_one_side_add_nothing(strata: list[Stratum]) -> None:
     alone = [Stratum(3, 7, 0, 0), Stratum(0, 0, 4, 9)]
     assert risk_ratio([*strata, *alone]) == risk_ratio(strata)
+
+
+def test_hardly_any_trials_give_limits_that_say_nothing() -> None:
+    found = risk_ratio([Stratum(1e-9, 2e-9, 1e-9, 3e-9)])
+    assert found is not None
+    assert found.low < 1e-15
+    assert found.high > 1e15

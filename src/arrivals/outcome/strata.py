@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 Z_99: Final = 2.3263478740408408  # a normal variable stays below it 99 times in 100
+LIMIT_LOG_MAX: Final = 50.0  # farther from a ratio no limit says anything
 
 
 class Stratum(NamedTuple):
@@ -61,7 +62,7 @@ def risk_ratio(strata: Iterable[Stratum]) -> RiskRatio | None:
     ours_sum, theirs_sum = math.fsum(ours), math.fsum(theirs)
     rr = ours_sum / theirs_sum
     se_log = math.sqrt(max(0.0, math.fsum(spread)) / (ours_sum * theirs_sum))
-    factor = math.exp(Z_99 * se_log)
+    factor = math.exp(min(Z_99 * se_log, LIMIT_LOG_MAX))
     return RiskRatio(rr=rr, low=rr / factor, high=rr * factor, se_log=se_log)
 
 
