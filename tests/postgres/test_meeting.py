@@ -292,14 +292,14 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.slow
 async def held(database: str, wanted: list[int]) -> None:
-    """Wait until these slots are held: the server gives one free when it sees its session end."""
+    """Wait until these slots are held: one is free once the server sees its session end."""
     async with asyncio.timeout(10):
         while slots(database) != wanted:  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_each_store_has_a_slot_and_a_killed_ones_is_free_again(database: str) -> None:
     async with opened(database, 2):
         assert slots(database) == [0, 1]
