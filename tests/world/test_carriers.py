@@ -268,6 +268,7 @@ async def at(carrier_world: CarrierWorld, moment_s: float) -> None:
     await come.wait()
 
 
+@pytest.mark.slow
 async def test_an_outage_cuts_binds_refuses_them_and_ends() -> None:
     async with small_world(scenario=changing("up = false"), speed=100) as carrier_world:
         esme = await Esme.connect(carrier_world.port)
@@ -289,6 +290,7 @@ async def until_cut(carrier_world: CarrierWorld) -> None:
     await esme.until(lambda: esme.closed)
 
 
+@pytest.mark.slow
 async def test_a_flapping_provider_drops_its_binds_until_it_is_over() -> None:
     async with small_world(scenario=changing("flaps_s = 20"), speed=60) as carrier_world:
         for _ in range(2):
@@ -300,6 +302,7 @@ async def test_a_flapping_provider_drops_its_binds_until_it_is_over() -> None:
         assert 2 <= carrier_world.truth.counters["flaps"] <= 4
 
 
+@pytest.mark.slow
 async def test_held_receipts_come_when_the_link_is_up_with_their_own_dates() -> None:
     """By a clock that stands still at midnight, what was written before was yesterday."""
     held = changing("receipts = { held = true, flood_s = 1 }", "radio = { median_s = 120 }")

@@ -49,6 +49,7 @@ def check_shares(scenario: Scenario, seed: int) -> None:
             assert off_by <= expect.arrives_off_by, (stream, quantile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", scenario_names())
 def test_shares_are_as_the_scenario_states(name: str) -> None:
     scenario = load_scenario(name)
