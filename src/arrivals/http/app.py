@@ -31,7 +31,7 @@ from arrivals.http.exchange import (
 )
 from arrivals.http.quotes import Quotes
 from arrivals.http.routing import Router
-from arrivals.http.site import CountAnswer, Site
+from arrivals.http.site import CountAnswer, QueueFull, Site, never_full
 from arrivals.http.table import endpoints
 from arrivals.store.activity import ActivityLog, Answered
 from arrivals.store.api import StoreError, StoreFull
@@ -49,16 +49,19 @@ def application(
     activity: ActivityLog,
     secret: bytes,
     *,
+    queue_full: QueueFull = never_full,
     answered: CountAnswer | None = None,
 ) -> ASGIApp:
     """Return the API of one process.
 
-    `secret` is the installation's, for signing quotes; `answered` counts answers for metrics.
+    `secret` is the installation's, for signing quotes; `queue_full` tells how many seconds
+    until a queue has room again, or None if it has; `answered` counts answers for metrics.
     """
     site = Site(
         platform=platform,
         activity=activity,
         quotes=Quotes(secret),
+        queue_full=queue_full,
         answered=answered,
     )
     return Application(site, Router(endpoints()))

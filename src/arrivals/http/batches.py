@@ -188,7 +188,9 @@ async def send_batch(request: Request) -> Response:
     options = _options(request)
     template = _template(request, options)
     probe = _probed(request, template)
-    request.site.admission.admit(request.platform.clock.monotonic())
+    full_s = request.site.queue_full(probe)
+    if full_s is not None:
+        raise refuse(Code.QUEUE_FULL, retry_after_s=full_s)
     request.route_id = probe.route.route_id
     promise = idempotency_of(request, b"")
     key = promise.key if promise else token_hex(request.platform.chance.entropy(KEY_OCTETS))

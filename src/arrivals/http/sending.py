@@ -117,7 +117,6 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
 )
 async def send(request: Request) -> Response:
     """Commit to an order: what the answer lists as committed is durable before it's given."""
-    request.site.admission.admit(request.platform.clock.monotonic())
     raw = await request.body()
     promise = None
     if b"idempotency-key" in request.headers:
@@ -194,8 +193,12 @@ def _planned(request: Request, raw: bytes, *, for_sending: bool = True) -> Plan:
     except Refusal as refusal:
         raise at_its_place(refusal, body) from None
     request.route_id = plan.route.route_id
-    if for_sending and body.quote_id is not None:
-        request.site.quotes.hold(body.quote_id, plan, request.platform.clock.now_us())
+    if for_sending:
+        if body.quote_id is not None:
+            request.site.quotes.hold(body.quote_id, plan, request.platform.clock.now_us())
+        retry_after_s = request.site.queue_full(plan)
+        if retry_after_s is not None:
+            raise refuse(Code.QUEUE_FULL, retry_after_s=retry_after_s)
     return plan
 
 
@@ -207,15 +210,9 @@ async def _commit(
     def render(accepted: Accepted) -> tuple[int, bytes]:
         return status, _encode(send_answer(ids, accepted))
 
-    wanted = Send(plan=plan, idempotency=promise, render=None if promise is None else render)
-    admission, clock = request.site.admission, request.platform.clock
-    began = clock.monotonic()
-    admission.in_hand += 1
-    try:
-        result = await request.platform.accept(wanted)
-    finally:
-        now = clock.monotonic()
-        admission.answer(now - began, now)
+    result = await request.platform.accept(
+        Send(plan=plan, idempotency=promise, render=None if promise is None else render)
+    )
     if isinstance(result, Refusal):
         raise result
     return result
