@@ -45,6 +45,7 @@ KINDS: Final = frozenset(
         "feedback",
     }
 )
+_KINDS: Final = tuple(sorted(KINDS))
 _SETTING: Final = "learnt"
 
 
@@ -161,7 +162,7 @@ class Learning:
 def _next(
     reader: Reader, cursor: EventCursor, until_us: int
 ) -> tuple[list[FeedEvent], EventCursor, list[SubjectRow]]:
-    events, after = reader.recent_events(cursor, until_us, EVENTS_MAX)
+    events, after = reader.recent_events(cursor, until_us, EVENTS_MAX, _KINDS)
     keys = {each.message_id for each in events if each.kind in KINDS}
     return events, after, reader.subjects(sorted(keys)) if keys else []
 

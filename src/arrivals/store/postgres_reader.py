@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -84,6 +84,7 @@ class PostgresReader(Reader):
         cursor: EventCursor,
         until_us: int,  # noqa: ARG002
         limit: int,
+        kinds: Sequence[str],  # noqa: ARG002
     ) -> tuple[list[FeedEvent], EventCursor]:
         """Return the next events; here the feed passes by nothing."""
         return self.events_after(cursor, limit)

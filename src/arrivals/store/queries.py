@@ -17,7 +17,7 @@ from arrivals.store.feed import EventCursor, FeedEvent
 from arrivals.store.reading import for_account
 from arrivals.store.rows import Balance, StoredAnswer
 from arrivals.store.statements import statements
-from arrivals.store.traces import TraceQueries
+from arrivals.store.traces import KEY_MAX, TraceQueries
 
 T = TypeVar("T")
 
@@ -170,19 +170,22 @@ class Reader(TraceQueries):
         raise StoreError("events are fed from PostgreSQL only: SQLite doesn't number commits")
 
     def recent_events(
-        self, cursor: EventCursor, until_us: int, limit: int
+        self, cursor: EventCursor, until_us: int, limit: int, kinds: Sequence[str]
     ) -> tuple[list[FeedEvent], EventCursor]:
-        """Return all accounts' next events up to a time, and where to go on, for statistics.
+        """Return all accounts' next events of some kinds up to a time, for statistics.
 
         A cursor's first number is the time of an event. What a commit wrote after `until_us`
         had been read past its time is passed by: whoever counts money or messages needs
         `events_after`, which passes by nothing.
         """
+        wanted = _encode(list(kinds)).decode()
         found = self._rows(
-            _FEED, self._sql["recent_events"], cursor.tx, until_us, *cursor, limit
+            _FEED, self._sql["recent_events"], cursor.tx, until_us, *cursor, wanted, limit
         )
         found.sort(key=lambda each: each.cursor)
-        return found, found[-1].cursor if found else cursor
+        if len(found) == limit:
+            return found, found[-1].cursor
+        return found, max(cursor, EventCursor(until_us, KEY_MAX))  # no others up to then
 
     def subjects(self, keys: Sequence[int]) -> list[SubjectRow]:
         """Return what the model of outcomes knows messages by."""

@@ -89,4 +89,5 @@ JOIN messages AS m ON m.id = k.id
 SELECT {[}e.at, e.message_id, e.seq, e.at, e.kind, e.from_state, e.to_state, e.actor, {json e.body}{]}
 FROM (SELECT * FROM events AS e
       WHERE e.at >= ? AND e.at <= ? AND (e.at, e.message_id, e.seq) > (?, ?, ?)
+        AND e.kind IN (SELECT value FROM {values})
       ORDER BY e.at, e.message_id, e.seq LIMIT ?) AS e
