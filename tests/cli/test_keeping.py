@@ -74,6 +74,11 @@ def test_verify_looks_at_what_changed_unless_told_otherwise(data) -> None:
     assert all(each["query"] for each in full["checks"])
 
 
+def heed_interrupts() -> None:
+    """Let a process be interrupted, even where the tests themselves run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.slow
 def test_verify_watches_until_it_is_interrupted(data, tmp_path) -> None:
     """A line a run; the exit code says whether any of them found something."""
@@ -88,6 +93,7 @@ def test_verify_watches_until_it_is_interrupted(data, tmp_path) -> None:
             [sys.executable, "-m", "arrivals", *words, "--json"],
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 - one call, and no threads in between
         ) as watching:
             assert watching.stdout is not None
             lines = [json.loads(watching.stdout.readline()) for _ in range(3)]
