@@ -281,12 +281,19 @@ def _foreseen(forecast: Forecast | None, probability: float | None) -> dict[str,
         eta = Eta(p50=rfc3339(forecast.p50_us), p90=rfc3339(forecast.p90_us))
     certain = probability in {0.0, 1.0}
     return {
-        "bounds": None if certain else Bounds(low=forecast.low, high=forecast.high),
-        "receipt_to_come": forecast.receipt_to_come,
+        "bounds": None
+        if certain
+        else Bounds(low=_shown(forecast.low), high=_shown(forecast.high)),
+        "receipt_to_come": _shown(forecast.receipt_to_come),
         "model": ModelCell(cell=list(forecast.cell), handoffs=round(forecast.handoffs, 1)),
         "resolves": list(forecast.resolves),
         "eta": eta,
     }
+
+
+def _shown(chance: float) -> float:
+    """Return a chance with the digits that mean anything."""
+    return round(chance, 4)
 
 
 def _probability(
@@ -301,7 +308,7 @@ def _probability(
         return 0.0, "it was never handed off, so it can't have arrived"
     if forecast is not None and forecast.probability is not None:
         return (
-            round(forecast.probability, 4),
+            _shown(forecast.probability),
             "how often such messages arrived, by those whose arrival somebody confirmed",
         )
     if any(each.kind == "receipt" for each in found):
