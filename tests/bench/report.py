@@ -56,7 +56,7 @@ def machine(folder: str) -> str:
         (
             f"{os.cpu_count()} × {with_model}",
             f"{psutil.virtual_memory().total / 1e9:.0f} GB",
-            f"{platform.system()} {platform.release()}",
+            platform.system(),
             f"{_file_system(folder)}",
             f"Python {platform.python_version()}",
             f"SQLite {apsw.sqlite_lib_version()}",
