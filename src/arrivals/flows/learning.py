@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from base64 import b85decode, b85encode
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,7 +25,7 @@ from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.learner import Fact, Learner, Subject
 from arrivals.store.api import Step, StoreError, Transaction
 from arrivals.store.feed import EventCursor, FeedEvent
-from arrivals.store.queries import Reader, SubjectRow
+from arrivals.store.queries import Reader
 
 _log = logging.getLogger("arrivals.learning")
 
@@ -139,7 +139,7 @@ class Learning:
 
     async def keep(self) -> None:
         """Keep what was learnt, with the place it came to."""
-        learnt = b85encode(self._learner.encode()).decode()
+        learnt = b64encode(self._learner.encode()).decode()
         shared = self._platform.store.is_shared
         await self._platform.store.write(KEEP, _Kept(shared, self._cursor, learnt))
 
@@ -151,7 +151,7 @@ class Learning:
         self._seen = found
         try:
             kept = msgspec.json.decode(found, type=_Kept)
-            learner = Learner.decode(b85decode(kept.learnt), self._secret)
+            learner = Learner.decode(b64decode(kept.learnt), self._secret)
         except (msgspec.DecodeError, UnreadableCell, ValueError) as error:
             _log.warning("what was learnt is begun anew: %s", type(error).__name__)
             return
@@ -161,15 +161,17 @@ class Learning:
 
 def _next(
     reader: Reader, cursor: EventCursor, until_us: int
-) -> tuple[list[FeedEvent], EventCursor, list[SubjectRow]]:
+) -> tuple[list[FeedEvent], EventCursor, list[tuple[Subject, str]]]:
     events, after = reader.recent_events(cursor, until_us, EVENTS_MAX, _KINDS)
     keys = {each.message_id for each in events if each.kind in KINDS}
     return events, after, reader.subjects(sorted(keys)) if keys else []
 
 
-def facts_of(events: Sequence[FeedEvent], subjects: Sequence[SubjectRow]) -> list[Fact]:
+def facts_of(
+    events: Sequence[FeedEvent], subjects: Sequence[tuple[Subject, str]]
+) -> list[Fact]:
     """Return what there is to learn from events; what was deleted meanwhile is left out."""
-    known = {row.key: (_subject(row), row.provider_id) for row in subjects}
+    known = {subject.key: (subject, provider_id) for subject, provider_id in subjects}
     found = []
     for event in events:
         if event.kind not in KINDS or event.message_id not in known:
@@ -188,18 +190,3 @@ def facts_of(events: Sequence[FeedEvent], subjects: Sequence[SubjectRow]) -> lis
             )
         )
     return found
-
-
-def _subject(row: SubjectRow) -> Subject:
-    return Subject(
-        key=row.key,
-        account=row.account,
-        country=row.country,
-        msisdn=row.msisdn,
-        sender=row.sender,
-        category=row.category,
-        sent_us=row.sent_us,
-        confirmed_seq=row.confirmed_seq,
-        price=row.price,
-        text=row.text,
-    )

@@ -12,6 +12,7 @@ import msgspec
 
 from arrivals.core.ids import INDEX_BITS, MESSAGES_MAX, message_key
 from arrivals.core.message import State
+from arrivals.outcome.learner import Subject
 from arrivals.store.api import StoreError
 from arrivals.store.feed import EventCursor, FeedEvent
 from arrivals.store.reading import for_account
@@ -39,22 +40,6 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     provider_message_id: str | None
 
 
-class SubjectRow(msgspec.Struct, frozen=True, array_like=True):
-    """A message as the model of outcomes knows it, whosever it is."""
-
-    key: int
-    account: str
-    country: str
-    msisdn: str
-    sender: str
-    category: str
-    sent_us: int | None  # when a provider first took it
-    confirmed_seq: int | None  # of the first feedback that it arrived
-    provider_id: str
-    price: int
-    text: str | None
-
-
 class ReportFilters(msgspec.Struct, frozen=True, kw_only=True):
     """What a list of delivery reports is narrowed to; None: not at all."""
 
@@ -71,7 +56,7 @@ _ANSWERS: Final = msgspec.json.Decoder(list[StoredAnswer])
 _REPORTS: Final = msgspec.json.Decoder(list[Report])
 _KEYS: Final = msgspec.json.Decoder(list[int])
 _FEED: Final = msgspec.json.Decoder(list[FeedEvent])
-_SUBJECTS: Final = msgspec.json.Decoder(list[SubjectRow])
+_SUBJECTS: Final = msgspec.json.Decoder(list[tuple[Subject, str]])
 
 
 class Reader(TraceQueries):
@@ -187,8 +172,8 @@ class Reader(TraceQueries):
             return found, found[-1].cursor
         return found, max(cursor, EventCursor(until_us, KEY_MAX))  # no others up to then
 
-    def subjects(self, keys: Sequence[int]) -> list[SubjectRow]:
-        """Return what the model of outcomes knows messages by."""
+    def subjects(self, keys: Sequence[int]) -> list[tuple[Subject, str]]:
+        """Return messages as the model of outcomes knows them, each with its provider."""
         text = _encode(list(keys)).decode()
         return self._rows(_SUBJECTS, self._sql["subjects"], text)
 
