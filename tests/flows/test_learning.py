@@ -10,6 +10,7 @@ import pytest
 from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.flows import learning
 from arrivals.flows.learning import KEPT, Learning
+from arrivals.outcome.watch import Watch
 from tests.flows.installation import Installation, installed, provider, route
 from tests.flows.script import SetClock
 from tests.flows.story import Story
@@ -111,6 +112,16 @@ async def test_receipts_that_nobody_confirms_are_believed_less(story: Story) -> 
     assert shown["probability"] < 0.3
     assert shown["verdict"] == "unknown"
     assert shown["resolves"]
+
+
+async def test_an_alarm_says_what_probably_stopped_it(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lives(story, "north", MESSAGES)
+    await lives(story, "south", MESSAGES, confirmed=False)
+    monkeypatch.setattr(Watch, "alarmed", lambda self, path: path[:3])
+    _, shown = await foreseen(story, await learnt(story.here))
+    assert (shown["state"], shown["verdict"]) == ("delivered", "likely_filtered")
 
 
 async def test_what_was_learnt_outlives_the_process(story: Story) -> None:

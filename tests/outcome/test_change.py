@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 
 from arrivals.outcome.change import (
     CHANCE_MIN,
-    CHECKPOINT_MAX_S,
-    CHECKPOINT_MIN_S,
     FALL_TO,
     Alarm,
     Chart,
     Kind,
     Level,
-    checkpoint_s,
     level,
     limits,
     observe,
@@ -169,14 +166,6 @@ def test_limits_are_solved_for_the_rate() -> None:
     assert rare.fall_to == FALL_TO[Kind.CONVERSIONS]
     with pytest.raises(ValueError, match="at least one"):
         limits(Kind.RECEIPTS)
-
-
-@pytest.mark.parametrize(
-    ("q90_s", "age_s"),
-    [(0.4, CHECKPOINT_MIN_S), (42.0, 42.0), (90_000.0, CHECKPOINT_MAX_S)],
-)
-def test_a_checkpoint_is_the_cells_own_age_within_bounds(q90_s: float, age_s: float) -> None:
-    assert checkpoint_s(q90_s) == age_s
 
 
 @given(MESSAGES, st.integers(0, 300))

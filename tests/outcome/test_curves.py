@@ -21,6 +21,7 @@ from arrivals.outcome.cells import (
     sent,
 )
 from arrivals.outcome.curves import (
+    CHECKPOINT_MAX_S,
     CHECKPOINT_MIN_S,
     STRENGTH_MAX,
     STRENGTH_MIN,
@@ -102,6 +103,8 @@ def test_where_no_receipt_ever_comes() -> None:
     assert NOTHING.p_receipt_still_coming(0.0) == 0.0
     assert NOTHING.eta_s(0.0, 0.5) is None
     assert NOTHING.checkpoint_s() == CHECKPOINT_MIN_S
+    slow = curve_of([0.0] * (BINS - 1) + [0.9], [0.0] * BINS)
+    assert slow.checkpoint_s() == CHECKPOINT_MAX_S
     assert NOTHING.final_after_s() == EDGES_S[1]
 
 

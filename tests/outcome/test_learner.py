@@ -84,7 +84,8 @@ def test_what_was_heard_is_foreseen() -> None:
     assert found.chance.p is None  # nobody ever confirmed one
     assert len(found.cell) == 4
     assert learner.cells == 3 * 3 + 2
-    assert learner.curve(subject(1).path("north"), now_us).weight > 50
+    assert found.handoffs > 50
+    assert found.alarm is None
 
 
 @pytest.mark.parametrize(

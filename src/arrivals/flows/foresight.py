@@ -54,6 +54,7 @@ def foresee(
             reason=message.reason,
             codes_known=_codes_known(catalogue, provider_id),
             seen=_seen(events),
+            filter_alarm=", ".join(found.alarm[1:]) if found.alarm else None,
             after_horizon=age_s * 1e6 >= HORIZON_US,
         )
     )

@@ -41,9 +41,6 @@ FALSE_RECOVERIES: Final = 1e-4  # a message while it is as bad as we look for
 CHANCE_MIN: Final = 0.1
 CHANCE_MAX: Final = 0.99
 
-CHECKPOINT_MIN_S: Final = 5.0
-CHECKPOINT_MAX_S: Final = 3_600.0  # a cell slower than this is looked at while it is slow
-
 _LIMITS_REMEMBERED: Final = 1_024
 
 
@@ -128,11 +125,6 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     messages_at_risk: int
     money_at_risk: Micros
     ended: Recovery | None = None
-
-
-def checkpoint_s(q90_s: float) -> float:
-    """Return the age to look at a cell's messages, from the 0.9 quantile of its receipts."""
-    return min(max(q90_s, CHECKPOINT_MIN_S), CHECKPOINT_MAX_S)
 
 
 def limits(kind: Kind, *usual: float, false_alarms: float = FALSE_ALARMS) -> Limits:

@@ -24,6 +24,7 @@ STRENGTH: Final = 60.0  # hand-offs that a parent's word is worth; see `strength
 STRENGTH_MIN: Final = 5.0
 STRENGTH_MAX: Final = 1_000.0
 CHECKPOINT_MIN_S: Final = 5.0
+CHECKPOINT_MAX_S: Final = 3_600.0  # a slower cell is looked at before they all came
 CHECKPOINT_SHARE: Final = 0.9  # of the positive receipts that ever come
 LATE_CHANCE: Final = 0.001  # a receipt less likely than this isn't waited for
 NEVER: Final = 1e-9  # less than this of a cell's receipts is none
@@ -98,12 +99,13 @@ class Curve(msgspec.Struct, frozen=True):
         return self._age_of(1.0 - (1.0 - share) * (positive + negative), (1.0, 1.0))
 
     def checkpoint_s(self) -> float:
-        """Return the age by which nine in ten of the positive receipts have come, at least 5 s.
+        """Return the age by which nine in ten of the positive receipts came, 5 s to an hour.
 
         Whether a message has its receipt by then is known soon, and for every message.
         """
         wanted = 1.0 - (1.0 - CHECKPOINT_SHARE) * self.positive[BINS]
-        return max(CHECKPOINT_MIN_S, self._age_of(wanted, (1.0, 0.0)))
+        age_s = self._age_of(wanted, (1.0, 0.0))
+        return min(max(age_s, CHECKPOINT_MIN_S), CHECKPOINT_MAX_S)
 
     def final_after_s(self, chance: float = LATE_CHANCE) -> float:
         """Return the age after which a receipt is too unlikely to be waited for."""

@@ -16,7 +16,6 @@ import msgspec
 from arrivals.outcome.anchors import Book, Chance, Said, Source, Trust, p_delivered
 from arrivals.outcome.calibration import is_held_out
 from arrivals.outcome.cells import BINS, EDGES_S, Cell, Exposure, Pace, UnreadableCell
-from arrivals.outcome.change import checkpoint_s
 from arrivals.outcome.curves import Curve
 from arrivals.outcome.fakes import (
     TAIL_S,
@@ -90,6 +89,7 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     p50_s: float | None  # age by which half of those still to come will have come
     p90_s: float | None
     cell: Key
+    alarm: Key | None  # the narrowest cell of its own whose receipts fell
     handoffs: float  # behind the nearest cell, as they count now
 
 
@@ -195,7 +195,7 @@ class Learner:
         known = self._checkpoints.get(path)
         if known is not None and known[0] is curve:
             return known[1], known[2]
-        due_s = checkpoint_s(curve.checkpoint_s())
+        due_s = curve.checkpoint_s()
         usual = curve.positive_by(due_s) if curve.weight >= WATCHED_MIN else 0.0
         if len(self._checkpoints) >= CELLS_MAX:
             self._checkpoints.clear()
@@ -269,12 +269,9 @@ class Learner:
             p50_s=curve.eta_s(age_s, 0.5),
             p90_s=curve.eta_s(age_s, 0.9),
             cell=path[: max(self._tree.level(path), 0)],
+            alarm=self._watch.alarmed(path),
             handoffs=curve.weight,
         )
-
-    def curve(self, path: Path, now_us: int) -> Curve:
-        """Return the curve of a path's nearest cell."""
-        return self._tree.curve(path, now_us)
 
     def alarms(self, now_us: int) -> list[str]:
         """Say where receipts fell, and whose receipts are probably made up."""
