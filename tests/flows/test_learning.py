@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.flows import learning
 from arrivals.flows.learning import KEPT, Learning
+from arrivals.outcome.learner import Fact, Learner
 from arrivals.outcome.watch import Watch
 from tests.flows.installation import Installation, installed, provider, route
 from tests.flows.script import SetClock
@@ -122,6 +124,30 @@ async def test_an_alarm_says_what_probably_stopped_it(
     monkeypatch.setattr(Watch, "alarmed", lambda self, path: path[:3])
     _, shown = await foreseen(story, await learnt(story.here))
     assert (shown["state"], shown["verdict"]) == ("delivered", "likely_filtered")
+
+
+async def test_a_mistake_of_the_model_ends_nothing(
+    story: Story, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lives(story, "north", 2, confirmed=False)
+    story.clock.tick(10)
+    asked = asyncio.Event()
+
+    def mistaken(self: Learner, facts: Sequence[Fact]) -> None:
+        asked.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Learner, "learn", mistaken)
+    monkeypatch.setattr(learning, "LEARN_EVERY_S", 0.01)
+    running = asyncio.create_task(Learning(story.here.platform, SECRET, learns=True).run())
+    async with asyncio.timeout(10):
+        await asked.wait()
+        asked.clear()
+        await asked.wait()
+    assert not running.done()
+    assert "something couldn't be learnt: ZeroDivisionError" in caplog.text
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_what_was_learnt_outlives_the_process(story: Story) -> None:

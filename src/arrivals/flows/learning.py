@@ -105,6 +105,9 @@ class Learning:
             except StoreError as error:
                 _log.warning("nothing could be learnt: %s", error)
                 await asyncio.sleep(LEARN_EVERY_S)
+            except Exception as error:  # noqa: BLE001 - a model's mistake must not end the server
+                _log.error("something couldn't be learnt: %s", type(error).__name__)
+                await asyncio.sleep(LEARN_EVERY_S)
 
     async def _learn_and_keep(self) -> None:
         clock = self._platform.clock
