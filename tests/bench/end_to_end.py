@@ -17,35 +17,17 @@ from tests.bench.figures import (
     Figure,
     Found,
     Size,
-    median_of,
-    percentiles,
 )
 from tests.bench.limits import SUBMITS, echo
-from tests.bench.load import load
+from tests.bench.load import in_turn, load
 from tests.bench.site import (
-    WINDOW,
     BenchSite,
     Ground,
     Stopwatch,
     bench_site,
-    cpu_seconds,
     most_memory_mb,
 )
 from tests.bench.smpp_pair import submits_per_s
-
-__all__ = [
-    "SETTLE_TIMEOUT_S",
-    "WINDOW",
-    "Figure",
-    "cpu_seconds",
-    "median_of",
-    "percentiles",
-    "run",
-    "run_late",
-    "run_slow",
-    "settled",
-    "single_sends",
-]
 
 SETTLE_TIMEOUT_S = 300.0
 MESSAGES = 20_000
@@ -184,18 +166,11 @@ def requests(
     site: BenchSite, messages: int, recipients: int = 1, *, route_id: int = 1
 ) -> Callable[[], bytes | None]:
     """Return what makes one request after another, accounts in turn, and in the end None."""
-    sent = 0
 
-    def next_request() -> bytes | None:
-        nonlocal sent
-        if sent >= messages:
-            return None
-        numbers = [f"316{number % 10**8:08d}" for number in range(sent, sent + recipients)]
-        key = site.keys[sent // recipients % len(site.keys)]
-        sent += recipients
-        return site.send(numbers, key=key, route_id=route_id)
+    def write(number: int, numbers: list[str]) -> bytes:
+        return site.send(numbers, key=site.keys[number % len(site.keys)], route_id=route_id)
 
-    return next_request
+    return in_turn(messages, recipients, write)
 
 
 async def settled(site: BenchSite) -> None:

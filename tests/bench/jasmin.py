@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 from tests.bench.end_to_end import SETTLE_TIMEOUT_S
 from tests.bench.figures import Figure
 from tests.bench.kannel import Called, Missing, called_back
-from tests.bench.load import finished, opened
+from tests.bench.load import finished, in_turn, opened
 from tests.e2e.servers import Process, free_port
 
 VERSION: Final = "0.11.1"
@@ -292,24 +292,19 @@ async def _measure(jasmin: Jasmin, messages: int, connections: int, port: int) -
 
 
 def _requests(messages: int, callback: str) -> Callable[[], bytes | None]:
-    sent = 0
+    query = {
+        "username": "bench",
+        "password": "bench",
+        "from": "ARRIVALS",
+        "content": "Your code is 4839",
+        "dlr": "yes",
+        "dlr-level": RECEIPTS_WANTED,
+        "dlr-url": callback,
+        "dlr-method": "GET",
+    }
 
-    def next_request() -> bytes | None:
-        nonlocal sent
-        if sent >= messages:
-            return None
-        query = {
-            "username": "bench",
-            "password": "bench",
-            "from": "ARRIVALS",
-            "to": f"316{sent:08d}",
-            "content": "Your code is 4839",
-            "dlr": "yes",
-            "dlr-level": RECEIPTS_WANTED,
-            "dlr-url": callback,
-            "dlr-method": "GET",
-        }
-        sent += 1
-        return f"GET /send?{urlencode(query)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    def write(_: int, numbers: list[str]) -> bytes:
+        path = f"/send?{urlencode({**query, 'to': numbers[0]})}"
+        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
-    return next_request
+    return in_turn(messages, 1, write)

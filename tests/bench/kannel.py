@@ -22,7 +22,7 @@ import httpx
 
 from tests.bench.end_to_end import SETTLE_TIMEOUT_S
 from tests.bench.figures import Figure
-from tests.bench.load import finished, opened
+from tests.bench.load import finished, in_turn, opened
 from tests.bench.site import WINDOW
 from tests.e2e.servers import Process, free_port
 
@@ -247,24 +247,18 @@ async def _settled(kannel: Kannel, messages: int, *, callbacks: bool) -> None:
 def _requests(
     messages: int, recipients: int, callback: str | None
 ) -> Callable[[], bytes | None]:
-    sent = 0
+    query = {
+        "username": "bench",
+        "password": "bench",
+        "from": "ARRIVALS",
+        "text": "Your code is 4839",
+        "dlr-mask": RECEIPTS_WANTED,
+    }
+    if callback:
+        query["dlr-url"] = callback
 
-    def next_request() -> bytes | None:
-        nonlocal sent
-        if sent >= messages:
-            return None
-        query = {
-            "username": "bench",
-            "password": "bench",
-            "from": "ARRIVALS",
-            "to": " ".join(f"316{number:08d}" for number in range(sent, sent + recipients)),
-            "text": "Your code is 4839",
-            "dlr-mask": RECEIPTS_WANTED,
-        }
-        if callback:
-            query["dlr-url"] = callback
-        sent += recipients
-        path = f"/cgi-bin/sendsms?{urlencode(query)}"
+    def write(_: int, numbers: list[str]) -> bytes:
+        path = f"/cgi-bin/sendsms?{urlencode({**query, 'to': ' '.join(numbers)})}"
         return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
-    return next_request
+    return in_turn(messages, recipients, write)

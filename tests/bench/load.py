@@ -52,6 +52,26 @@ def answer_in(received: bytes) -> Answer | None:
     return Answer(int(head[9:12]), head, received[end + 4 :])
 
 
+def in_turn(
+    messages: int, recipients: int, write: Callable[[int, list[str]], bytes]
+) -> Callable[[], bytes | None]:
+    """Return what gives one request after another, and in the end None.
+
+    `write` makes one, from its number and its recipients, who all differ.
+    """
+    sent = 0
+
+    def next_request() -> bytes | None:
+        nonlocal sent
+        if sent >= messages:
+            return None
+        numbers = [f"316{number % 10**8:08d}" for number in range(sent, sent + recipients)]
+        sent += recipients
+        return write(sent // recipients - 1, numbers)
+
+    return next_request
+
+
 class Connection(asyncio.Protocol):
     """One keep-alive connection that sends its next request when the last was answered."""
 

@@ -22,10 +22,10 @@ from pathlib import Path
 import uvloop
 
 from tests.bench.chart import bars
-from tests.bench.end_to_end import SETTLE_TIMEOUT_S, WINDOW, single_sends
+from tests.bench.end_to_end import SETTLE_TIMEOUT_S, single_sends
 from tests.bench.figures import Figure, Found, Size, median_of
 from tests.bench.load import load, request
-from tests.bench.site import cpu_seconds, most_memory_mb
+from tests.bench.site import WINDOW, cpu_seconds, most_memory_mb
 from tests.e2e.cluster import Cluster
 from tests.postgres.server import PostgresServer, execute, short_folder
 
