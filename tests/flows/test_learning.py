@@ -87,6 +87,23 @@ async def test_open_message_is_told_when_its_receipt_will_come(story: Story) -> 
     assert forecast.high > 0.9
 
 
+async def test_a_word_that_nothing_is_known_of_stands(place: str) -> None:
+    """A failure in codes that nobody explained is a failure, as the receipt said."""
+    clock = SetClock()
+    north = provider("north", 1, error_namespace="generic")
+    async with installed(place, providers=[north], started=False, clock=clock) as here:
+        told = Story(here, clock)
+        await told.play("accept 31611999999\nclaim north\nanswer 1 taken Z")
+        await told.play("receipt Z UNDELIV err=999")
+        _, shown = await foreseen(told, await learnt(here))
+    assert (shown["state"], shown["verdict"], shown["probability"]) == (
+        "failed",
+        "failed",
+        None,
+    )
+    assert shown["bounds"].high <= 0.1
+
+
 async def test_confirmed_messages_give_a_probability(story: Story) -> None:
     await lives(story, "north", MESSAGES)
     await lives(story, "south", MESSAGES)

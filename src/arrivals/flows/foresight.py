@@ -14,6 +14,7 @@ from arrivals.core.layers import Forecast
 from arrivals.core.message import Message, Reach, State, is_terminal
 from arrivals.core.timeline import TimelineEvent, Trace, is_receipt, provider_of
 from arrivals.outcome.anchors import Chance, Quality
+from arrivals.outcome.cells import HORIZON_S
 from arrivals.outcome.fusion import Judgement, Kind, Situation, Verdict, Word, judge
 from arrivals.outcome.learner import Foreseen, Learner, Subject
 
@@ -24,7 +25,6 @@ _WORDS: Final = {
     State.EXPIRED: Word.EXPIRED,
 }
 _SEEN: Final = {"otp": Kind.CONVERSION, "reply": Kind.REPLY, "click": Kind.HUMAN_CLICK}
-HORIZON_US: Final = 72 * 3600 * 1_000_000
 
 
 def foresee(
@@ -55,7 +55,7 @@ def foresee(
             codes_known=_codes_known(catalogue, provider_id),
             seen=_seen(events),
             filter_alarm=", ".join(found.alarm[1:]) if found.alarm else None,
-            after_horizon=age_s * 1e6 >= HORIZON_US,
+            after_horizon=age_s >= HORIZON_S,
         )
     )
     return _forecast(message, found, judgement, sent_us)
@@ -85,7 +85,9 @@ def _chance(found: Foreseen, word: Word) -> Chance:
     if word is Word.NOTHING:
         return found.chance
     quality: Quality = found.trust.positive if word is Word.POSITIVE else found.trust.negative
-    return Chance(p=quality.p, low=quality.low, high=quality.high)
+    # What is only assumed gives bounds; it must not overrule the word itself.
+    assumed = quality.level is None
+    return Chance(p=None if assumed else quality.p, low=quality.low, high=quality.high)
 
 
 def _seen(events: Sequence[TimelineEvent]) -> tuple[Kind, ...]:
