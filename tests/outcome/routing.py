@@ -10,23 +10,24 @@ what they buy alone. What counts is the cost of a thousand messages that truly a
 from __future__ import annotations
 
 import argparse
+import copy
 import heapq
 import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from arrivals.core.catalogue import FLOOR, Strategy
 from arrivals.core.phone import country_of
 from arrivals.core.selection import (
-    FLOOR,
     Candidate,
     Estimate,
     Question,
     Selection,
-    Strategy,
     select,
 )
 from arrivals.outcome.calibration import wilson
@@ -45,6 +46,7 @@ BEGIN_US = 1_790_000_000_000_000
 HORIZON_S = 72 * 3600.0
 RECEIPT_S = 600.0  # after that a receipt counts as missing
 DAY_S = 86_400.0
+LOOK_EVERY_US = 60_000_000
 EXPLORE = 0.02
 SECRET = b"the secret of a world"
 GOLDEN = 0.6180339887498949
@@ -68,9 +70,9 @@ class Bought:
 class Market:
     """One buyer in one world: what is sent comes back as facts, when it is time."""
 
-    def __init__(self, scenario: Scenario, seed: int, strategy: str, explore: float) -> None:
-        self.scenario, self.seed = scenario, seed
-        self.strategy, self.explore = strategy, explore
+    def __init__(self, scenario: Scenario, seed: int, explore: float) -> None:
+        self.seed, self.explore = seed, explore
+        self.strategy = ""
         self.world = Rehearsal(scenario, seed)
         self.learner = Learner(SECRET)
         self.receipts = {name: [0, 0] for name in COSTS}  # positive, and all that had time
@@ -78,7 +80,13 @@ class Market:
         self.bought = Bought()
         self._due: list[tuple[float, int, Fact | tuple[str, bool]]] = []
         self._numbers = itertools.count()
-        self._truth = {} if strategy != "oracle" else true_shares(scenario, seed)
+        self._truth = true_shares(scenario, seed)
+
+    def with_buyer(self, strategy: str) -> Market:
+        """Return the same market as it stands, with a buyer in it."""
+        twin = copy.deepcopy(self)
+        twin.strategy = strategy
+        return twin
 
     def learn_from(self, send: Send) -> None:
         """Let somebody else send a message over the provider that its stream names."""
@@ -134,7 +142,9 @@ class Market:
                 delivered=positive / ended, low=low, high=high, handoffs=float(ended)
             )
         destination = destination_of(country(send), send.stream.sender)
-        return self.learner.estimate(destination, name, _us(send.at_s))
+        # Hours pass in a second here: it isn't looked at for every message.
+        now_us = _us(send.at_s) // LOOK_EVERY_US * LOOK_EVERY_US
+        return self.learner.estimate(destination, name, now_us)
 
     # --- what comes back ---------------------------------------------------------------
 
@@ -181,7 +191,8 @@ class Market:
         while self._due and self._due[0][0] <= at_s:
             _, _, told = heapq.heappop(self._due)
             if isinstance(told, Fact):
-                facts.append(told)
+                if self.strategy not in {"receipts", "oracle"}:  # they don't ask the model
+                    facts.append(told)
             else:
                 self.receipts[told[0]][0] += told[1]
                 self.receipts[told[0]][1] += 1
@@ -215,35 +226,49 @@ def true_shares(scenario: Scenario, seed: int) -> dict[str, float]:
     return {name: arrived[name] / sent[name] for name in sent}
 
 
-def run(
-    strategy: str, seed: int, count: int, *, cold: bool = False, explore: float = EXPLORE
-) -> Bought:
-    """Let one buyer buy so many messages within a day, after the scenario's own traffic."""
+def opened(seed: int, own: int | None, explore: float) -> tuple[Market, float]:
+    """Return a market that learnt from the scenario's own traffic, and when that ended.
+
+    `own` is how many messages of each of its streams are sent; by default all.
+    """
     scenario = load_scenario(SCENARIO)
-    market = Market(scenario, seed, strategy, explore)
-    begins_s = 0.0
-    if not cold:
-        for send in sends(scenario.traffic, seed):
-            market.learn_from(send)
-            begins_s = send.at_s
+    market, ended_s = Market(scenario, seed, explore), 0.0
+    streams = [
+        msgspec.structs.replace(stream, count=stream.count if own is None else own)
+        for stream in scenario.traffic
+        if own != 0
+    ]
+    for send in sends(streams, seed):
+        market.learn_from(send)
+        ended_s = send.at_s
+    return market, ended_s
+
+
+def run(market: Market, begins_s: float, strategy: str, count: int) -> Bought:
+    """Let one buyer buy so many messages within a day."""
+    market = market.with_buyer(strategy)
     stream = msgspec.structs.replace(
-        scenario.traffic[0], name="bought", count=count, from_s=begins_s, over_s=DAY_S
+        load_scenario(SCENARIO).traffic[0],
+        name="bought",
+        count=count,
+        from_s=begins_s,
+        over_s=DAY_S,
     )
-    for nth, send in enumerate(sends([stream], seed)):
+    for nth, send in enumerate(sends([stream], market.seed)):
         market.buy(send, nth)
     return market.bought
 
 
-def report(seed: int, count: int, *, cold: bool, explore: float) -> dict[str, object]:
+def report(
+    seed: int, count: int, *, own: int | None = None, explore: float = EXPLORE
+) -> dict[str, Any]:
     """Return what each buyer paid for a thousand that arrived, and where it bought."""
-    found = {
-        name: run(name, seed, count, cold=cold, explore=explore) for name in BUYERS
-    }
+    market, begins_s = opened(seed, own, explore)
+    found = {name: run(market, begins_s, name, count) for name in BUYERS}
     best = found["oracle"].per_1000
     return {
         "seed": seed,
         "messages": count,
-        "cold": cold,
         "buyers": {
             name: {
                 "cost_per_1000": round(each.per_1000, 2),
@@ -265,7 +290,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
     found = [
-        report(seed, wanted.messages, cold=wanted.cold, explore=wanted.explore)
+        report(seed, wanted.messages, own=0 if wanted.cold else None, explore=wanted.explore)
         for seed in range(1, wanted.seeds + 1)
     ]
     if wanted.json:

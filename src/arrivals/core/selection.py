@@ -14,29 +14,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from arrivals.core.catalogue import Strategy
 from arrivals.core.routing import Considered
 
 VERSION: Final = 1  # of these rules; a record of another one isn't asked again
-FLOOR: Final = 0.85  # of messages must surely arrive, where a route doesn't say otherwise
-EXPLORE_MAX: Final = 0.2  # of a route's orders
 ANCHORS_MIN: Final = 30.0  # confirmed messages to be expected, before anything is claimed
 STAY: Final = 0.1  # the one before stays first until another is a tenth cheaper …
 SLACK: Final = 0.02  # … or its lower bound is this far below the floor
 Z_90: Final = 1.2815515655446004  # a normal variable stays below it 9 times in 10
 DELIVERED_MIN: Final = 1e-3  # less than that delivers nothing, and must not divide
 _NORMAL: Final = NormalDist()
-
-
-class Strategy(StrEnum):
-    """How a route chooses among its providers."""
-
-    PRIORITY = "priority"  # in the order they are listed: nothing is asked here
-    OUTCOME = "outcome"  # least cost for a delivered message, above the floor
-    THOMPSON = "thompson"  # the same, by a draw from what is known of each
 
 
 class Rule(StrEnum):
@@ -115,13 +106,12 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     floor_unmet: bool = False
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A choice as it is kept, beside the providers, the reasons and the rule it came to."""
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A choice as it is kept: what it depended on, by which rules, and what it came to."""
 
     version: int
     question: Question
-    explored: bool = False
-    floor_unmet: bool = False
+    selection: Selection
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -271,21 +261,15 @@ def _to_explore(asked: Question, usable: Sequence[_Judged], first: _Judged) -> _
 
 
 def record_of(asked: Question, chosen: Selection) -> Record:
-    """Return what is kept of a choice, beside the order and the reasons it came to."""
-    return Record(
-        version=VERSION,
-        question=asked,
-        explored=chosen.explored,
-        floor_unmet=chosen.floor_unmet,
-    )
+    """Return what is kept of a choice."""
+    return Record(version=VERSION, question=asked, selection=chosen)
 
 
-def replay(record: Any) -> Selection:
+def replay(record: Record) -> Selection:
     """Ask a kept question again; raises ValueError for one of other rules."""
-    kept = msgspec.convert(record, Record)
-    if kept.version != VERSION:
-        raise ValueError(f"the rules of version {kept.version} are no more")
-    return select(kept.question)
+    if record.version != VERSION:
+        raise ValueError(f"the rules of version {record.version} are no more")
+    return select(record.question)
 
 
 def mixed(parts: Iterable[tuple[float, Estimate]]) -> Estimate:

@@ -94,12 +94,16 @@ def _curve(cells: Sequence[Cell], around: Curve, now_us: int) -> tuple[Curve, fl
 
 
 def _together(parts: Iterable[Exposure]) -> Exposure:
-    positive, negative, at_risk = zip(*parts, strict=True)
+    found = list(parts)
     return Exposure(
-        positive=[math.fsum(each) for each in zip(*positive, strict=True)],
-        negative=[math.fsum(each) for each in zip(*negative, strict=True)],
-        at_risk=[math.fsum(each) for each in zip(*at_risk, strict=True)],
+        positive=_sums(each.positive for each in found),
+        negative=_sums(each.negative for each in found),
+        at_risk=_sums(each.at_risk for each in found),
     )
+
+
+def _sums(rows: Iterable[Sequence[float]]) -> list[float]:
+    return [math.fsum(column) for column in zip(*rows, strict=True)]
 
 
 class _Truth(NamedTuple):
@@ -161,6 +165,4 @@ def _negative(found: Compared) -> _Truth:
     """Return how often a negative receipt is wrong; where nobody says, it is assumed."""
     if found.ratio is not None and found.full >= COMPARED_MIN:
         return _truth(found, NEGATIVE_QUALITY)
-    return _Truth(
-        NEGATIVE_QUALITY, 0.0, NEGATIVE_QUALITY_MAX, anchored=False, matters=False
-    )
+    return _Truth(NEGATIVE_QUALITY, 0.0, NEGATIVE_QUALITY_MAX, anchored=False, matters=False)

@@ -277,7 +277,7 @@ class Learner:
         )
 
     def estimate(self, destination: str, provider: str, now_us: int) -> Estimate:
-        """Say what share of a provider's messages arrives, to a country from a kind of sender."""
+        """Say what share of a provider's messages arrives in a country, by kind of sender."""
         return self._estimates.of(self._book, destination, provider, now_us)
 
     def destinations(self, provider: str, now_us: int) -> list[str]:
