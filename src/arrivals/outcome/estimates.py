@@ -35,6 +35,7 @@ from arrivals.outcome.curves import STRENGTH, Curve, shrunk
 from arrivals.outcome.hierarchy import REFRESH_US, STRENGTH_OF_WEEK, Key, Tree
 
 ESTIMATES_MAX: Final = 10_000  # kept between two refreshes
+_SHARE_DIGITS: Final = 4  # more mean nothing, and it's kept with every order
 _ROUTE: Final = 3  # the length of the key of a provider on a carrier
 
 
@@ -138,13 +139,15 @@ def estimate(curve: Curve, handoffs: float, compared: dict[Said, Compared]) -> E
     )
     anchors = math.fsum(each.full for each in compared.values())
     blind = math.fsum(share for share, word in words if word.matters and not word.anchored)
+    known = anchors >= ANCHORS_MIN and blind <= UNANCHORED_MAX
+    p90_s = curve.eta_s(0.0, 0.9)
     return Estimate(
-        delivered=p if anchors >= ANCHORS_MIN and blind <= UNANCHORED_MAX else None,
-        low=max(p - low, 0.0),
-        high=min(p + high, 1.0),
-        anchors=anchors,
-        handoffs=handoffs,
-        p90_s=curve.eta_s(0.0, 0.9),
+        delivered=round(p, _SHARE_DIGITS) if known else None,
+        low=round(max(p - low, 0.0), _SHARE_DIGITS),
+        high=round(min(p + high, 1.0), _SHARE_DIGITS),
+        anchors=round(anchors, 1),
+        handoffs=round(handoffs, 1),
+        p90_s=None if p90_s is None else round(p90_s, 1),
     )
 
 
