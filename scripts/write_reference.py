@@ -65,7 +65,7 @@ MEANINGS: Final = {
     "[[routes]].name": "what it is called",
     "[[routes]].display_name": "what people are shown; without it, the name",
     "[[routes]].currency": "of its prices; must be the account's",
-    "[[routes]].strategy": "how its providers are ordered: as listed, or by what a delivery costs",
+    "[[routes]].strategy": "how its providers are ordered: as listed, or by cost of delivery",
     "[[routes]].floor": "with those: the share of messages that must surely arrive",
     "[[routes]].explore": "with outcome: of orders, to the provider that is known least",
     "[[routes]].valid_for": "in place of [defaults]",
