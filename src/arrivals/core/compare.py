@@ -308,6 +308,29 @@ class Odds(msgspec.Struct, frozen=True, kw_only=True):
         return self.difference - self.expected_difference
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """All in which two messages differ."""
+
+    a: Side
+    b: Side
+    factors: list[Factor]
+    latency: Latency
+    odds: Odds | None  # None: there is no model, or one was never handed off
+    has_model: bool
+
+
+def compare(a: Side, b: Side, expect: Expect | None, now_us: int) -> Comparison:
+    """Compare two messages as they stand, by a model of outcomes where there is one."""
+    return Comparison(
+        a=a,
+        b=b,
+        factors=factors(a, b),
+        latency=latency(spans(a.events, now_us), spans(b.events, now_us)),
+        odds=None if expect is None else odds(a, b, expect, now_us),
+        has_model=expect is not None,
+    )
+
+
 def odds(a: Side, b: Side, expect: Expect, now_us: int) -> Odds | None:
     """Ask a model what was to be expected of both; None if one was never handed off."""
     if Reach.NONE in {a.trace.message.reach, b.trace.message.reach}:
