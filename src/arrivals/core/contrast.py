@@ -69,13 +69,13 @@ def _asked(found: Sequence[Factor]) -> Remark:
         text = "Both ask for the same: recipient, sender, text and options."
         return Remark(text=text, a=[1], b=[1])
     # Another template is another text: once is enough.
-    names = {each.name for each in differ}
-    told = [_factor(e) for e in differ if e.name != "text" or "template" not in names]
+    other_template = any(each.name == "template" for each in differ)
+    told = [_factor(e) for e in differ if e.name != "text" or not other_template]
     return Remark(text=f"They ask for different things: {'; '.join(told)}.", a=[1], b=[1])
 
 
 def _factor(factor: Factor) -> str:
-    name = factor.name.replace("_", " ")
+    name = "text of one template" if factor.name == "text" else factor.name.replace("_", " ")
     return f"{name} ({shown(factor.a)} in A, {shown(factor.b)} in B)"
 
 
@@ -158,8 +158,8 @@ def _attempts(a: Side, b: Side) -> list[Remark]:
     return [
         Remark(
             text=f"A was {_tried(tried_a)}, B {_tried(tried_b)}.",
-            a=[seq for each in tried_a for seq in each.events],
-            b=[seq for each in tried_b for seq in each.events],
+            a=sorted(seq for each in tried_a for seq in each.events),
+            b=sorted(seq for each in tried_b for seq in each.events),
         )
     ]
 
@@ -186,11 +186,14 @@ def _heard(a: Side, b: Side) -> list[Remark]:
 
 
 def _evidence(found: Sequence[Evidence]) -> str:
-    told = []
-    for each in found:
-        code = f" {each.error}" if each.error and each.error.strip("0") else ""
-        told.append(f"{each.kind} {each.says}{code} from {each.source}")
-    return ", ".join(dict.fromkeys(told)) or "nothing"
+    return ", ".join(dict.fromkeys(_said(each) for each in found)) or "nothing"
+
+
+def _said(each: Evidence) -> str:
+    if each.kind == "silence":
+        return each.says
+    code = f" {each.error}" if each.error and each.error.strip("0") else ""
+    return f"{each.says}{code} from {each.source}"
 
 
 # --- what it goes with ----------------------------------------------------------------
@@ -215,9 +218,8 @@ def _expected(found: Sequence[Factor], odds: Odds) -> Remark:
     of = "to arrive" if odds.measure is Measure.DELIVERED else "to be reported delivered"
     expected = f"{_percent(odds.expected_a)} of messages like A {of}"
     if not odds.shares:
-        return Remark(
-            text=f"For all that the model knows they are alike: it expects {expected}."
-        )
+        alike = f"it expects {_percent(odds.expected_a)} of such messages {of}"
+        return Remark(text=f"For all that the model knows they are alike: {alike}.")
     values = {each.name: each for each in found}
     parts = [
         f"{_points(share)} with the {name}{_values(values.get(name))}"
@@ -241,11 +243,8 @@ def _unexplained(odds: Odds) -> list[Remark]:
         whole = "What came of them doesn't differ"
     if abs(odds.unexplained) < POINTS_MIN:
         return [Remark(text=f"{whole}, as was to be expected.")]
-    rest = (
-        f"{_points(odds.unexplained)} of it go with nothing that we saw:"
-        " the carrier, the handset, or chance"
-    )
-    return [Remark(text=f"{whole}; {rest}.")]
+    rest = f"{_points(odds.unexplained)} go with nothing that we saw"
+    return [Remark(text=f"{whole}; {rest}: the carrier, the handset, or chance.")]
 
 
 def _percent(share: float) -> str:
