@@ -4,8 +4,9 @@ A cohort is the messages of one shape: one account, sender and country, and a te
 in nothing but what differs by message (`template.py`). Were the request all that decides, they
 would all end alike. How mixed their ends are is the entropy of their verdicts, and what share
 of the entropy a factor takes away is its mutual information with the verdict. Any factor of
-many values takes some away by chance, so that is worked out beside it (Miller and Madow), and a
-chi-squared test says which factors do more than chance would. None of it names a cause.
+many values takes some away by chance, so that is worked out beside it (Miller and Madow), and
+each factor is tested against random pairings of its values with the verdicts. None of it names
+a cause.
 
 A verdict is the state that a message ended in. One that is open, or that its sender cancelled,
 has had no fate.
@@ -163,7 +164,7 @@ def _goes_with(name: str, ended: Sequence[Member]) -> GoesWith:
         factor=name,
         bits=mutual_bits(table),
         by_chance=freedom / (2.0 * len(pairs) * math.log(2.0)),
-        beyond_chance=z_of_chi_squared(chi_squared(table), freedom) >= BEYOND_CHANCE_Z,
+        beyond_chance=deviations(chi_squared(table), *shuffled(table)) >= BEYOND_CHANCE_Z,
         values=[
             Slice(
                 value=value,
@@ -207,12 +208,36 @@ def chi_squared(table: Mapping[tuple[str, str], int]) -> float:
     )
 
 
-def z_of_chi_squared(statistic: float, freedom: int) -> float:
-    """Return how many standard deviations above chance it is (Wilson and Hilferty, 1931)."""
-    if not freedom:
-        return 0.0
-    spread = 2.0 / (9.0 * freedom)
-    root = math.cbrt(max(statistic, 0.0) / freedom)
+def shuffled(table: Mapping[tuple[str, str], int]) -> tuple[float, float]:
+    """Return the mean and the variance of that statistic, were the pairs made at random.
+
+    Exact for any margins, however few of a kind there are (Dawson, 1954), for four pairs
+    or more.
+    """
+    rows, columns, sum_ = _margins(table)
+    (spread, v), (other_spread, w) = (_moments(each, sum_) for each in (rows, columns))
+    mean = sum_ * (len(rows) - 1) * (len(columns) - 1) / (sum_ - 1)
+    first = 2 * sum_ / (sum_ - 3) * (spread - v) * (other_spread - w)
+    return mean, first + sum_**2 / (sum_ - 1) * v * w
+
+
+def _moments(margin: Counter[str], sum_: int) -> tuple[float, float]:
+    kinds = len(margin)
+    spread = (kinds - 1) * (sum_ - kinds) / (sum_ - 1)
+    unevenness = math.fsum(1.0 / each for each in margin.values()) - kinds**2 / sum_
+    return spread, unevenness * sum_ / (sum_ - 2)
+
+
+def deviations(statistic: float, mean: float, variance: float) -> float:
+    """Return how many standard deviations above chance a statistic is.
+
+    It is taken for a gamma variable of this mean and variance, whose cube root is nearly
+    normal (Wilson and Hilferty, 1931).
+    """
+    if variance <= 0.0:
+        return 0.0  # there is one value, or one verdict: nothing to tell apart
+    spread = variance / (9.0 * mean * mean)
+    root = math.cbrt(max(statistic, 0.0) / mean)
     return (root - (1.0 - spread)) / math.sqrt(spread)
 
 
