@@ -171,6 +171,8 @@ class TraceQueries(ReaderBase):
         """
         with self._connection:  # one snapshot for all statements
             first, below = self._keys(account_id, MessageFilter(from_us=from_us, to_us=to_us))
+            if first >= below:
+                return [], False
             found = self._found("scanned", account_id, below, first, LOOKALIKES_MAX + 1)
             lowest, count = _PAIR.decode(found)
             cut = lowest is not None and (count or 0) > LOOKALIKES_MAX
