@@ -55,7 +55,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     text: str | None
 
 
-class Slice(msgspec.Struct, frozen=True, kw_only=True):
+class CohortSlice(msgspec.Struct, frozen=True, kw_only=True):
     """The messages that have one value of a factor, by how they ended."""
 
     value: str
@@ -69,7 +69,7 @@ class GoesWith(msgspec.Struct, frozen=True, kw_only=True):
     bits: float  # of mutual information
     by_chance: float  # what a factor of so many values shows though it is none
     beyond_chance: bool
-    values: list[Slice]  # the most frequent
+    values: list[CohortSlice]  # the most frequent
 
 
 class Cohort(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +166,7 @@ def _goes_with(name: str, ended: Sequence[Member]) -> GoesWith:
         by_chance=freedom / (2.0 * len(pairs) * math.log(2.0)),
         beyond_chance=deviations(chi_squared(table), *shuffled(table)) >= BEYOND_CHANCE_Z,
         values=[
-            Slice(
+            CohortSlice(
                 value=value,
                 verdicts={v: table[value, v] for v in VERDICTS if table[value, v]},
             )
@@ -295,7 +295,7 @@ def _telling(factor: GoesWith, found: Cohort) -> str:
     )
 
 
-def _slice(each: Slice) -> str:
+def _slice(each: CohortSlice) -> str:
     sum_ = sum(each.verdicts.values())
     return (
         f"{each.value} {each.verdicts.get(State.DELIVERED, 0) / sum_:.0%} delivered of {sum_}"
