@@ -307,7 +307,7 @@ def test_explain_prints_sentences_with_their_events() -> None:
 
 def test_explain_tells_of_look_alikes_when_asked() -> None:
     """Two answers in one: the cohort's sentences below, or beside the rest in JSON."""
-    told = {"verdict": None, "sentences": []}
+    told: dict[str, object] = {"verdict": None, "sentences": []}
 
     def answer(asked: Asked):
         return 200, {"sentences": ["Alike."]} if asked.path.endswith("/cohort") else told

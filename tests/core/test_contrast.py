@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arrivals.core.compare import TEXT_CHARS_MAX, Covariates, Expected, Side, compare
 from arrivals.core.contrast import Remark, remarks, shown
-from arrivals.core.message import Reach
+from arrivals.core.message import Reach, State
 from tests.core.test_compare import BY_SOUTH, SPAIN, journeys, model, side
 from tests.core.timelines import (
     ACCEPTED,
@@ -231,11 +231,12 @@ def test_without_a_model_that_is_said() -> None:
 @given(journeys(), journeys(), st.booleans())
 def test_every_sentence_cites_events_that_are_there(a: Any, b: Any, modelled: bool) -> None:
     """Whatever happened, there is something to say, and no number without its event."""
-    sides = []
-    for events in (a, b):
-        of = delivered(state=type(delivered().state)(events[-1].to_state))
-        sides.append(Side(trace=trace(of), events=events, template=None, probability=None))
-    said = remarks(compare(*sides, model if modelled else None, NOW))
+
+    def stands(events: Any) -> Side:
+        of = delivered(state=State(events[-1].to_state))
+        return Side(trace=trace(of), events=events, template=None, probability=None)
+
+    said = remarks(compare(stands(a), stands(b), model if modelled else None, NOW))
     assert len(said) >= 4
     for each in said:
         assert set(each.a) <= {event.seq for event in a}

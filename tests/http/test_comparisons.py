@@ -131,7 +131,11 @@ async def test_a_text_that_was_erased_is_no_shape(
 ) -> None:
     [a, b] = await send(main, "31612345678", "31687654321")
     erasure = f"UPDATE orders SET text = NULL WHERE id = {key_of(api, a) >> 17}"
-    await api.in_store(lambda tx: tx._connection.execute(erasure))
+
+    def erase(tx: Any) -> None:
+        tx._connection.execute(erasure)
+
+    await api.in_store(erase)
     factors = {each["name"]: each for each in (await compared(main, a, b))["factors"]}
     assert (factors["text"]["a"], factors["template"]["a"]) == (None, None)
     cohort = await get(main, f"/api/v1/messages/{a}/cohort")

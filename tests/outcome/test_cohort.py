@@ -128,6 +128,17 @@ def test_the_factor_that_decides_comes_first() -> None:
     ]
 
 
+def test_where_nothing_tells_that_is_said() -> None:
+    """Ends that are mixed alike in every slice."""
+    members = [
+        member(key, "failed" if key % 4 == 0 else "delivered", segments=1 + key // 4 % 2)
+        for key in range(80)
+    ]
+    found = cohort(members)
+    assert [(each.factor, each.bits) for each in found.factors] == [("segments", 0.0)]
+    assert says(found)[2:] == ["Nothing that we saw goes with their ends beyond chance."]
+
+
 @pytest.mark.parametrize(
     ("factor", "changes"),
     [

@@ -91,6 +91,8 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
     key = message_key(order_id, 0)
 
     def query(reader: Reader) -> list[Any]:
+        own = reader.trace(MAIN, key)
+        assert own is not None
         return [
             reader.trace(OTHER, key),
             reader.order(OTHER, order_id),
@@ -102,7 +104,7 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
             reader.batch_page(OTHER, 99, 10)[0] or None,
             reader.batch_orders(OTHER, 1) or None,
             reader.open_messages(OTHER, order_id, 10) or None,
-            reader.lookalikes(OTHER, reader.trace(MAIN, key)[0], 0, FAR_US)[0] or None,
+            reader.lookalikes(OTHER, own[0], 0, FAR_US)[0] or None,
         ]
 
     assert await asked(api, query) == [None] * 11
