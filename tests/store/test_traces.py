@@ -170,8 +170,10 @@ async def test_lookalikes_are_of_their_time_and_bounded(
     keys = [message_key(each, 0) for each in orders]
     assert await lookalikes(api, orders[0], times[1], times[3]) == ([keys[2], keys[1]], False)
     assert await lookalikes(api, orders[0], times[3] + 1) == ([], False)
-    monkeypatch.setattr(traces, "LOOKALIKES_MAX", 4)  # two orders, of two messages each
-    assert await lookalikes(api, orders[0]) == ([keys[3], keys[2]], True)
+    monkeypatch.setattr(
+        traces, "LOOKALIKES_MAX", 3
+    )  # of two orders, the older one's second message
+    assert await lookalikes(api, orders[0]) == ([keys[3]], True)
     monkeypatch.setattr(traces, "LOOKALIKES_MAX", 8)
     assert (await lookalikes(api, orders[0]))[1] is False
 

@@ -147,7 +147,7 @@ def cohort(members: Sequence[Member]) -> Cohort:
 def _ranked(ended: Sequence[Member]) -> list[GoesWith]:
     found = [_goes_with(name, ended) for name in FACTORS]
     told = [each for each in found if len(each.values) > 1]
-    return sorted(told, key=lambda e: (not e.beyond_chance, e.by_chance - e.bits, e.factor))
+    return sorted(told, key=lambda e: (e.by_chance - e.bits, e.factor))
 
 
 def _goes_with(name: str, ended: Sequence[Member]) -> GoesWith:
