@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from difflib import SequenceMatcher
 from enum import StrEnum
 from itertools import combinations, pairwise
 from typing import Final
@@ -144,19 +143,22 @@ def latency(a: Sequence[Span], b: Sequence[Span]) -> Latency:
 
 def _aligned(a: Sequence[Span], b: Sequence[Span]) -> list[Aligned]:
     """Pair the stretches that both have, in an order that both journeys keep."""
-    matcher = SequenceMatcher(None, _numbered(a), _numbered(b), autojunk=False)
+    where = {name: place for place, name in enumerate(_numbered(b))}
     rows: list[Aligned] = []
-    for how, a_from, a_to, b_from, b_to in matcher.get_opcodes():
-        ours, theirs = a[a_from:a_to], b[b_from:b_to]
-        if how == "equal":
-            rows += [
-                Aligned(stretch=one.stretch, whose=one.whose, a=one, b=other)
-                for one, other in zip(ours, theirs, strict=True)
-            ]
-        else:
-            rows += [Aligned(stretch=e.stretch, whose=e.whose, a=e, b=None) for e in ours]
-            rows += [Aligned(stretch=e.stretch, whose=e.whose, a=None, b=e) for e in theirs]
-    return rows
+    done = 0  # of b's
+    for name, span in zip(_numbered(a), a, strict=True):
+        place = where.get(name, -1)
+        if place < done:  # the other lacks it, or had it before what is paired already
+            rows.append(_row(span, a=span))
+            continue
+        rows += [_row(each, b=each) for each in b[done:place]]
+        rows.append(_row(span, a=span, b=b[place]))
+        done = place + 1
+    return rows + [_row(each, b=each) for each in b[done:]]
+
+
+def _row(of: Span, *, a: Span | None = None, b: Span | None = None) -> Aligned:
+    return Aligned(stretch=of.stretch, whose=of.whose, a=a, b=b)
 
 
 def _name(span: Span) -> tuple[Stretch, str | None]:
