@@ -73,7 +73,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     stretch: Stretch
     whose: str | None  # us | provider | carrier | customer; null once the message has ended
     us: int
-    events: list[int]  # with which it went on and ended
+    event: int  # that ended it, or the newest
     runs: bool = False  # until now: nothing has ended it
 
 
@@ -120,16 +120,11 @@ def spans(events: Sequence[TimelineEvent], now_us: int) -> list[Span]:
             stretch=STRETCHES[before.to_state],
             whose=stage.whose,
             us=event.at_us - before.at_us,
-            events=[min(event.seq, events[-1].seq)],
+            event=min(event.seq, events[-1].seq),
             runs=end is None and event is told[-1],
         )
         if found and _name(found[-1]) == _name(span):
-            span = msgspec.structs.replace(
-                span,
-                us=found[-1].us + span.us,
-                events=list(dict.fromkeys([*found[-1].events, *span.events])),
-            )
-            found.pop()
+            span = msgspec.structs.replace(span, us=found.pop().us + span.us)
         found.append(span)
     return found
 

@@ -118,8 +118,8 @@ def _times(a: Side, b: Side, times: Latency) -> Remark:
     rows = sorted(told, key=lambda row: -abs(row.difference_us))
     so_far = "" if all(is_terminal(e.trace.message.state) for e in (a, b)) else " so far"
     whole = f"{spell(times.b_us)} against {spell(times.a_us)}{so_far}"
-    cites_a = sorted({seq for row in rows if row.a for seq in row.a.events})
-    cites_b = sorted({seq for row in rows if row.b for seq in row.b.events})
+    cites_a = sorted({row.a.event for row in rows if row.a})
+    cites_b = sorted({row.b.event for row in rows if row.b})
     if not rows:
         return Remark(text=f"Both took {spell(times.a_us)}{so_far}, stretch by stretch.")
     parts = ", ".join(_stretch(row) for row in rows)

@@ -39,7 +39,7 @@ class ComparedSpan(msgspec.Struct, kw_only=True):
     """How long one message was in a stretch of its journey."""
 
     ms: float
-    events: list[int]
+    event: int  # that ended it, or the newest
     runs: bool  # until now: nothing has ended it
 
 
@@ -163,7 +163,7 @@ def _stretch(row: Aligned) -> ComparedStretch:
 def _span(span: Span | None) -> ComparedSpan | None:
     if span is None:
         return None
-    return ComparedSpan(ms=span.us / 1_000, events=span.events, runs=span.runs)
+    return ComparedSpan(ms=span.us / 1_000, event=span.event, runs=span.runs)
 
 
 def _outcome(odds: Odds) -> ComparedOutcome:
@@ -266,8 +266,7 @@ def _short(value: str | None) -> str:
 def _time(span: ComparedSpan | None) -> str:
     if span is None:
         return "-"
-    cites = ", ".join(str(seq) for seq in span.events)
-    return f"{_ms(span.ms)}{' so far' if span.runs else ''} [{cites}]"
+    return f"{_ms(span.ms)}{' so far' if span.runs else ''} [{span.event}]"
 
 
 def _ms(ms: float) -> str:
