@@ -55,12 +55,17 @@ HOUR = 3_600 * SECOND
 def side(*steps: Step, probability: float | None = None, **changes: Any) -> Side:
     """Return one of two messages, as it stands after these events."""
     events = timeline(*(steps or DELIVERED_TIMELINE))
+    carrier = changes.pop("carrier", "NL 31612")
     state = State(events[-1].to_state)
     of = delivered() if is_terminal(state) else message(reach=Reach.HANDED_OFF)
     fields = {name: changes.pop(name) for name in list(changes) if hasattr(of, name)}
     of = msgspec.structs.replace(of, **{"state": state, **fields})
     return Side(
-        trace=trace(of, **changes), events=events, template="Hello", probability=probability
+        trace=trace(of, **changes),
+        events=events,
+        template="Hello",
+        probability=probability,
+        carrier=carrier,
     )
 
 
@@ -236,7 +241,7 @@ def model(told: Covariates) -> Expected:
     return Expected(delivered=chance, reported=chance / 2, heard_by=told.waited_s / 100)
 
 
-SPAIN: dict[str, Any] = {"country": "ES", "msisdn": "34612345678"}
+SPAIN: dict[str, Any] = {"country": "ES", "msisdn": "34612345678", "carrier": "ES 34612"}
 BY_SOUTH: tuple[Step, ...] = (
     ACCEPTED,
     CLAIMED,
@@ -332,11 +337,11 @@ def test_without_a_model_there_are_none_either() -> None:
 
 
 def test_a_swap_takes_what_goes_together() -> None:
-    a = Covariates(provider="north", country="NL", msisdn="31", sender="A", waited_s=1.0)
-    b = Covariates(provider="south", country="ES", msisdn="34", sender="B", waited_s=2.0)
+    a = Covariates(provider="north", country="NL", carrier="31", sender="A", waited_s=1.0)
+    b = Covariates(provider="south", country="ES", carrier="34", sender="B", waited_s=2.0)
     assert swap(a, b, frozenset()) == a
     assert swap(a, b, frozenset({"destination"})) == msgspec.structs.replace(
-        a, country="ES", msisdn="34"
+        a, country="ES", carrier="34"
     )
     assert swap(a, b, frozenset(SWAPPED)) == msgspec.structs.replace(b, waited_s=1.0)
 

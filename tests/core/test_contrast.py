@@ -189,7 +189,7 @@ def test_what_is_alike_to_the_model_is_called_so(
 def test_an_expected_difference_that_came_true_leaves_nothing() -> None:
     a, b = side(probability=0.95), side(probability=0.85, **SPAIN)
     *_, expected, rest = texts(a, b)
-    assert "-10 points with the destination." in expected
+    assert "-10 points with the destination (NL 31612 in A, ES 34612 in B)." in expected
     assert rest == "What came of them differs by -10 points, as was to be expected."
     same = side(probability=0.95, **SPAIN)
     assert texts(a, same)[-1] == (
@@ -234,7 +234,7 @@ def test_every_sentence_cites_events_that_are_there(a: Any, b: Any, modelled: bo
 
     def stands(events: Any) -> Side:
         of = delivered(state=State(events[-1].to_state))
-        return Side(trace=trace(of), events=events, template=None, probability=None)
+        return Side(trace=trace(of), events=events, template=None, probability=None, carrier="")
 
     said = remarks(compare(stands(a), stands(b), model if modelled else None, NOW))
     assert len(said) >= 4

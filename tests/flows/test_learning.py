@@ -12,6 +12,7 @@ from arrivals.core.compare import Measure, Side, compare
 from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.flows import learning
 from arrivals.flows.learning import KEPT, Learning
+from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner
 from arrivals.outcome.watch import Watch
 from tests.flows.installation import Installation, installed, provider, route
@@ -149,7 +150,13 @@ async def side(story: Story, model: Learning) -> Side:
     outcome = outcome_layer(
         trace.message, events, trace.accepted_at_us, model.foresee(trace, events)
     )
-    return Side(trace=trace, events=events, template=None, probability=outcome.probability)
+    return Side(
+        trace=trace,
+        events=events,
+        carrier=carrier_of(trace.country, trace.message.msisdn),
+        template=None,
+        probability=outcome.probability,
+    )
 
 
 async def test_what_was_learnt_tells_two_messages_apart(

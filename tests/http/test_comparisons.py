@@ -40,7 +40,7 @@ async def test_two_messages_are_compared(api: Installation, main: httpx.AsyncCli
     assert [found[side]["state"] for side in "ab"] == ["delivered", "unknown"]
     assert found["same_request"] is False
     assert {each["name"] for each in found["factors"] if not each["same"]} == {
-        "recipient", "country",
+        "recipient", "country", "carrier",
     }  # fmt: skip
     latency = found["latency"]
     assert [each["stretch"] for each in latency["stretches"]] == [

@@ -12,6 +12,7 @@ from arrivals.outcome import learner as learning
 from arrivals.outcome.anchors import Said
 from arrivals.outcome.calibration import is_held_out
 from arrivals.outcome.cells import UnreadableCell
+from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner, Subject
 
 SECRET = b"a secret of this test"
@@ -94,7 +95,7 @@ def told_of(key: int, provider: str, waited_s: float = 0.0) -> Covariates:
     return Covariates(
         provider=provider,
         country=about.country,
-        msisdn=about.msisdn,
+        carrier=carrier_of(about.country, about.msisdn),
         sender=about.sender,
         waited_s=waited_s,
     )

@@ -37,6 +37,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
     trace: Trace
     events: Sequence[TimelineEvent]
+    carrier: str  # the recipient's, or what stands for it
     template: str | None  # its text with what differs by message masked; None: erased
     probability: float | None  # that the handset got it, as it is known now
 
@@ -219,6 +220,7 @@ _ASKED: Final[dict[str, Callable[[Side], object]]] = {
 }
 _CAME_ABOUT: Final[dict[str, Callable[[Side], object]]] = {
     "provider": provider_that_took,
+    "carrier": lambda side: side.carrier,
     "attempts": lambda side: side.trace.message.attempts,
     "hour": lambda side: rfc3339(handed_off_us(side))[:_HOUR_CHARS],
 }
@@ -245,7 +247,7 @@ class Covariates(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: str
     country: str
-    msisdn: str
+    carrier: str
     sender: str
     waited_s: float = 0.0
 
@@ -263,7 +265,7 @@ Expect = Callable[[Covariates], Expected]
 # What is swapped: by its name, the covariates that go together. At most FACTORS_MAX.
 SWAPPED: Final[dict[str, tuple[str, ...]]] = {
     "provider": ("provider",),
-    "destination": ("country", "msisdn"),
+    "destination": ("country", "carrier"),
     "sender": ("sender",),
 }
 
@@ -360,7 +362,7 @@ def covariates(side: Side, now_us: int) -> Covariates:
     return Covariates(
         provider=provider_that_took(side),
         country=side.trace.country,
-        msisdn=side.trace.message.msisdn,
+        carrier=side.carrier,
         sender=side.trace.sender,
         waited_s=max(waited_us, 0) / 1e6,
     )

@@ -41,6 +41,8 @@ _WORDS: Final = {
     Stretch.ENDED: "between its first end and the revision",
 }
 
+_SHOWN: Final = {"destination": "carrier"}  # by which factor a share is shown, if not its own
+
 
 class Remark(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can be said of two messages, and the events of each that say it."""
@@ -222,7 +224,7 @@ def _expected(found: Sequence[Factor], odds: Odds) -> Remark:
         return Remark(text=f"For all that the model knows they are alike: {alike}.")
     values = {each.name: each for each in found}
     parts = [
-        f"{_points(share)} with the {name}{_values(values.get(name))}"
+        f"{_points(share)} with the {name}{_values(values[_SHOWN.get(name, name)])}"
         for name, share in sorted(odds.shares.items(), key=lambda e: -abs(e[1]))
     ]
     return Remark(
@@ -231,8 +233,8 @@ def _expected(found: Sequence[Factor], odds: Odds) -> Remark:
     )
 
 
-def _values(factor: Factor | None) -> str:
-    return f" ({shown(factor.a)} in A, {shown(factor.b)} in B)" if factor else ""
+def _values(factor: Factor) -> str:
+    return f" ({shown(factor.a)} in A, {shown(factor.b)} in B)"
 
 
 def _unexplained(odds: Odds) -> list[Remark]:

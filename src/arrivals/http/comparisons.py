@@ -20,6 +20,7 @@ from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import TEXT, Request, Response, json_response, query_invalid
 from arrivals.http.messages import FORMAT, TAG, as_text, named_key, own_message
 from arrivals.outcome.cohort import Cohort, cohort
+from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.template import masked
 from arrivals.store.queries import Reader
 
@@ -67,6 +68,7 @@ def _side(request: Request, trace: Trace, events: list[TimelineEvent]) -> Side:
     return Side(
         trace=trace,
         events=events,
+        carrier=carrier_of(trace.country, trace.message.msisdn),
         template=None if trace.text is None else masked(trace.text),
         probability=outcome.probability,
     )

@@ -23,7 +23,7 @@ import msgspec
 
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import TERMINAL, State
-from arrivals.outcome.hierarchy import path_of
+from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.template import masked
 
 VERDICTS: Final = tuple(each.value for each in TERMINAL if each is not State.CANCELLED)
@@ -84,22 +84,10 @@ class Cohort(msgspec.Struct, frozen=True, kw_only=True):
     factors: list[GoesWith]  # what tells most comes first
 
 
-def _prefix(member: Member) -> str:
-    """Return what stands for the recipient's carrier: the first digits of the number."""
-    return path_of(
-        country=member.country,
-        sender=member.sender,
-        carrier=None,
-        msisdn=member.msisdn,
-        provider=member.provider_id,
-        content=member.sender,
-    )[1]
-
-
 FACTORS: Final[dict[str, Callable[[Member], object]]] = {
     "provider": lambda each: each.provider_id,
     "route": lambda each: each.route_id,
-    "carrier": _prefix,
+    "carrier": lambda each: carrier_of(each.country, each.msisdn),
     "attempts": lambda each: each.attempts,
     "segments": lambda each: each.segments,
     "encoding": lambda each: each.encoding,

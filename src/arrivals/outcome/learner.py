@@ -287,8 +287,8 @@ class Learner:
         path = path_of(
             country=told.country,
             sender=told.sender,
-            carrier=None,
-            msisdn=told.msisdn,
+            carrier=told.carrier,
+            msisdn="",  # its carrier is told
             provider=told.provider,
             content=told.sender,
         )
