@@ -154,6 +154,7 @@ def _work_behind(
         parts["verify"] = verifier.run()
     learning = Learning(platform, secret, learns=sends)
     platform.foresee = learning.foresee
+    platform.expect = learning.expect
     platform.choosing.estimate = learning.estimate
     platform.choosing.destinations = learning.destinations
     parts["learning"] = learning.run()

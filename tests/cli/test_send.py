@@ -305,6 +305,33 @@ def test_explain_prints_sentences_with_their_events() -> None:
     assert as_json.json == answer
 
 
+def test_explain_tells_of_look_alikes_when_asked() -> None:
+    """Two answers in one: the cohort's sentences below, or beside the rest in JSON."""
+    told: dict[str, object] = {"verdict": None, "sentences": []}
+
+    def answer(asked: Asked):
+        return 200, {"sentences": ["Alike."]} if asked.path.endswith("/cohort") else told
+
+    words = ("explain", MESSAGE_ID, "--cohort", "--key", "k", "--url")
+    with answering(answer) as here:
+        found = type_in(*words, here.url)
+        as_json = type_in(*words, here.url, "--json")
+    assert found.out.splitlines() == [f"{MESSAGE_ID}  open", "look-alikes", "  Alike."]
+    assert as_json.json == {**told, "cohort": {"sentences": ["Alike."]}}
+
+
+def test_compare_prints_the_text_of_the_server() -> None:
+    """It names both; --json prints the answer."""
+    other = MESSAGE_ID.replace("BX-1", "BX-2")
+    words = ("compare", MESSAGE_ID, other, "--key", "k", "--url")
+    with answering(lambda asked: (200, b"a line\n" if "format" in asked.query else {})) as here:
+        found = type_in(*words, here.url)
+        as_json = type_in(*words, here.url, "--json")
+        pairs = [(each.path, each.query["a"], each.query["b"]) for each in here.asked]
+    assert pairs == [("/api/v1/compare", [MESSAGE_ID], [other])] * 2
+    assert (found.out, as_json.json) == ("a line\n", {})
+
+
 def test_timeline_prints_the_text_of_the_server() -> None:
     """It asks for the form for people."""
     with answering(lambda asked: (200, b"a line\n")) as here:

@@ -63,6 +63,8 @@ def test_every_command_explains_itself_and_speaks_json(command) -> None:
         ("world", "--scenario", "nowhere.toml"),
         ("explain", "BX-1"),
         ("timeline", "x"),
+        ("compare", "BX-1-c5f4f53431ed22c2"),
+        ("compare", "BX-1-c5f4f53431ed22c2", "x"),
         ("watch", "x"),
         ("accounts",),
         ("accounts", "credit", "1", "x", "--reason", "r", "--reference", "r"),

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from arrivals.core.compare import Measure, Side, compare
 from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.flows import learning
 from arrivals.flows.learning import KEPT, Learning
+from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner
 from arrivals.outcome.watch import Watch
 from tests.flows.installation import Installation, installed, provider, route
@@ -36,11 +38,20 @@ async def story(place: str) -> AsyncIterator[Story]:
 
 
 async def lives(
-    story: Story, name: str, count: int, *, heard: bool = True, confirmed: bool = True
+    story: Story,
+    name: str,
+    count: int,
+    *,
+    heard: bool = True,
+    confirmed: bool = True,
+    carrier: int | None = None,
 ) -> None:
-    """Send messages over a provider; they hear after two seconds, if they do."""
+    """Send messages over a provider; they hear after two seconds, if they do.
+
+    Each provider has a carrier of its own, unless another is asked for.
+    """
     for n in range(count):
-        number = f"3161{ROUTES[name]}{n:06d}"
+        number = f"3161{carrier or ROUTES[name]}{n:06d}"
         await story._accept(number, f"route_id={ROUTES[name]}")
         await story._claim(name)
         await story._answer(str(len(story.out)), "taken", f"{name}{n}")
@@ -131,6 +142,53 @@ async def test_receipts_that_nobody_confirms_are_believed_less(story: Story) -> 
     assert shown["probability"] < 0.3
     assert shown["verdict"] == "unknown"
     assert shown["resolves"]
+
+
+async def side(story: Story, model: Learning) -> Side:
+    """Return the last message as one of two that are compared."""
+    trace, events = await story.here.store.read(lambda reader: reader.trace(1, story.key()))
+    outcome = outcome_layer(
+        trace.message, events, trace.accepted_at_us, model.foresee(trace, events)
+    )
+    return Side(
+        trace=trace,
+        events=events,
+        carrier=carrier_of(trace.country, trace.message.msisdn),
+        template=None,
+        probability=outcome.probability,
+    )
+
+
+async def test_what_was_learnt_tells_two_messages_apart(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two providers' receipts come with people and south's without: it goes with south."""
+    monkeypatch.setitem(ROUTES, "east", 3)
+    clock = SetClock()
+    async with installed(
+        place,
+        providers=[provider(name, n) for name, n in ROUTES.items()],
+        routes=[route(n, [name]) for name, n in ROUTES.items()],
+        started=False,
+        clock=clock,
+    ) as here:
+        story = Story(here, clock)
+        for name in ROUTES:
+            await lives(story, name, MESSAGES, confirmed=name != "south", carrier=9)
+        model = await learnt(here)
+        sides = {}
+        for name in ("north", "south"):
+            await lives(story, name, 1, confirmed=False, carrier=9)
+            sides[name] = await side(story, model)
+    odds = compare(sides["north"], sides["south"], model.expect, clock.us).odds
+    assert odds is not None
+    assert odds.measure is Measure.DELIVERED
+    assert odds.expected_a > 0.8
+    assert odds.shares == {"provider": pytest.approx(odds.expected_difference)}
+    assert odds.expected_difference < -0.5
+    # What came of them is believed no more than their providers are.
+    assert odds.difference < -0.5
+    assert abs(odds.unexplained) < 0.2
 
 
 async def test_an_alarm_says_what_probably_stopped_it(

@@ -42,6 +42,7 @@ def cases(api: Api, method: str, path: str) -> st.SearchStrategy[schemathesis.Ca
 
 
 PLACES = 1_000  # more than there are ids
+ASKED_FOR = {"a": "bx_message_id", "b": "bx_message_id"}  # in queries, by what they name
 SOUND_BODY: dict[str, Any] = {
     "route_id": 1,
     "caller_id": "ARRIVALS",
@@ -72,12 +73,14 @@ def one_of(drawn: Any, draw: Any) -> dict[str, Any]:
 
 
 def with_known_ids(api: Api, case: schemathesis.Case, draw: Any, *, always: bool) -> None:
-    """Put an id into the path that some answer has told, most times."""
-    for name in IDS:
-        if name in (case.path_parameters or {}) and (always or draw(st.integers(0, 3))):
+    """Put an id into the path or the query that some answer has told, most times."""
+    places = [(case.path_parameters, name, name) for name in IDS]
+    places += [(case.query, name, kind) for name, kind in ASKED_FOR.items()]
+    for where, name, kind in places:
+        if where and name in where and (always or draw(st.integers(0, 3))):
             # A place, not an id: answers tell ever more, and a draw must stay what it was.
-            known = api.ids[name]
-            case.path_parameters[name] = known[draw(st.integers(0, PLACES)) % len(known)]
+            known = api.ids[kind]
+            where[name] = known[draw(st.integers(0, PLACES)) % len(known)]
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

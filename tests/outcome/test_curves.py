@@ -69,6 +69,13 @@ def test_curves_run_one_way(curve: Curve, one, other) -> None:
         assert curve.p_receipt_still_coming(old) <= curve.p_receipt_still_coming(young) + 1e-9
 
 
+@given(CURVES, AGES)
+def test_what_was_heard_by_an_age_is_what_isnt_still_to_come(curve: Curve, age_s) -> None:
+    to_come = curve.p_receipt_still_coming(age_s) * curve.at(age_s).waiting
+    ever = 1.0 - curve.at(HORIZON_S).waiting
+    assert ever * (1.0 - curve.heard_by(age_s)) == pytest.approx(to_come, abs=1e-8)
+
+
 @given(CURVES, st.floats(0.0, 200_000.0), st.floats(0.01, 0.99))
 def test_an_eta_is_an_inverse(curve: Curve, silent_s, share) -> None:
     """By the ETA just that share of what was to come has come, and never before now."""
@@ -102,6 +109,7 @@ def test_where_no_receipt_ever_comes() -> None:
     assert NOTHING.p_delivered(60.0, Belief(0.99, 0.9)) == pytest.approx(0.9)
     assert NOTHING.p_receipt_still_coming(0.0) == 0.0
     assert NOTHING.eta_s(0.0, 0.5) is None
+    assert NOTHING.heard_by(60.0) == 0.0
     assert NOTHING.checkpoint_s() == CHECKPOINT_MIN_S
     slow = curve_of([0.0] * (BINS - 1) + [0.9], [0.0] * BINS)
     assert slow.checkpoint_s() == CHECKPOINT_MAX_S

@@ -7,10 +7,12 @@ import random
 import msgspec
 import pytest
 
+from arrivals.core.compare import Covariates
 from arrivals.outcome import learner as learning
 from arrivals.outcome.anchors import Said
 from arrivals.outcome.calibration import is_held_out
 from arrivals.outcome.cells import UnreadableCell
+from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner, Subject
 
 SECRET = b"a secret of this test"
@@ -86,6 +88,37 @@ def test_what_was_heard_is_foreseen() -> None:
     assert learner.cells == 3 * 3 + 2
     assert found.handoffs > 50
     assert found.alarm is None
+
+
+def told_of(key: int, provider: str, waited_s: float = 0.0) -> Covariates:
+    about = subject(key)
+    return Covariates(
+        provider=provider,
+        country=about.country,
+        carrier=carrier_of(about.country, about.msisdn),
+        sender=about.sender,
+        waited_s=waited_s,
+    )
+
+
+def test_a_hand_off_is_expected_to_do_as_its_cell_did() -> None:
+    """Over the provider that answers, and over the one that is silent."""
+    learner = Learner(SECRET)
+    for n, key in enumerate(KEYS):
+        at_us = BEGIN_US + n * SECOND_US
+        learner.learn([taken(key, at_us), taken(-key, at_us, "south")])
+        learner.learn([ended(key, at_us + 2 * SECOND_US, sent_us=at_us)])
+    now_us = BEGIN_US + 4_000 * SECOND_US
+    north, south = (learner.expect(told_of(1, name), now_us) for name in ("north", "south"))
+    assert north.reported > 0.95
+    assert south.reported < 0.5
+    assert north.delivered is None  # nobody ever confirmed one
+    waits = [learner.expect(told_of(1, "north", s), now_us).heard_by for s in (0.0, 2.5, 60.0)]
+    assert waits == sorted(waits)
+    assert waits[0] == 0.0
+    assert waits[2] == pytest.approx(1.0, abs=0.05)
+    chance = learner.foresee(subject(1), "north", 0.0, now_us).chance
+    assert chance.p == north.delivered
 
 
 @pytest.mark.parametrize(

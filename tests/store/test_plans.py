@@ -19,6 +19,7 @@ from arrivals.store.sqlite import connect, migrate
 from arrivals.store.statements import SQLITE, statements
 from arrivals.store.traces import MessageFilter, trace_statements
 from arrivals.store.transaction import MESSAGE_COLUMNS
+from tests.core.timelines import message, trace
 from tests.store.ground import Ground
 
 FRAGMENTS = {"not_paused"}
@@ -99,6 +100,7 @@ def test_what_is_being_sent_is_found_without_reading_all(tmp_path: Path, room: s
     ("name", "index"),
     [
         ("scanned", "messages_by_account (account_id=? AND id>? AND id<?)"),
+        ("lookalikes", "messages_by_account (account_id=? AND id>? AND id<?)"),
         ("rolled_up", "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         ("order_near", "orders_by_account (account_id=? AND id>?)"),
         ("first_accepted_from", "orders_by_account (account_id=? AND id>?)"),
@@ -166,6 +168,10 @@ ASKED: dict[str, tuple[Callable[[Reader], Any], str]] = {
     "reference": (
         lambda reader: reader.message_page(1, MessageFilter(client_ref="x"), 9),
         MESSAGES_BY_ID,
+    ),
+    "lookalikes": (
+        lambda reader: reader.lookalikes(1, trace(message()), 1, 1 << 60),
+        ORDER_BY_ID,
     ),
     "roll-up": (lambda reader: reader.rolled_up(1, [1]), MESSAGES_BY_ID),
 }

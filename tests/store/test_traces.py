@@ -24,6 +24,7 @@ from tests.http.installation import MAIN, OTHER, Installation, installed
 from tests.store.ground import BEGIN_US, Ground, new_message, new_order
 
 HOUR_US = 3_600_000_000
+FAR_US = 1 << 62
 
 
 @pytest.fixture
@@ -90,6 +91,8 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
     key = message_key(order_id, 0)
 
     def query(reader: Reader) -> list[Any]:
+        own = reader.trace(MAIN, key)
+        assert own is not None
         return [
             reader.trace(OTHER, key),
             reader.order(OTHER, order_id),
@@ -101,9 +104,10 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
             reader.batch_page(OTHER, 99, 10)[0] or None,
             reader.batch_orders(OTHER, 1) or None,
             reader.open_messages(OTHER, order_id, 10) or None,
+            reader.lookalikes(OTHER, own[0], 0, FAR_US)[0] or None,
         ]
 
-    assert await asked(api, query) == [None] * 10
+    assert await asked(api, query) == [None] * 11
     text = statements("traces")
     operators = {
         "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",
@@ -114,6 +118,64 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
     }
     for name in text.keys() - operators - filters:
         assert "account_id = ?" in text[name] or "account_id = :account" in text[name], name
+
+
+async def lookalikes(
+    api: Installation, order_id: int, from_us: int = 0, to_us: int = FAR_US
+) -> tuple[list[int], bool]:
+    def query(reader: Reader) -> tuple[list[int], bool]:
+        found = reader.trace(MAIN, message_key(order_id, 0))
+        assert found is not None
+        members, cut = reader.lookalikes(MAIN, found[0], from_us, to_us)
+        return [each.key for each in members], cut
+
+    return await api.store.read(query)
+
+
+async def test_lookalikes_ask_for_the_same_but_for_the_recipient(api: Installation) -> None:
+    """Of one account, sender, country and template; newest first, whatever became of them."""
+    first = await send(api, "31612345678", "34612345678", text="Your code is 11")
+    second = await send(api, "31687654321", text="Your code is 2345")
+    third = await send(
+        api, recipients=[Recipient("31600000001", text="Your code is 9")], text=None
+    )
+    await send(api, "31612345678", text="Your key is 11")
+    await send(api, "31612345678", text="Your code is 11", sender="OTHER")
+    await send(api, "31612345678", text="Your code is 11", account=OTHER)
+    await api.move(message_key(second, 0), Move.CLAIMED, Move.TAKEN, Move.RECEIPT_DELIVERED)
+    wanted = [message_key(each, 0) for each in (third, second, first)]
+    assert await lookalikes(api, first) == (wanted, False)
+
+    def query(reader: Reader) -> Any:
+        found = reader.trace(MAIN, message_key(second, 0))
+        assert found is not None
+        return reader.lookalikes(MAIN, found[0], 0, FAR_US)[0][1]
+
+    shown = await api.store.read(query)
+    assert (shown.state, shown.route_id, shown.provider_id) == ("delivered", 1, "north")
+    assert (shown.sender, shown.country, shown.text) == ("ARRIVALS", "NL", "Your code is 2345")
+    assert (shown.segments, shown.encoding, shown.attempts) == (1, "gsm7", 1)
+
+
+async def test_lookalikes_are_of_their_time_and_bounded(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accepted at or after, and before; beyond the limit only the newest are looked at."""
+    orders, times = [], []
+    for _ in range(4):
+        orders.append(await send(api, "31612345678", "999000001"))
+        api.clock.ahead_us += HOUR_US
+        rows = await api.sql("SELECT accepted_at FROM orders WHERE id = ?", orders[-1])
+        times.append(rows[0][0])
+    keys = [message_key(each, 0) for each in orders]
+    assert await lookalikes(api, orders[0], times[1], times[3]) == ([keys[2], keys[1]], False)
+    assert await lookalikes(api, orders[0], times[3] + 1) == ([], False)
+    monkeypatch.setattr(
+        traces, "LOOKALIKES_MAX", 3
+    )  # of two orders, the older one's second message
+    assert await lookalikes(api, orders[0]) == ([keys[3]], True)
+    monkeypatch.setattr(traces, "LOOKALIKES_MAX", 8)
+    assert (await lookalikes(api, orders[0]))[1] is False
 
 
 async def test_pages_follow_one_another_without_gap_or_repeat(api: Installation) -> None:

@@ -19,7 +19,7 @@ from arrivals.cli.backup import backup, hold, restore
 from arrivals.cli.copy import copy
 from arrivals.cli.dev import dev
 from arrivals.cli.doctor import doctor
-from arrivals.cli.inspecting import explain, timeline, watch
+from arrivals.cli.inspecting import compare, explain, timeline, watch
 from arrivals.cli.migrate import migrate
 from arrivals.cli.output import ExitCode, Stop, report
 from arrivals.cli.send import send
@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     BEGIN: (dev, serve, world),
-    SEND: (send, send_bulk, watch, explain, timeline),
+    SEND: (send, send_bulk, watch, explain, compare, timeline),
     OPERATE: (network.pause, network.resume, network.drain, reload),
     PROVE: (verify, sim, doctor, backup, restore, hold, migrate, copy),
 }

@@ -1,4 +1,4 @@
-"""`arrivals watch`, `explain` and `timeline`: what became of a message, and why."""
+"""`arrivals watch`, `explain`, `compare`, `timeline`: what became of a message, and why."""
 
 from __future__ import annotations
 
@@ -86,12 +86,21 @@ def _watch_order(
 
 
 def explain(
-    message_id: MessageId, url: Url = None, key: Key = None, as_json: AsJson = False
+    message_id: MessageId,
+    cohort: Annotated[
+        bool,
+        typer.Option("--cohort", help="Say as well how messages that look like it ended."),
+    ] = False,
+    url: Url = None,
+    key: Key = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say in sentences why a message stands where it does; numbers cite its timeline."""
     message_id = checked_message_id(message_id)
     with Client(url, key) as client:
         answer = client.get(f"/api/v1/messages/{message_id}/explain")
+        if cohort:
+            answer["cohort"] = client.get(f"/api/v1/messages/{message_id}/cohort")
     if as_json:
         put_json(answer)
         return
@@ -101,6 +110,10 @@ def explain(
     console.print(verdict, style=STYLES.get(verdict, "cyan"))
     for sentence in answer["sentences"]:
         console.print(_cited(sentence))
+    if cohort:
+        console.print("look-alikes", style="bold")
+        for text in answer["cohort"]["sentences"]:
+            console.print(_cited({"text": text, "cites": []}))
 
 
 def _cited(sentence: dict[str, Any]) -> Any:
@@ -109,6 +122,25 @@ def _cited(sentence: dict[str, Any]) -> Any:
     cites = ", ".join(str(each) for each in sentence["cites"])
     text = Text(f"  {sentence['text']}")
     return text.append(f" [{cites}]", style="dim") if cites else text
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A message's id.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one's.")],
+    url: Url = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where two messages part, by how much, what goes with it, and what nothing does.
+
+    Numbers in brackets cite events of the two timelines.
+    """
+    wanted = {"a": checked_message_id(a), "b": checked_message_id(b)}
+    with Client(url, key) as client:
+        if as_json:
+            put_json(client.get("/api/v1/compare", **wanted))
+        else:
+            say(client.get_text("/api/v1/compare", format="text", **wanted).rstrip("\n"))
 
 
 def timeline(

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from arrivals.core.compare import Covariates, Expected
 from arrivals.core.layers import Forecast
 from arrivals.core.selection import Estimate
 from arrivals.core.timeline import TimelineEvent, Trace
@@ -93,6 +94,10 @@ class Learning:
         platform = self._platform
         now_us = platform.clock.now_us()
         return foresee(self._learner, platform.catalogue, trace, events, now_us)
+
+    def expect(self, told: Covariates) -> Expected:
+        """Return what is to be expected now of such a message at its hand-off."""
+        return self._learner.expect(told, self._platform.clock.now_us())
 
     def estimate(self, country: str, sender: str, provider_id: str) -> Estimate:
         """Return what is known now of a provider's messages to a country."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Account, ApiKey, Catalogue
+from arrivals.core.compare import Expect
 from arrivals.core.errors import Code, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
@@ -60,6 +61,7 @@ class Platform:
         self.outlook: tuple[str, ...] = ()  # what the model of outcomes finds wrong now
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
+        self.expect: Expect | None = None  # what it expects at a hand-off, where it runs
         self.choosing = Choosing(self)
         self._pepper = pepper
         self._verified: dict[str, str] = {}

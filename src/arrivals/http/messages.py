@@ -62,7 +62,7 @@ _STATES_OF_VERDICT: Final = {
     _OPEN_WORD: tuple(state.value for state in State if not is_terminal(state)),
 }
 
-_FORMAT: Final = Parameter(name="format", about="`text`: for people; else JSON")
+FORMAT: Final = Parameter(name="format", about="`text`: for people; else JSON")
 _KEYED: Final = Parameter(
     name="Idempotency-Key", about="1 to 255 printable ASCII", place="header"
 )
@@ -112,7 +112,7 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 )
 async def read_message(request: Request) -> Response:
     """Return the layers, attempts, segments, money, and whether sending again is safe."""
-    trace, events = await _trace(request, _key(request))
+    trace, events = await own_message(request, _key(request))
     platform = request.platform
     forecast = platform.foresee(trace, events)
     return json_response(message_answer(platform.ids, trace, events, forecast))
@@ -125,15 +125,15 @@ async def read_message(request: Request) -> Response:
     summary="Read a message's timeline",
     tag=TAG,
     answers=TimelineAnswer,
-    parameters=(_FORMAT,),
+    parameters=(FORMAT,),
     errors=(Code.NOT_FOUND,),
 )
 async def read_timeline(request: Request) -> Response:
     """Return every event in order, and whose time passed before each."""
-    _, events = await _trace(request, key := _key(request))
+    _, events = await own_message(request, key := _key(request))
     found = stages(events)
     bx_message_id = request.platform.ids.encode(key)
-    if _as_text(request):
+    if as_text(request):
         return Response(200, timeline_text(bx_message_id, found).encode(), TEXT)
     return json_response(
         TimelineAnswer(bx_message_id=bx_message_id, events=found, spent_ms=spent_ms(found))
@@ -147,19 +147,19 @@ async def read_timeline(request: Request) -> Response:
     summary="Explain a message",
     tag=TAG,
     answers=ExplainAnswer,
-    parameters=(_FORMAT,),
+    parameters=(FORMAT,),
     errors=(Code.NOT_FOUND,),
 )
 async def explain_message(request: Request) -> Response:
     """Return sentences that say what happened and what it adds up to, each citing events."""
-    trace, events = await _trace(request, key := _key(request))
+    trace, events = await own_message(request, key := _key(request))
     message = trace.message
     answer = ExplainAnswer(
         bx_message_id=request.platform.ids.encode(key),
         verdict=message.state.value if is_terminal(message.state) else None,
         sentences=explain(trace, events, _held_by(request, message)),
     )
-    if _as_text(request):
+    if as_text(request):
         return Response(200, explain_text(answer).encode(), TEXT)
     return json_response(answer)
 
@@ -199,7 +199,7 @@ async def wait_for_outcome(request: Request) -> Response:
         changed = platform.changes.on_message(
             key
         )  # taken before the look, so nothing is missed
-        trace, events = await _trace(request, key)
+        trace, events = await own_message(request, key)
         left_s = until - platform.clock.monotonic()
         if is_terminal(trace.message.state) or left_s <= 0:
             break
@@ -299,7 +299,7 @@ async def _amended(
     )
     if isinstance(result, Refusal):
         raise result
-    trace, events = await _trace(request, key)
+    trace, events = await own_message(request, key)
     return json_response(
         message_answer(
             request.platform.ids, trace, events, request.platform.foresee(trace, events)
@@ -447,13 +447,18 @@ def time_span(request: Request) -> tuple[int | None, int | None]:
 
 
 def _key(request: Request) -> int:
-    key = request.platform.ids.decode(request.values["bx_message_id"].strip())
+    return named_key(request, request.values["bx_message_id"])
+
+
+def named_key(request: Request, bx_message_id: str) -> int:
+    """Return a message's key; an id that can't be one is as good as one that isn't there."""
+    key = request.platform.ids.decode(bx_message_id.strip())
     if key is None:
         raise refuse(Code.NOT_FOUND, what="message")
     return key
 
 
-async def _trace(request: Request, key: int) -> tuple[Trace, list[TimelineEvent]]:
+async def own_message(request: Request, key: int) -> tuple[Trace, list[TimelineEvent]]:
     """Return the caller's own message whole; another account's is as good as none."""
     account_id = request.account.account_id
     found: tuple[Trace, list[TimelineEvent]] | None = await request.platform.store.read(
@@ -474,5 +479,6 @@ def _wait_s(request: Request) -> float:
     return min(seconds, WAIT_MAX_S)
 
 
-def _as_text(request: Request) -> bool:
+def as_text(request: Request) -> bool:
+    """Tell whether the answer is wanted for people."""
     return request.query.get("format") == "text"

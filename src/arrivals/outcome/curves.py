@@ -73,6 +73,11 @@ class Curve(msgspec.Struct, frozen=True):
         """Return the chance that a positive receipt comes by an age: a detector's p0."""
         return self.at(age_s).positive
 
+    def heard_by(self, age_s: float) -> float:
+        """Return the share of the final receipts that come which have come by an age."""
+        ever = 1.0 - self.waiting[BINS]
+        return (1.0 - self.at(age_s).waiting) / ever if ever >= NEVER else 0.0
+
     def p_delivered(self, silent_s: float, belief: Belief) -> float:
         """Return the chance that a message was or will be delivered, silent for so long."""
         positive, negative, silence = self._still(silent_s)

@@ -37,7 +37,7 @@ def path_of(
     """Name a message's cells; `content` is its template's name or hash, or its sender."""
     return (
         destination_of(country, sender),
-        carrier or f"{country} {_prefix(msisdn)}",
+        carrier or carrier_of(country, msisdn),
         provider,
         content,
     )
@@ -56,9 +56,10 @@ def kind_of_sender(sender: str) -> str:
     return "short" if len(digits) <= SHORT_CODE_DIGITS_MAX else "long"
 
 
-def _prefix(msisdn: str) -> str:
+def carrier_of(country: str, msisdn: str) -> str:
+    """Return what stands for a number's carrier where that is unknown: its first digits."""
     code = calling_code_of(msisdn) or ""
-    return msisdn[: len(code) + PREFIX_DIGITS]
+    return f"{country} {msisdn[: len(code) + PREFIX_DIGITS]}"
 
 
 class _Node:

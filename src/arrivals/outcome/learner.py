@@ -13,10 +13,19 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from arrivals.core.compare import Covariates, Expected
 from arrivals.core.selection import Estimate
 from arrivals.outcome.anchors import Book, Chance, Said, Source, Trust, p_delivered
 from arrivals.outcome.calibration import is_held_out
-from arrivals.outcome.cells import BINS, EDGES_S, Cell, Exposure, Pace, UnreadableCell
+from arrivals.outcome.cells import (
+    BINS,
+    EDGES_S,
+    HORIZON_S,
+    Cell,
+    Exposure,
+    Pace,
+    UnreadableCell,
+)
 from arrivals.outcome.curves import Curve
 from arrivals.outcome.estimates import Estimates
 from arrivals.outcome.fakes import (
@@ -274,6 +283,23 @@ class Learner:
             cell=path[: max(self._tree.level(path), 0)],
             alarm=self._watch.alarmed(path),
             handoffs=curve.weight,
+        )
+
+    def expect(self, told: Covariates, now_us: int) -> Expected:
+        """Say what is to be expected of such a message at its hand-off, as things are now."""
+        path = path_of(
+            country=told.country,
+            sender=told.sender,
+            carrier=told.carrier,
+            msisdn="",  # its carrier is told
+            provider=told.provider,
+            content=told.sender,
+        )
+        curve, trust = self._tree.curve(path, now_us), self._book.trust(path, now_us)
+        return Expected(
+            delivered=p_delivered(curve, 0.0, trust).p,
+            reported=curve.positive_by(HORIZON_S),
+            heard_by=curve.heard_by(told.waited_s),
         )
 
     def estimate(self, destination: str, provider: str, now_us: int) -> Estimate:

@@ -17,6 +17,7 @@ import msgspec
 from arrivals.core.ids import INDEX_BITS, ORDER_ID_MAX
 from arrivals.core.message import Message
 from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.outcome.cohort import Member, of_one_shape
 from arrivals.store.reading import ReaderBase, for_account
 from arrivals.store.rows import Batch, NewOrder
 from arrivals.store.statements import statements
@@ -27,6 +28,7 @@ PAGE_MAX: Final = 200
 EVENTS_MAX: Final = 2_000  # of one message; a day of retries a minute is below it
 # Rows looked at for one page of a filter that no index serves: about 50 ms.
 SCANNED_MAX: Final = 50_000
+LOOKALIKES_MAX: Final = 2_000  # messages whose texts are compared for a cohort: 0.1 s
 ROLLED_UP_MAX: Final = 131_072  # messages in one page of orders: as many as one order can have
 BATCH_ORDERS_MAX: Final = 10_000
 COUNTED_MAX: Final = 100_000  # of open messages, for gauges; above it they say "at least"
@@ -127,6 +129,7 @@ _EVENTS: Final = msgspec.json.Decoder(list[TimelineEvent])
 _LISTED: Final = msgspec.json.Decoder(list[ListedMessage])
 _ORDER: Final = msgspec.json.Decoder(NewOrder)
 _ORDERS: Final = msgspec.json.Decoder(list[NewOrder])
+_MEMBERS: Final = msgspec.json.Decoder(list[Member])
 _COUNTS: Final = msgspec.json.Decoder(list[StateCount])
 _BATCH: Final = msgspec.json.Decoder(Batch)
 _BATCHES: Final = msgspec.json.Decoder(list[Batch])
@@ -154,6 +157,29 @@ class TraceQueries(ReaderBase):
                 return None
             events = self._found("events", key, account_id, EVENTS_MAX)
         return _TRACE.decode(found), _EVENTS.decode(events)
+
+    @for_account
+    def lookalikes(
+        self, account_id: int, like: Trace, from_us: int, to_us: int
+    ) -> tuple[list[Member], bool]:
+        """Return the messages of a time that ask for what this one does, of any recipient.
+
+        Looks at no more than the newest LOOKALIKES_MAX of the account's; the second value is
+        whether there were more.
+        """
+        with self._connection:  # one snapshot for all statements
+            first, below = self._keys(account_id, MessageFilter(from_us=from_us, to_us=to_us))
+            if first >= below:
+                return [], False
+            found = self._found("scanned", account_id, below, first, LOOKALIKES_MAX + 1)
+            lowest, count = _PAIR.decode(found)
+            cut = lowest is not None and (count or 0) > LOOKALIKES_MAX
+            if lowest is not None and cut:
+                first = lowest + 1
+            values = (below, first, like.country, like.sender, from_us, to_us)
+            rows = self._found("lookalikes", account_id, *values)
+        members = of_one_shape(_MEMBERS.decode(rows), like.text)
+        return sorted(members, key=lambda each: -each.key), cut
 
     # --- pages -----------------------------------------------------------------------
 

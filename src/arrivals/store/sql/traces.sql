@@ -32,6 +32,13 @@ SELECT {row}(min(id), count(*))
 FROM (SELECT id FROM messages WHERE account_id = ? AND id < ? AND id >= ?
       ORDER BY id DESC LIMIT ?) AS m
 
+-- name: lookalikes
+SELECT {[}m.id, m.state, m.route_id, m.provider_id, m.msisdn, m.country, o.sender, m.segments,
+          m.encoding, o.category, m.attempts, o.accepted_at, coalesce(m.text, o.text){]}
+FROM messages AS m
+{order of m}
+WHERE m.account_id = ? AND m.id < ? AND m.id >= ? AND m.country = ? AND o.sender = ? AND o.accepted_at >= ? AND o.accepted_at < ?
+
 -- name: order
 SELECT {row}({order_columns}) FROM orders AS o WHERE o.id = ? AND o.account_id = ?
 

@@ -1,0 +1,108 @@
+"""Two messages side by side, and one among all that look like it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arrivals.core.compare import Side, compare
+from arrivals.core.errors import Code
+from arrivals.core.layers import outcome_layer
+from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.http.comparison_view import (
+    CohortAnswer,
+    CompareAnswer,
+    cohort_answer,
+    cohort_text,
+    compare_answer,
+    compare_text,
+)
+from arrivals.http.endpoints import Endpoint, Parameter, endpoint
+from arrivals.http.exchange import TEXT, Request, Response, json_response, query_invalid
+from arrivals.http.messages import FORMAT, TAG, as_text, named_key, own_message
+from arrivals.outcome.cohort import Cohort, cohort
+from arrivals.outcome.hierarchy import carrier_of
+from arrivals.outcome.template import masked
+from arrivals.store.queries import Reader
+
+ROUTES: Final[list[Endpoint]] = []
+
+COHORT_US: Final = 24 * 3_600 * 1_000_000  # within which look-alikes were accepted
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/compare",
+    summary="Compare two messages",
+    tag=TAG,
+    answers=CompareAnswer,
+    parameters=(
+        Parameter(name="a", about="The first message's id", required=True),
+        Parameter(name="b", about="The second message's id", required=True),
+        FORMAT,
+    ),
+    errors=(Code.NOT_FOUND, Code.BODY_INVALID),
+)
+async def compare_messages(request: Request) -> Response:
+    """Return where two messages part, by how much, what goes with it, and what nothing does."""
+    platform = request.platform
+    keys = [named_key(request, _named(request, name)) for name in ("a", "b")]
+    a, b = [_side(request, *await own_message(request, key)) for key in keys]
+    found = compare(a, b, platform.expect, platform.clock.now_us())
+    answer = compare_answer(platform.ids, found)
+    if as_text(request):
+        return Response(200, compare_text(answer).encode(), TEXT)
+    return json_response(answer)
+
+
+def _named(request: Request, name: str) -> str:
+    text = request.query.get(name)
+    if text is None:
+        raise query_invalid(name, "must be a message's id")
+    return text
+
+
+def _side(request: Request, trace: Trace, events: list[TimelineEvent]) -> Side:
+    forecast = request.platform.foresee(trace, events)
+    outcome = outcome_layer(trace.message, events, trace.accepted_at_us, forecast)
+    return Side(
+        trace=trace,
+        events=events,
+        carrier=carrier_of(trace.country, trace.message.msisdn),
+        template=None if trace.text is None else masked(trace.text),
+        probability=outcome.probability,
+    )
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    "/api/v1/messages/{bx_message_id}/cohort",
+    summary="Show a message among its look-alikes",
+    tag=TAG,
+    answers=CohortAnswer,
+    parameters=(FORMAT,),
+    errors=(Code.NOT_FOUND,),
+)
+async def read_cohort(request: Request) -> Response:
+    """Return how messages of its sender, country and template ended, and what goes with it.
+
+    Those are the ones accepted in the last 24 hours; of an older message, in the 24 hours that
+    began with it. No more than a stated number of the account's newest messages is looked at.
+    """
+    platform = request.platform
+    account_id = request.account.account_id
+    key = named_key(request, request.values["bx_message_id"])
+    trace, _ = await own_message(request, key)
+    until_us = min(platform.clock.now_us(), trace.accepted_at_us + COHORT_US) + 1
+    from_us = until_us - 1 - COHORT_US
+
+    def read(reader: Reader) -> tuple[Cohort, bool]:
+        members, cut = reader.lookalikes(account_id, trace, from_us, until_us)
+        return cohort(members), cut
+
+    found, cut = await platform.store.read(read)
+    answer = cohort_answer(platform.ids.encode(key), found, from_us, until_us - 1, cut=cut)
+    if as_text(request):
+        return Response(200, cohort_text(answer).encode(), TEXT)
+    return json_response(answer)
