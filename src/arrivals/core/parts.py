@@ -38,8 +38,8 @@ _WORDS: Final = {
 _MOVE_OF_BADNESS: Final = {badness: move for move, badness in _BADNESS.items()}
 
 # How long other parts' receipts are waited for after one's. They come together or, from a
-# handset that puts the message together first, a little later.
-PARTS_WAIT_US: Final = 600 * 1_000_000
+# handset that puts the message together first, a little later; a failure may take longer.
+PARTS_WAIT_US: Final = 3_600 * 1_000_000
 
 FINAL_MOVES: Final = frozenset(_BADNESS)  # what a receipt can say of a part
 

@@ -21,7 +21,7 @@ from arrivals.core.layers import Forecast
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.foresight import foresee
 from arrivals.flows.platform import Platform
-from arrivals.flows.receipt_habits import observe
+from arrivals.flows.receipt_habits import LEARNT, observe
 from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.habits import Habit
 from arrivals.outcome.learner import Fact, Learner, Subject
@@ -48,7 +48,6 @@ KINDS: Final = frozenset(
     }
 )
 _KINDS: Final = tuple(sorted(KINDS))
-_SETTING: Final = "learnt"
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -59,12 +58,12 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 def _keep(tx: Transaction, wanted: Sequence[_Kept]) -> list[None]:
-    tx.set_setting(_SETTING, msgspec.json.encode(wanted[-1]).decode())
+    tx.set_setting(LEARNT, msgspec.json.encode(wanted[-1]).decode())
     return [None for _ in wanted]
 
 
 def _kept(tx: Transaction, wanted: Sequence[None]) -> list[str | None]:
-    found = tx.setting(_SETTING)
+    found = tx.setting(LEARNT)
     return [found for _ in wanted]
 
 

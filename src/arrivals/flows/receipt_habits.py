@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from arrivals.outcome.habits import INFERRED, Habits
+import msgspec
+
+from arrivals.outcome.habits import INFERRED, Habit, Habits
 from arrivals.smpp.receipts import IdForm, claimed_us
 from arrivals.store.feed import FeedEvent
+
+
+LEARNT: Final = "learnt"  # the setting in which all that was learnt is kept
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What is kept, as far as it is about receipts."""
+
+    habits: dict[str, Habit] = {}
+
+
+def habits_in(kept: str) -> dict[str, Habit]:
+    """Return providers' habits from what was kept; none from what nobody can read now."""
+    try:
+        return msgspec.json.decode(kept, type=_Kept).habits
+    except msgspec.DecodeError:
+        return {}
 
 
 def observe(habits: Habits, events: Sequence[FeedEvent]) -> None:

@@ -16,7 +16,15 @@ import msgspec
 
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.ids import handoff_reference
-from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
+from arrivals.core.message import (
+    TRANSITIONS,
+    Message,
+    Move,
+    Reach,
+    State,
+    allows,
+    is_terminal,
+)
 from arrivals.core.parts import (
     FINAL_MOVES,
     PARTS_WAIT_US,
@@ -43,8 +51,12 @@ INFERRED: Final = 0.9
 _encode: Final = msgspec.json.Encoder().encode
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 
-# Ends that are somebody's word: a receipt that revises one of them contradicts it.
-_SAID_BY_SOMEBODY: Final = frozenset({State.FAILED, State.FILTERED, State.EXPIRED})
+# Which final words contradict an end: every other one, unless it ended without a word.
+_CONTRADICTED_BY: Final = {
+    state: FINAL_MOVES - {move}
+    for (before, move), state in TRANSITIONS.items()
+    if before is State.SUBMITTED and move in FINAL_MOVES
+} | {State.CANCELLED: FINAL_MOVES}
 
 # Beside the fingerprints of what a hand-off has seen: its place among the parts.
 PLACE: Final = "place"
@@ -375,12 +387,12 @@ class Receiving:
         wake_at_us = message.outcome_deadline_us
         if provider.receipts_per == "unknown" and has_arrived_in_part(parts):
             wake_at_us = min(wake_at_us, self._tx.now_us + PARTS_WAIT_US)
+        if move in _CONTRADICTED_BY.get(message.state, ()):
+            body["conflict"] = True
         if move is None or not allows(message.state, move):
             self._note(message, said, receipt, body, parts, wake_at_us)
             return
         ends = move in FINAL_MOVES
-        if ends and message.state in _SAID_BY_SOMEBODY:
-            body["conflict"] = True
         self.journal.move(
             message,
             move,
@@ -403,10 +415,6 @@ class Receiving:
         wake_at_us: int,
     ) -> None:
         """Keep evidence that moves nothing: progress, a part, a repeat, a contradiction."""
-        if said in FINAL_MOVES and is_terminal(message.state) and "part" not in body:
-            word = said.value.removeprefix("receipt_")
-            if word != message.state.value:
-                body["conflict"] = True
         changes: dict[str, object] = {"parts": parts}
         if message.state is not State.CANCELLED:
             changes["reach"] = Reach.HANDED_OFF

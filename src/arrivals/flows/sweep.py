@@ -126,7 +126,7 @@ class _Sweep:
                 "provider": message.provider_id,
                 "cause": "one part's receipt came, and none for the others",
             }
-            self._journal.move(message, Move.RECEIPT_DELIVERED, "clock", body)
+            self._journal.move(message, Move.RECEIPT_DELIVERED, "clock", body, reason=None)
             return
         in_doubt = message.state is State.AMBIGUOUS and message.reach is not Reach.HANDED_OFF
         if self._tx.now_us >= message.outcome_deadline_us:
