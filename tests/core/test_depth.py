@@ -1,4 +1,4 @@
-"""How far a receipt vouches for a message: by its word, its provider, its country and sender."""
+"""How far a receipt vouches for a message: by its word, provider, country and sender."""
 
 from __future__ import annotations
 

@@ -6,12 +6,13 @@ One row is one thing that happens, or one thing that must hold then:
     claim    north              # what is ready goes out; numbered 1, 2, … over the whole story
     answer   1 taken A1         # and the other results of script.result_of; `late` before it
     receipt  A1 DELIVRD         # from north about the last number; `-` is no id
-    deliver  'id:A1 stat:FAILED'  # the same as a deliver_sm on the wire; id= and state= are TLVs
+    deliver  'id:A1 stat:SENT'  # the same as a deliver_sm on the wire; id= and state= are TLVs
     tick     30                 # seconds pass, and what is due is swept; `pass` only passes
     says     taken              # its newest event; `events` names them all
     state    delivered          # of the last order's first message; `state 2 failed` its second
     balance  99.95 0            # available and held
-    depth    carrier            # how far it is vouched for; `told stat DELIVRD` by its newest event
+    depth    carrier            # how far it is vouched for
+    told     stat DELIVRD       # in its newest event's body; `*` is any value
 
 At its end every story is checked as `arrivals verify` would.
 """

@@ -37,7 +37,7 @@ STORIES: Final[list[tuple[int, str, str, dict[str, Any]]]] = [
         accept   31612345678
         claim
         answer   1 taken 00B8BE19
-        deliver  'id:0012107289 sub:001 dlvrd:001 done date:2311142213 stat:DELIVRD err:000 text:'
+        deliver  'id:0012107289 sub:001 dlvrd:001 stat:DELIVRD err:000 text:'
         state    delivered
         told     id_form hex_to_decimal
         """, {}),

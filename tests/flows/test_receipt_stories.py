@@ -501,7 +501,7 @@ STORIES: list[StoryRow] = [
         receipt  A1 DELIVRD
         state    delivered
         """, {"provider": {"receipts_per": "unknown"}}),
-    ("handset receipts of all parts vouch for the handset, of two of three for nothing more", """
+    ("handset receipts of all parts vouch for the handset, of two of three for nothing", """
         accept   31612345678 LONG
         claim
         answer   1 taken A1 A2 A3

@@ -205,7 +205,7 @@ def _receipts(place: str | Path) -> Iterator[Answer]:
         yield Answer(what=f"receipts of {name}", state=state, found=found, fix=fix)
 
 
-def in_words(habit: Habit) -> tuple[str, str | None]:
+def in_words(habit: Habit) -> tuple[str, str]:
     """Describe how a provider writes its receipts, and what to do about it, if anything."""
     from arrivals.outcome.habits import FORM_RECEIPTS_MIN, INFERRED
 
@@ -220,12 +220,12 @@ def in_words(habit: Habit) -> tuple[str, str | None]:
     if minutes is not None:
         found += f", dates {minutes / 60:+g} h from UTC" if minutes else ", dates in UTC"
     if habit.receipts < FORM_RECEIPTS_MIN:
-        return found, None
+        return found, ""
     if habit.forms.get(INFERRED, 0) > INFERRED_SHARE_MAX * habit.receipts:
         return found, "some name no id that it gave: ask the provider for receipts with ids"
     if habit.id_form is None:
         return found, "all forms are tried; ask the provider which one it means to use"
-    return found, None
+    return found, ""
 
 
 def _dev_file(path: Path) -> Answer:

@@ -11,7 +11,6 @@ from arrivals.outcome.habits import INFERRED, Habit, Habits
 from arrivals.smpp.receipts import IdForm, claimed_us
 from arrivals.store.feed import FeedEvent
 
-
 LEARNT: Final = "learnt"  # the setting in which all that was learnt is kept
 
 

@@ -65,6 +65,9 @@ PLACE: Final = "place"
 NATIONAL_DIGITS_MIN: Final = 7
 
 
+# What is usual of a provider that writes ids as given, or of which nothing is known.
+_LITERAL: Final = (None, IdForm.AS_GIVEN)
+
 # In which form a provider surely tells ids; None if that isn't known.
 UsualForm = Callable[[str], IdForm | None]
 
@@ -168,19 +171,18 @@ class Receiving:
         settled = {
             number
             for number, matches in found.items()
-            if usual[number] is None or any(_is_open(each) for each in matches)
+            if usual[number] in _LITERAL or any(_is_open(each) for each in matches)
         }
         others = [
             () if number in settled else (*forms_of(each), unnamed(each.msisdn))
             for number, each in enumerate(receipts)
         ]
         for number, matches in self._look_up(receipts, others).items():
-            if number not in found:
-                as_sent = receipts[number].external_id
-                exact = [each for each in matches if each.handoff.external_id == as_sent]
-                found[number] = exact or matches
-            elif still_open := [each for each in matches if _is_open(each)]:
-                found[number] = still_open
+            as_sent = receipts[number].external_id
+            exact = [each for each in matches if each.handoff.external_id == as_sent]
+            plain = exact or matches
+            if number not in found or any(_is_open(each) for each in plain):
+                found[number] = plain
         return found
 
     def _look_up(
@@ -426,7 +428,7 @@ class Receiving:
 
 
 def _first_forms(receipt: Receipt, usual: IdForm | None) -> Sequence[str]:
-    if usual is None:
+    if usual in _LITERAL:
         return (receipt.external_id,) if receipt.external_id else ()
     return forms_in(receipt, usual)
 
