@@ -130,6 +130,29 @@ STORIES: list[StoryRow] = [
         state    delivered
         told     conflict True
         """, {"provider": {"receipts_per": "unknown"}}),
+    ("its deadline comes before that: the part that arrived speaks for the others then", """
+        accept   31612345678 valid_for_s=60 LONG
+        claim
+        answer   1 taken A1 A2 A3
+        receipt  A2 DELIVRD
+        tick     119
+        state    submitted
+        tick     2
+        state    delivered
+        """, {"provider": {"receipts_per": "unknown"}, "grace": 60}),
+    ("and so it does where a second answer was lost meanwhile", """
+        accept   31612345678 on_ambiguous=resend valid_for_s=300 LONG
+        claim
+        answer   1 unanswered
+        tick     61
+        claim
+        receipt  X1 DELIVRD sent=1
+        answer   2 unanswered
+        tick     61
+        state    ambiguous
+        tick     300
+        state    delivered
+        """, {"provider": {"receipts_per": "unknown"}, "grace": 60}),
     ("nobody knows, and no part arrived: it ends as unknown", """
         accept   31612345678 valid_for_s=60 LONG
         claim

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -71,6 +72,7 @@ LIMITS: Final = (
 )
 
 
+@lru_cache(maxsize=256)  # of few words and fewer settings, for every receipt
 def depth_of_word(
     word: str, receipt_depth: str, *, intermediate: bool = False, acceptd_is_own: bool = False
 ) -> str:

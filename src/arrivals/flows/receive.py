@@ -165,7 +165,8 @@ class Receiving:
         What a usual form finds among ended messages only gives way to an open one, so that a
         provider that changes its ways is understood as if nothing were known of it.
         """
-        usual = [self._usual_form(each.provider_id) for each in receipts]
+        known = {name: self._usual_form(name) for name in {r.provider_id for r in receipts}}
+        usual = [known[each.provider_id] for each in receipts]
         first = [_first_forms(each, form) for each, form in zip(receipts, usual, strict=True)]
         found = self._look_up(receipts, first)
         settled = {

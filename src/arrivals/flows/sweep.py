@@ -17,7 +17,7 @@ from typing import Any, Final
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
 from arrivals.core.message import Message, Move, Reach, State
-from arrivals.core.parts import has_arrived_in_part
+from arrivals.core.parts import PARTS_WAIT_US, has_arrived_in_part
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
 from arrivals.flows.dispatch import expire
@@ -121,7 +121,8 @@ class _Sweep:
 
     def _no_news(self, message: Message) -> None:
         """Do what the policy says about a hand-off in doubt, or stop waiting altogether."""
-        if self._speaks_for_all(message):
+        speaks_at_us = self._speaks_for_all_at(message)
+        if speaks_at_us is not None and self._tx.now_us >= speaks_at_us:
             body: dict[str, Any] = {
                 "provider": message.provider_id,
                 "cause": "one part's receipt came, and none for the others",
@@ -139,17 +140,19 @@ class _Sweep:
             self._resend(message)
         else:
             cause = {"cause": "there is nothing to do but wait for a receipt"}
-            wake_at_us = message.outcome_deadline_us
+            wake_at_us = speaks_at_us or message.outcome_deadline_us
             self._journal.note(message, "due", "clock", cause, wake_at_us=wake_at_us)
 
-    def _speaks_for_all(self, message: Message) -> bool:
-        """Tell whether a part that arrived stands for the others, of which nothing was said.
+    def _speaks_for_all_at(self, message: Message) -> int | None:
+        """Return when a part that arrived will stand for the others, if they stay silent.
 
         Had anything been said of them, the message would have ended by it.
         """
         provider = self._catalogue.providers.get(message.provider_id)
-        asked = provider is not None and provider.receipts_per == "unknown"
-        return asked and has_arrived_in_part(message.parts)
+        unknown = provider is not None and provider.receipts_per == "unknown"
+        if not unknown or not has_arrived_in_part(message.parts):
+            return None
+        return min(message.changed_at_us + PARTS_WAIT_US, message.outcome_deadline_us)
 
     def _may_resend(self, message: Message) -> bool:
         """Tell whether it may go out a second time: by its policy, once, and still of use."""
