@@ -61,6 +61,8 @@ MEANINGS: Final = {
     "[[providers]].password": "only a sandbox's may stand in the file",
     "[[providers]].tls": "whether the connection is encrypted",
     "[[providers]].receipts_per": "whether it reports on each part of a long message, or once",
+    "[[providers]].receipt_depth": "whose word its receipts are at most",
+    "[[providers]].acceptd_is_own": "its ACCEPTD is its own word, not the carrier's",
     "[[routes]].id": "its number, which requests name",
     "[[routes]].name": "what it is called",
     "[[routes]].display_name": "what people are shown; without it, the name",

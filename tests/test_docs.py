@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from arrivals.cli.output import ExitCode
+from arrivals.core.depth import LIMITS
 from arrivals.core.errors import ERRORS, Code
 from arrivals.http.messages import FeedbackBody
 from arrivals.http.send_body import SendBody
@@ -166,6 +167,16 @@ def test_every_scenario_and_every_fixed_fate_is_documented() -> None:
     assert [name for name in scenario_names() if f"| `{name}` |" not in text] == []
     fates = re.findall(r"^\| `(999\d+)` \| (.+?) \| \w+ \|$", text, re.MULTILINE)
     assert dict(fates) == {number: script.about for number, script in SCRIPTS.items()}
+
+
+def test_every_limit_of_receipts_is_documented() -> None:
+    """With how deep they reach at most, and with its sources."""
+    rows = [row for row in text_of("outcome.md").splitlines() if row.startswith("| ")]
+    for limit in LIMITS:
+        sources = re.findall(r"\d{9,}", limit.source)
+        assert sources
+        shown = [row for row in rows if all(each in row for each in sources)]
+        assert [f"| `{limit.depth}` |" in row for row in shown] == [True]
 
 
 def test_numbers_of_the_sandbox_are_numbers_with_a_fate() -> None:

@@ -152,8 +152,14 @@ class ProviderTable(_Table, frozen=True, kw_only=True):
     enquire_link: Annotated[float, Meta(ge=1, le=600, description="seconds, 1 to 600")] = 15.0
     cost: Money = "0"
     receipts_per: Annotated[
-        Literal["segment", "message"], Meta(description='"segment" or "message"')
+        Literal["segment", "message", "unknown"],
+        Meta(description='"segment", "message" or "unknown"'),
     ] = "segment"
+    receipt_depth: Annotated[
+        Literal["submitted", "carrier", "handset"],
+        Meta(description='"submitted", "carrier" or "handset"'),
+    ] = "carrier"
+    acceptd_is_own: Switch = False
     expired_is_final: Switch = False
     error_namespace: Annotated[
         str, Meta(pattern=r"^[a-z0-9_]{1,32}$", description="lower-case letters, digits and _")

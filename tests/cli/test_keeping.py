@@ -9,10 +9,14 @@ import subprocess
 import sys
 
 import apsw
+import msgspec
 import pytest
 
 from arrivals.core.catalogue import Flow
 from arrivals.core.ids import order_of
+from arrivals.flows.receipt_habits import LEARNT
+from arrivals.outcome.habits import INFERRED, Habit
+from arrivals.store.beside import noting_in
 from tests.cli.typed import type_beside, type_in
 from tests.flows.installation import installed, provider
 from tests.store.inhabited import inhabit
@@ -196,6 +200,32 @@ def test_doctor_looks_at_disk_database_and_clock(data) -> None:
     assert found["database permissions"] == "good"
     assert "disk sync" in found
     assert "disk sync" in type_in("doctor", "--data", data).out
+
+
+def test_doctor_tells_how_providers_write_receipts(data) -> None:
+    """And what to ask those for that leave it open."""
+    habits = {
+        "east": Habit(forms={"as_given": 200}, offsets={0: 190, -4: 10}),
+        "north": Habit(forms={"hex_to_decimal": 1_200}, offsets={32: 1_200}),
+        "south": Habit(forms={"as_given": 75, "leading_zeros": 25}),
+        "west": Habit(forms={"as_given": 180, INFERRED: 20}),
+        "new": Habit(forms={"as_given": 3}),
+    }
+    with noting_in(data) as connection:
+        kept = msgspec.json.encode({"habits": habits}).decode()
+        connection.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (LEARNT, kept))
+    answers = type_in("doctor", "--data", data, "--json").json["answers"]
+    said = {each["what"].partition("receipts of ")[2]: each for each in answers}
+    assert {name: said[name]["found"] for name in habits} == {
+        "east": "200 seen, ids as given, dates in UTC",
+        "north": "1,200 seen, ids hex to decimal, dates +8 h from UTC",
+        "south": "100 seen, ids as given 75%, leading zeros 25%",
+        "west": "200 seen, ids as given",
+        "new": "3 seen",
+    }
+    assert {name for name in habits if said[name]["state"] == "look"} == {"south", "west"}
+    assert "ask the provider" in said["south"]["fix"]
+    assert "ask the provider" in said["west"]["fix"]
 
 
 def test_doctor_sees_what_others_can_read(data, tmp_path) -> None:

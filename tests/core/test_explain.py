@@ -45,6 +45,18 @@ def told(of: Message, *steps: tuple[Any, ...], **changes: Any) -> list[str]:
     return [each.text for each in explain(trace(of, **changes), timeline(*steps))]
 
 
+def test_one_parts_receipt_stands_for_silent_ones() -> None:
+    """Said of the wait that ended, never as a receipt that nobody sent."""
+    clock = ("receipt_delivered", "delivered", {"provider": "north"}, "clock")
+    part = ("receipt_delivered", "submitted", {"attempt": 1, "part": 1, "depth": "carrier"})
+    sentences = told(delivered(segments=2, parts="1:d."), ACCEPTED, CLAIMED, TAKEN, part, clock)
+    assert sentences[4] == (
+        "For 1.0 s no other part's receipt came, and north may send one for all: "
+        "so it counts for the whole."
+    )
+    assert sentences[5] == f"{COUNTS_AS_DELIVERED}."
+
+
 def said(kind: str, body: dict[str, Any] | None = None, state: str = "waiting") -> str:
     """Return the sentence about one event, the second of a timeline."""
     return told(message(State.WAITING), ACCEPTED, (kind, state, body or {}))[1]
@@ -122,6 +134,9 @@ def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
                             "reason": "absent_subscriber", "part": 2},
          "A receipt for part 2 from north says UNDELIV, error 006:"
          " the phone was off or out of coverage."),
+        ("receipt_delivered", {"id_form": "hex_to_decimal"},
+         "A receipt from the provider says delivered."
+         " It names the message's id in another form (hex to decimal)."),
         ("receipt", {"inferred": True, "matched_by": "destination", "conflict": True},
          "A receipt from the provider says receipt."
          " It was matched by destination, not by its id."
@@ -140,6 +155,30 @@ def test_each_kind_of_event_has_its_sentence(
 ) -> None:
     """Filled from the event's own body, and shorter where that tells less."""
     assert said(kind, body) == sentence
+
+
+@pytest.mark.parametrize(
+    ("depth", "country", "word"),
+    [
+        ("submitted", "NL", "speaks for the provider only."),
+        ("carrier", "NL", "speaks for the carrier."),
+        ("handset", "NL", "speaks for the handset."),
+        ("handset", "PH", "speaks for the provider only: in the Philippines networks invent "
+         "receipts, or send none (api.support.vonage.com 204014863, 2026-11)."),
+        ("submitted", "PH", "speaks for the provider only."),
+    ],
+)  # fmt: skip
+def test_whose_word_delivered_is(depth: str, country: str, word: str) -> None:
+    """And where receipts mean less than their provider's do elsewhere, who says so."""
+    receipt = ("receipt_delivered", "delivered", {"attempt": 1, "depth": depth})
+    sentences = told(delivered(), ACCEPTED, CLAIMED, TAKEN, receipt, country=country)
+    assert any(each.endswith(word) for each in sentences)
+
+
+def test_two_hand_offs_that_arrived_are_said_to_be_two() -> None:
+    second = ("receipt_delivered", "delivered", {"attempt": 2})
+    sentences = told(delivered(), *DELIVERED_TIMELINE, second)
+    assert any("two hand-offs arrived" in each for each in sentences)
 
 
 def test_an_end_promises_no_next_try() -> None:

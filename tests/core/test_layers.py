@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from arrivals.core.depth import limit_of
 from arrivals.core.layers import Forecast, layers, outcome_layer, retry_advice, roll_up
 from arrivals.core.message import TERMINAL, Message, Reach, State
 from tests.core.timelines import (
@@ -17,6 +18,7 @@ from tests.core.timelines import (
     START,
     TAKEN,
     UNANSWERED,
+    Step,
     delivered,
     message,
     timeline,
@@ -46,6 +48,57 @@ def test_each_layer_has_its_own_time() -> None:
     assert (found.outcome.final, found.outcome.final_after) == (True, None)
     assert found.outcome.depth == "carrier"
     assert [each.seq for each in found.outcome.evidence] == [4]
+
+
+def part(number: int, depth: str, attempt: int = 1) -> Step:
+    """Return what a part's receipt leaves on a timeline."""
+    body = {"attempt": attempt, "part": number, "stat": "DELIVRD", "depth": depth}
+    return ("receipt_delivered", "submitted", body)
+
+
+@pytest.mark.parametrize(
+    ("receipts", "depth"),
+    [
+        ([part(1, "handset"), part(2, "handset")], "handset"),
+        ([part(1, "handset"), part(2, "carrier")], "carrier"),
+        ([part(1, "handset")], "submitted"),
+        # Half of one hand-off and half of another aren't a message.
+        ([part(1, "handset"), part(2, "handset", attempt=2)], "submitted"),
+        # What speaks for the whole speaks for its parts.
+        ([part(1, "handset"), ("receipt_progress", "submitted", {"depth": "carrier"})],
+         "carrier"),
+        # One part's receipt stands for the silent ones.
+        ([part(1, "handset"), ("receipt_delivered", "delivered", {}, "clock")], "handset"),
+        ([], "submitted"),
+    ],
+)  # fmt: skip
+def test_a_long_message_came_as_far_as_all_its_parts(receipts: list[Step], depth: str) -> None:
+    taken = message(State.SUBMITTED, attempts=2, reach=Reach.HANDED_OFF, segments=2)
+    found = layers(taken, timeline(ACCEPTED, CLAIMED, TAKEN, *receipts), START)
+    assert found.outcome.depth == depth
+
+
+def test_receipts_of_two_hand_offs_are_a_duplicate() -> None:
+    def again(attempt: int, actor: str = "carrier:north") -> Step:
+        return ("receipt_delivered", "delivered", {"attempt": attempt}, actor)
+
+    def twice(*steps: Step, **changes: Any) -> bool:
+        found = layers(delivered(**changes), timeline(*DELIVERED_TIMELINE, *steps), START)
+        return found.outcome.duplicate_delivery
+
+    assert not twice(again(1))
+    assert twice(again(2))
+    assert not twice(again(2, "clock"))
+    assert twice(part(1, "carrier", 2), segments=2, parts="2:dd")
+    assert not twice(part(1, "carrier", 2), segments=2, parts="2:d.")
+
+
+def test_a_limit_holds_for_the_outcome() -> None:
+    handset = ("receipt_delivered", "delivered", {"attempt": 1, "depth": "handset"})
+    events = timeline(ACCEPTED, CLAIMED, TAKEN, handset)
+    limit = limit_of("PH", "ARRIVALS")
+    assert layers(delivered(), events, START).outcome.depth == "handset"
+    assert layers(delivered(), events, START, None, limit).outcome.depth == "submitted"
 
 
 def test_handed_off_is_not_delivered() -> None:

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.core.message import Move
-from arrivals.core.parts import FINAL_MOVES, outcomes, part_in_doubt, place_of, roll_up
+from arrivals.core.parts import (
+    FINAL_MOVES,
+    contradicts,
+    has_arrived_in_part,
+    outcomes,
+    part_in_doubt,
+    place_of,
+    roll_up,
+    whole_handoffs,
+)
 
 D, E, F, X = (
     Move.RECEIPT_DELIVERED,
@@ -92,3 +101,33 @@ def test_whatever_is_guessed_each_id_has_one_place(ids: list[str], guesses: list
         parts, move = roll_up(parts, 3, 1, place, Move.RECEIPT_DELIVERED)
     assert places == {1, 2, 3}
     assert move is Move.RECEIPT_DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("parts", "said", "contradicts_it"),
+    [
+        (None, D, False),
+        ("1:..", F, False),
+        ("1:d.", D, False),
+        ("1:d.", F, True),
+        ("1:f.", D, True),
+        ("1:f.", X, False),
+        ("1:F.", D, True),
+        ("1:F.", F, True),
+        ("2:d.", F, False),
+    ],
+)
+def test_a_part_contradicts_itself(parts: str | None, said: Move, contradicts_it: bool):
+    assert contradicts(parts, 2, 1, 1, said) is contradicts_it
+
+
+def test_what_arrived_is_counted_by_hand_off():
+    assert not has_arrived_in_part(None)
+    assert not has_arrived_in_part("1:fx")
+    assert has_arrived_in_part("1:.. 2:d.")
+    assert [whole_handoffs(each, 2) for each in (None, "1:d.", "1:dd", "1:dF 2:dd")] == [
+        0,
+        0,
+        1,
+        2,
+    ]

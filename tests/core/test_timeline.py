@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from arrivals.core.depth import limit_of
 from arrivals.core.timeline import (
     TimelineEvent,
     attempts,
@@ -141,6 +142,25 @@ def test_a_receipt_of_unknown_depth_speaks_for_the_carrier_at_most() -> None:
     """Nobody said handset, so nobody is taken to have said it."""
     [found] = evidence(timeline(("receipt_delivered", "delivered")))
     assert found.depth == "carrier"
+
+
+def test_a_limit_makes_a_receipt_vouch_for_less_and_says_why() -> None:
+    limit = limit_of("US", "12025550188")
+    assert limit is not None
+    receipts = timeline(
+        ("receipt_delivered", "submitted", {"depth": "handset"}),
+        ("receipt_delivered", "delivered", {"depth": "carrier"}),
+    )
+    found = evidence(receipts, limit)
+    assert [(each.depth, each.limited_by) for each in found] == [
+        ("carrier", limit.why),
+        ("carrier", None),
+    ]
+
+
+def test_other_parts_silence_is_no_receipt() -> None:
+    [found] = evidence(timeline(("receipt_delivered", "delivered", {}, "clock")))
+    assert (found.kind, found.depth) == ("silence", None)
 
 
 def test_each_wait_is_somebodys() -> None:

@@ -83,6 +83,8 @@ def account(account_id: int, **changes: Any) -> Account:
 
 PRICES = (
     PriceRow(country="Netherlands", prefix="31", price=Micros(50_000)),
+    PriceRow(country="United States", prefix="1", price=Micros(50_000)),
+    PriceRow(country="Philippines", prefix="63", price=Micros(50_000)),
     PriceRow(country="Carrier world", prefix="999", price=Micros(10_000)),
 )
 

@@ -6,10 +6,13 @@ One row is one thing that happens, or one thing that must hold then:
     claim    north              # what is ready goes out; numbered 1, 2, … over the whole story
     answer   1 taken A1         # and the other results of script.result_of; `late` before it
     receipt  A1 DELIVRD         # from north about the last number; `-` is no id
+    deliver  'id:A1 stat:SENT'  # the same as a deliver_sm on the wire; id= and state= are TLVs
     tick     30                 # seconds pass, and what is due is swept; `pass` only passes
     says     taken              # its newest event; `events` names them all
     state    delivered          # of the last order's first message; `state 2 failed` its second
     balance  99.95 0            # available and held
+    depth    carrier            # how far it is vouched for
+    told     stat DELIVRD       # in its newest event's body; `*` is any value
 
 At its end every story is checked as `arrivals verify` would.
 """
@@ -24,11 +27,15 @@ from typing import Any
 import pytest
 
 from arrivals.core.catalogue import Flow, Route
+from arrivals.core.depth import limit_of
 from arrivals.core.errors import Refusal
+from arrivals.core.explain import explain
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import message_key
+from arrivals.core.layers import outcome_layer
 from arrivals.core.message import Reach, State, execution_of
 from arrivals.core.money import Micros, format_amount, parse_amount
+from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.accept import Accepted
 from arrivals.flows.amend import Amendment
 from arrivals.flows.answer import answer_step
@@ -37,7 +44,10 @@ from arrivals.flows.divert import Diversion, divert_step
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import receive_step
 from arrivals.flows.sweep import sweep_step
-from arrivals.providers.api import Submission
+from arrivals.providers.api import Receipt, Submission
+from arrivals.providers.submissions import read_receipt
+from arrivals.smpp import constants as c
+from arrivals.smpp.pdu import Pdu, decode, encode, make_tlv
 from tests.flows.installation import Installation, account, installed, own_bind, provider, route
 from tests.flows.script import SetClock, answer, receipt, reference_of, result_of
 
@@ -128,7 +138,29 @@ class Story:
             reference=reference,
             done=about.get("done", ""),
         )
-        await self.here.store.write(receive_step(self._catalogue), [said])
+        await self._record(said)
+
+    async def _deliver(self, text: str, *options: str) -> None:
+        about = {"to": self._msisdn(), **dict(o.split("=") for o in options)}
+        tlvs = []
+        if "id" in about:
+            tlvs.append(make_tlv(c.TLV_RECEIPTED_MESSAGE_ID, about["id"].encode()))
+        if "state" in about:
+            tlvs.append(make_tlv(c.TLV_MESSAGE_STATE, int(about["state"])))
+        fields: dict[str, int | bytes] = {
+            "source_addr": about["to"].encode(),
+            "destination_addr": b"ARRIVALS",
+            "esm_class": int(about.get("esm_class", c.ESM_DELIVERY_RECEIPT)),
+            "short_message": text.encode(),
+        }
+        pdu = decode(encode(Pdu(c.DELIVER_SM, fields=fields, tlvs=tuple(tlvs))))
+        said = read_receipt("north", pdu)
+        assert said is not None, "it is no receipt"
+        await self._record(said)
+
+    async def _record(self, said: Receipt) -> None:
+        step = receive_step(self._catalogue, self.here.platform.habits.id_form)
+        await self.here.store.write(step, [said])
 
     def _msisdn(self) -> str:
         assert self.order is not None
@@ -191,6 +223,29 @@ class Story:
         found = await self.here.balance()
         said = [format_amount(Micros(amount)) for amount in found]
         assert found == (parse_amount(available), parse_amount(held)), said
+
+    async def _depth(self, wanted: str) -> None:
+        trace, events = await self.journey()
+        limit = limit_of(trace.country, trace.sender)
+        shown = outcome_layer(trace.message, events, trace.accepted_at_us, None, limit)
+        assert shown.depth == wanted, shown.depth
+
+    async def _told(self, name: str, wanted: str) -> None:
+        _, events = await self.journey()
+        found = events[-1].body.get(name)
+        assert (found is not None) if wanted == "*" else (str(found) == wanted), events[-1].body
+
+    async def _twice(self, wanted: str) -> None:
+        trace, events = await self.journey()
+        shown = outcome_layer(trace.message, events, trace.accepted_at_us)
+        assert shown.duplicate_delivery == (wanted == "yes")
+        assert ("twice" in explain(trace, events)[-2].text) == (wanted == "yes")
+
+    async def journey(self, n: int = 1) -> tuple[Trace, list[TimelineEvent]]:
+        found: tuple[Trace, list[TimelineEvent]] = await self.here.store.read(
+            lambda reader: reader.trace(1, self.key(n))
+        )
+        return found
 
     async def _parked(self, count: str) -> None:
         found = await self.here.rows("SELECT count(*) FROM parked_receipts")

@@ -192,7 +192,7 @@ async def test_a_refusal_isn_t_kept_under_its_key(here: Installation):
         ({"category": "spam"}, Code.BODY_INVALID),
         ({"on_ambiguous": "hope"}, Code.BODY_INVALID),
         ({"route_id": None}, Code.BODY_INVALID),
-        ({"recipients": [Recipient("12025550123")]}, Code.NO_PRICE),
+        ({"recipients": [Recipient("447700900123")]}, Code.NO_PRICE),
     ],
 )
 async def test_what_can_t_be_planned(here: Installation, options: dict[str, Any], code: Code):

@@ -10,7 +10,8 @@ import pytest
 from arrivals.core.ids import message_key
 from arrivals.core.message import Move
 from arrivals.core.money import Micros
-from arrivals.flows.receive import read, receive_step
+from arrivals.flows.receipt_words import read
+from arrivals.flows.receive import receive_step
 from arrivals.providers.api import Receipt
 from arrivals.providers.submissions import read_receipt
 from arrivals.smpp import constants as c

@@ -1,4 +1,4 @@
-"""Receipts: whose they are, and what they add up to in whatever order they come."""
+"""Receipts: whose they are, and what each of them says."""
 
 from __future__ import annotations
 
@@ -357,83 +357,6 @@ STORIES: list[StoryRow] = [
         tick     121
         state    unknown
         """, {"provider": {"expired_is_final": False}, "grace": 60}),
-    ("all parts arrive: invariant 14's long form", """
-        accept   31612345678 LONG
-        balance  99.85 0.15
-        claim
-        answer   1 taken A1 A2 A3
-        receipt  A1 DELIVRD
-        receipt  A3 DELIVRD
-        state    submitted
-        receipt  A2 DELIVRD
-        state    delivered
-        balance  99.85
-        """, {}),
-    ("one part stays silent", """
-        accept   31612345678 valid_for_s=60 LONG
-        claim
-        answer   1 taken A1 A2 A3
-        receipt  A1 DELIVRD
-        receipt  A2 DELIVRD
-        tick     121
-        state    unknown
-        receipt  A3 DELIVRD
-        state    delivered
-        """, {"grace": 60}),
-    ("one part fails", """
-        accept   31612345678 LONG
-        claim
-        answer   1 taken A1 A2 A3
-        receipt  A1 DELIVRD
-        receipt  A2 UNDELIV err=001
-        state    failed
-        receipt  A3 DELIVRD
-        state    failed
-        """, {}),
-    ("parts of two hand-offs don't make one message", """
-        accept   31612345678 on_ambiguous=resend LONG
-        claim
-        answer   1 unanswered
-        tick     61
-        claim
-        late     1 taken A1 A2 A3
-        answer   2 taken B1 B2 B3
-        receipt  B2 DELIVRD
-        receipt  A1 DELIVRD
-        receipt  A1 DELIVRD
-        receipt  B3 DELIVRD
-        state    submitted
-        receipt  A2 UNDELIV
-        state    failed
-        receipt  B1 DELIVRD
-        state    delivered
-        """, {}),
-    ("one receipt for all parts, where the profile says so", """
-        accept   31612345678 LONG
-        claim
-        answer   1 taken A1 A2 A3
-        receipt  A2 DELIVRD
-        state    delivered
-        """, {"provider": {"receipts_per": "message"}}),
-    ("a long one in doubt is put together from its receipts", """
-        accept   31612345678 LONG
-        claim
-        answer   1 unanswered
-        receipt  X1 ENROUTE
-        receipt  X2 DELIVRD
-        receipt  X3 DELIVRD
-        receipt  X1 DELIVRD
-        state    delivered
-        """, {}),
-    ("one partly taken, whose lost answers' receipts come first", """
-        accept   31612345678 LONG
-        claim
-        answer   1 partly A1
-        receipt  X2 DELIVRD
-        receipt  X3 DELIVRD
-        receipt  A1 DELIVRD
-        state    delivered
-        """, {}),
 ]  # fmt: skip
 
 

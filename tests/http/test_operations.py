@@ -26,6 +26,7 @@ from arrivals.core.message import Move
 from arrivals.http.openapi import document, example
 from arrivals.http.operations import OperationsApp
 from arrivals.http.table import endpoints
+from arrivals.outcome.habits import FORM_RECEIPTS_MIN
 from arrivals.store.api import StoreUnavailable
 from arrivals.store.verifying import verify
 from arrivals.telemetry import Telemetry
@@ -58,6 +59,7 @@ async def test_health_needs_no_key(api: Installation) -> None:
             "checks": {"store": "ok", "catalogue": "ok"},
             "alarms": [],
             "binds": {},
+            "receipts": {},
             "invariants": None,
         }
 
@@ -93,6 +95,8 @@ async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(
     """It goes on accepting: alarms and lost connections are for an operator to see."""
     api.platform.alarms = ("provider south is away",)
     api.platform.binds = lambda: {"north": True, "south": False}
+    for _ in range(FORM_RECEIPTS_MIN):
+        api.platform.habits.saw("north", "hex_to_decimal", 3_600_000_000, 0)
     async with (
         api.client(None) as client,
         operations_client(OperationsApp(api.platform, Telemetry())) as operators,
@@ -102,6 +106,14 @@ async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(
             assert found.status_code == 200
             assert found.json()["alarms"] == ["provider south is away"]
             assert found.json()["binds"] == {"north": "up", "south": "down"}
+            assert found.json()["receipts"] == {
+                "north": {
+                    "seen": FORM_RECEIPTS_MIN,
+                    "id_form": "hex_to_decimal",
+                    "clock_offset_minutes": 60,
+                    "matched_otherwise": 0,
+                }
+            }
         text = (await operators.get("/metrics")).text
     assert "arrivals_alarms 1.0" in text
     assert 'arrivals_bind_up{provider="south"} 0.0' in text

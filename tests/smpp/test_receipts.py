@@ -12,6 +12,10 @@ from arrivals.smpp.pdu import Pdu, UnencodablePdu, decode, encode
 from arrivals.smpp.receipts import (
     NUMERIC_ID_MAX,
     STATES,
+    IdForm,
+    candidates_in,
+    claimed_us,
+    form_between,
     format_receipt,
     id_candidates,
     normal_form,
@@ -164,3 +168,57 @@ def test_candidates_hold_the_id_itself(message_id: str) -> None:
     candidates = id_candidates(message_id)
     assert normal_form(message_id) in candidates
     assert len(candidates) == len(set(candidates)) <= 62
+
+
+@pytest.mark.parametrize(
+    ("stored", "told", "form"),
+    [
+        ("7f", "7F", IdForm.AS_GIVEN),
+        ("0e999f21-58f6", "0E999F21-58F6", IdForm.AS_GIVEN),
+        ("0000012345", "12345", IdForm.LEADING_ZEROS),
+        ("12345", "0000012345", IdForm.LEADING_ZEROS),
+        ("00b8be19", "12107289", IdForm.HEX_TO_DECIMAL),
+        ("b8be19", "0012107289", IdForm.HEX_TO_DECIMAL),
+        ("12107289", "00B8BE19", IdForm.DECIMAL_TO_HEX),
+        ("000", "0", IdForm.LEADING_ZEROS),
+        ("e999f21-58f6", "0e999f21-58f6", None),
+        ("12345", "54321", None),
+    ],
+)
+def test_the_form_of_an_id_is_told(stored: str, told: str, form: IdForm | None) -> None:
+    assert form_between(stored, told) is form
+
+
+@given(st.one_of(numbers.map(str), numbers.map(lambda n: f"{n:X}"), words))
+def test_every_candidate_has_a_form_that_finds_it(told: str) -> None:
+    """So that trying one form first and then all finds what trying all finds."""
+    for candidate in id_candidates(told):
+        form = form_between(normal_form(candidate), told)
+        assert form is not None
+        assert normal_form(candidate) in candidates_in(form, told)
+
+
+@given(words, st.sampled_from(list(IdForm)))
+def test_no_form_finds_what_is_no_candidate(told: str, form: IdForm) -> None:
+    assert set(candidates_in(form, told)) <= set(id_candidates(told))
+
+
+SECOND_US = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("7001010001", 60),
+        ("700101000102", 62),
+        ("19700101000102", 62),
+        ("2611221201", 1_795_348_860),
+        ("2613221201", None),  # no thirteenth month
+        ("20261122120159+08", None),
+        ("yesterday!", None),
+        ("٢٦١١٢٢١٢٠١", None),
+        ("", None),
+    ],
+)
+def test_a_date_is_read_as_if_it_were_utc(date: str, seconds: int | None) -> None:
+    assert claimed_us(date) == (None if seconds is None else seconds * SECOND_US)

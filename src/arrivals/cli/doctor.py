@@ -20,12 +20,14 @@ from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, put_table
 if TYPE_CHECKING:
     from arrivals.clock import SystemClock
     from arrivals.config import Settings
+    from arrivals.outcome.habits import Habit
 
 FREE_OCTETS_MIN: Final = 1_000_000_000  # a million messages take about as much
 SYNCS: Final = 50
 SYNCS_PER_S_MIN: Final = 50.0  # below, a single send waits longer than people notice
 SQLITE_MIN: Final = (3, 40)
 YEAR_US: Final = 365 * 86_400 * 1_000_000
+INFERRED_SHARE_MAX: Final = 0.01  # of receipts, matched without an id
 RELEASED_US: Final = 1_767_225_600_000_000  # 2026-01-01: no clock is right before it
 
 
@@ -70,6 +72,7 @@ def _answers(data: str | None, config: Path | None) -> Iterator[Answer]:
         yield from look_at_postgresql(str(place), clock)
     else:
         yield from _folder(Path(place), clock)
+    yield from _receipts(place)
     if settings is not None:
         yield _port("API port", settings.server.host, settings.server.port)
         yield _port("metrics port", settings.server.host, settings.server.metrics_port)
@@ -184,6 +187,45 @@ def _database(folder: Path) -> Iterator[Answer]:
         fix="it must keep a write-ahead log: start the server once",
     )
     yield _permissions("database permissions", path)
+
+
+def _receipts(place: str | Path) -> Iterator[Answer]:
+    """Tell how each provider writes its receipts, as far as the server learnt it."""
+    from arrivals.flows.receipt_habits import LEARNT, habits_in
+    from arrivals.store.api import StoreError
+    from arrivals.store.beside import kept_setting
+
+    try:
+        kept = kept_setting(place, LEARNT)
+    except StoreError:
+        return  # that the database can't be read is said already
+    for name, habit in sorted(habits_in(kept or "{}").items()):
+        found, fix = in_words(habit)
+        state = LOOK if fix else GOOD
+        yield Answer(what=f"receipts of {name}", state=state, found=found, fix=fix)
+
+
+def in_words(habit: Habit) -> tuple[str, str]:
+    """Describe how a provider writes its receipts, and what to do about it, if anything."""
+    from arrivals.outcome.habits import FORM_RECEIPTS_MIN, INFERRED
+
+    forms = sorted(habit.forms.items(), key=lambda each: -each[1])
+    found = f"{habit.receipts:,} seen"
+    if habit.id_form is not None:
+        found += f", ids {habit.id_form.value.replace('_', ' ')}"
+    elif habit.receipts >= FORM_RECEIPTS_MIN:
+        shares = [f"{name.replace('_', ' ')} {n / habit.receipts:.0%}" for name, n in forms]
+        found += f", ids {', '.join(shares)}"
+    minutes = habit.clock_offset_minutes
+    if minutes is not None:
+        found += f", dates {minutes / 60:+g} h from UTC" if minutes else ", dates in UTC"
+    if habit.receipts < FORM_RECEIPTS_MIN:
+        return found, ""
+    if habit.forms.get(INFERRED, 0) > INFERRED_SHARE_MAX * habit.receipts:
+        return found, "some name no id that it gave: ask the provider for receipts with ids"
+    if habit.id_form is None:
+        return found, "all forms are tried; ask the provider which one it means to use"
+    return found, ""
 
 
 def _dev_file(path: Path) -> Answer:

@@ -75,7 +75,9 @@ class Provider:
     window: int = 10
     throughput: float | None = None  # PDUs a second over all its binds
     cost: Micros = Micros(0)  # what it charges us per segment
-    receipts_per: str = "segment"  # segment | message
+    receipts_per: str = "segment"  # segment | message | unknown
+    receipt_depth: str = "carrier"  # submitted | carrier | handset: whose word its receipts are
+    acceptd_is_own: bool = False  # its ACCEPTD is its own word, not the carrier's
     expired_is_final: bool = False  # its EXPIRED is the carrier's word, not a timer's
     error_namespace: str = "generic"
     settings: dict[str, object] = field(default_factory=dict)

@@ -12,7 +12,9 @@ from typing import Final
 
 import msgspec
 
+from arrivals.core.depth import Limit, limit_of
 from arrivals.core.instants import rfc3339, spell
+from arrivals.core.layers import came_twice, depth_of_receipts
 from arrivals.core.message import Message, Move, Reach, State, is_terminal
 from arrivals.core.money import Micros, format_amount
 from arrivals.core.reasons import REASONS, status_name
@@ -23,6 +25,7 @@ from arrivals.core.timeline import (
     TimelineEvent,
     Trace,
     ended_by,
+    evidence,
     is_receipt,
     provider_of,
 )
@@ -93,7 +96,8 @@ def explain(
         sentences.append(Sentence(text=text, cites=[event.seq]))
         if event.kind == ACCEPTED and trace.selection is not None:
             sentences.append(Sentence(text=_selected(trace.selection), cites=[event.seq]))
-    sentences.append(_conclusion(trace.message, events))
+    limit = limit_of(trace.country, trace.sender)
+    sentences.append(_conclusion(trace.message, events, limit))
     if held_by:
         waits = f"It waits now because {', and '.join(held_by)}."
         sentences.append(Sentence(text=waits, cites=[]))
@@ -249,10 +253,17 @@ def _resend_dropped(said: _Said) -> str:
 
 def _receipt(said: _Said) -> str:
     body = said.event.body
+    if said.event.actor == "clock":
+        return (
+            f"For {said.waited} no other part's receipt came, and {said.provider} may send one "
+            "for all: so it counts for the whole."
+        )
     stat = body.get("stat") or said.event.kind.removeprefix("receipt_")
     error = f", error {body['err']}" if body.get("err") not in {None, "", "000"} else ""
     part = f" for part {body['part']}" if body.get("part") else ""
     text = f"A receipt{part} from {said.provider} says {stat}{error}{said.because}."
+    if body.get("id_form"):
+        text += f" It names the message's id in another form ({_spaced(body['id_form'])})."
     if body.get("inferred"):
         text += f" It was matched by {body.get('matched_by', 'inference')}, not by its id."
     if body.get("conflict"):
@@ -310,9 +321,7 @@ _SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
 # --- what it adds up to ---------------------------------------------------------------
 
 _VERDICTS: Final[dict[State, str]] = {
-    State.DELIVERED: (
-        "So it counts as delivered on the word of a receipt, which speaks for the carrier"
-    ),
+    State.DELIVERED: "So it counts as delivered on the word of a receipt, which speaks for",
     State.FAILED: "So it failed",
     State.FILTERED: "So it was filtered: somebody chose not to deliver it, and said so",
     State.EXPIRED: "So it expired",
@@ -320,14 +329,26 @@ _VERDICTS: Final[dict[State, str]] = {
     State.UNKNOWN: "So nobody knows: it may have arrived, and we don't call that a failure",
 }
 
+_SPEAKS_FOR: Final = {
+    "submitted": "the provider only",
+    "carrier": "the carrier",
+    "handset": "the handset",
+}
+
 _ENDS: Final = frozenset(state.value for state in _VERDICTS)
 
 
-def _conclusion(message: Message, events: Sequence[TimelineEvent]) -> Sentence:
+def _conclusion(
+    message: Message, events: Sequence[TimelineEvent], limit: Limit | None
+) -> Sentence:
     end = ended_by(events)
     if not is_terminal(message.state):
         return Sentence(text=_still_open(message), cites=[event.seq for event in events[-1:]])
     text = f"{_VERDICTS[message.state]}{_why_so(message)}."
+    if message.state is State.DELIVERED:
+        text = f"{_VERDICTS[message.state]} {_whose_word(message, events, limit)}."
+    if came_twice(message, events):
+        text += " By their receipts two hand-offs arrived: the person may have it twice."
     if end is not None and end.from_state in _ENDS:
         text += f" It had counted as {end.from_state} before."
     if message.confirmed != "none":
@@ -338,6 +359,16 @@ def _conclusion(message: Message, events: Sequence[TimelineEvent]) -> Sentence:
     cites = [] if end is None else [end.seq]
     cites += [each.seq for each in events if is_receipt(each) and each.seq not in cites]
     return Sentence(text=text, cites=sorted(cites))
+
+
+def _whose_word(message: Message, events: Sequence[TimelineEvent], limit: Limit | None) -> str:
+    """Return for whom a receipt speaks and, where that is less than usual, why."""
+    found = evidence(events, limit)
+    # What ended as delivered without a receipt on its timeline is of an older version.
+    text = _SPEAKS_FOR.get(depth_of_receipts(message.segments, found), "the carrier")
+    if limit is not None and any(each.limited_by for each in found):
+        text += f": {limit.why} ({limit.source}, {limit.as_of})"
+    return text
 
 
 def _why_so(message: Message) -> str:
@@ -402,6 +433,10 @@ def _capital(text: str) -> str:
 
 def _subject(provider: str, lead: str) -> str:
     return provider if lead else _capital(provider)
+
+
+def _spaced(name: str) -> str:
+    return str(name).replace("_", " ")
 
 
 def _lower(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arrivals.core.depth import Limit, deepest, shallowest
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import (
     TRANSITIONS,
@@ -24,8 +25,10 @@ from arrivals.core.message import (
     is_terminal,
     outcome_of,
 )
+from arrivals.core.parts import whole_handoffs
 from arrivals.core.reasons import REASONS, Reason, Retry
 from arrivals.core.timeline import (
+    ONE_FOR_ALL,
     Evidence,
     TimelineEvent,
     ended_by,
@@ -108,7 +111,8 @@ class OutcomeDetail(LayerDetail, frozen=True, kw_only=True):
     model: ModelCell | None = None
     resolves: list[str] = []  # what would settle it, where it isn't known
     why: str  # why the probability is what it is, or isn't known
-    depth: str  # how far somebody has vouched for it: none | submitted | carrier | user
+    depth: str  # somebody vouches for it: none | submitted | carrier | handset | user
+    duplicate_delivery: bool = False  # by their receipts two of its hand-offs arrived
     evidence: list[Evidence]
     filtered_by: FilteredBy | None = None
     eta: Eta | None = None
@@ -165,12 +169,16 @@ def layers(
     events: Sequence[TimelineEvent],
     accepted_at_us: int,
     forecast: Forecast | None = None,
+    limit: Limit | None = None,
 ) -> MessageLayers:
-    """Return a message's four layers, from its row, its timeline and what is thought of it."""
+    """Return a message's four layers, from its row, its timeline and what is thought of it.
+
+    `limit` is what receipts can mean at most for such a message.
+    """
     return MessageLayers(
         api=LayerDetail(state="accepted", since=rfc3339(accepted_at_us), final=True),
         execution=_execution(message, events),
-        outcome=outcome_layer(message, events, accepted_at_us, forecast),
+        outcome=outcome_layer(message, events, accepted_at_us, forecast, limit),
         confirmed=_confirmed(message, events, accepted_at_us),
     )
 
@@ -243,6 +251,7 @@ def outcome_layer(
     events: Sequence[TimelineEvent],
     accepted_at_us: int,
     forecast: Forecast | None = None,
+    limit: Limit | None = None,
 ) -> OutcomeDetail:
     """Return the outcome layer alone, as a forecast while the message is open."""
     ended = is_terminal(message.state)
@@ -250,7 +259,7 @@ def outcome_layer(
     since_us = accepted_at_us
     if ended:
         since_us = end.at_us if end else message.changed_at_us
-    found = evidence(events)
+    found = evidence(events, limit)
     probability, why = _probability(message, found, forecast)
     verdict = message.state.value if ended else None
     if forecast is not None and forecast.verdict is not None and probability is not None:
@@ -265,6 +274,7 @@ def outcome_layer(
         why=why,
         **_foreseen(forecast, probability),
         depth=_depth(message, found),
+        duplicate_delivery=came_twice(message, events),
         evidence=found,
         filtered_by=_filtered_by(message, end),
         final_after=None if ended else rfc3339(message.outcome_deadline_us),
@@ -322,12 +332,38 @@ def _probability(
 
 
 def _depth(message: Message, found: Sequence[Evidence]) -> str:
-    """Return how far somebody vouched for it; a receipt of unknown depth is the carrier's."""
+    """Return how far somebody vouched for it."""
     if message.confirmed == "confirmed":
         return "user"
-    if any(each.kind == "receipt" for each in found):
-        return "carrier"
-    return "submitted" if message.reach is Reach.HANDED_OFF else "none"
+    known = "submitted" if message.reach is Reach.HANDED_OFF else "none"
+    return deepest([known, depth_of_receipts(message.segments, found)])
+
+
+def depth_of_receipts(segments: int, found: Sequence[Evidence]) -> str:
+    """Return how far receipts vouch for a message; a long one came as far as all its parts."""
+    receipts = [each for each in found if each.kind == "receipt"]
+    reached = [each.depth or "none" for each in receipts if each.part is None]
+    silent = [] if any(each.says == ONE_FOR_ALL for each in found) else ["submitted"]
+    for attempt in {each.attempt for each in receipts if each.part is not None}:
+        parts: dict[int, list[str]] = {part: [] for part in range(1, segments + 1)}
+        for each in receipts:
+            if each.attempt == attempt and each.part is not None:
+                parts.setdefault(each.part, []).append(each.depth or "none")
+        known = [deepest(said) for said in parts.values() if said]
+        reached.append(shallowest(known + silent * (len(known) < len(parts))))
+    return deepest(reached)
+
+
+def came_twice(message: Message, events: Sequence[TimelineEvent]) -> bool:
+    """Tell whether receipts of two hand-offs say that it arrived, each of them whole."""
+    said = {
+        event.body.get("attempt")
+        for event in events
+        if event.kind == Move.RECEIPT_DELIVERED
+        and event.actor != "clock"
+        and not event.body.get("part")
+    }
+    return len(said) + whole_handoffs(message.parts, message.segments) > 1
 
 
 def _filtered_by(message: Message, end: TimelineEvent | None) -> FilteredBy | None:

@@ -5,6 +5,11 @@ together the parts of one hand-off only, so the parts of two don't add up. The r
 as text, `1:dd. 3:d..`: of the first attempt two of three parts arrived, of the third one.
 
 What is known only ever grows, so the order of receipts doesn't matter (invariant 36).
+
+The rule of the roll-up: all parts of one hand-off arrived, and the message is delivered; else
+the worst that was said of any part is said of the message; else it stays open. Where a provider
+may send one receipt for all parts, and doesn't say, one that arrived speaks for the others once
+they have been silent for PARTS_WAIT_US.
 """
 
 from __future__ import annotations
@@ -31,6 +36,10 @@ _WORDS: Final = {
     **dict.fromkeys(_DELIVERED, "delivered"),
 }
 _MOVE_OF_BADNESS: Final = {badness: move for move, badness in _BADNESS.items()}
+
+# How long other parts' receipts are waited for after one's. They come together or, from a
+# handset that puts the message together first, a little later; a failure may take longer.
+PARTS_WAIT_US: Final = 3_600 * 1_000_000
 
 FINAL_MOVES: Final = frozenset(_BADNESS)  # what a receipt can say of a part
 
@@ -75,6 +84,24 @@ def place_of(parts: str | None, segments: int, attempt: int, part: int) -> int:
     letters = _rows(parts).get(attempt, "." * segments)
     own = min(max(part, 1), segments)
     return own if letters[own - 1] == "." else letters.rfind(".") + 1 or own
+
+
+def contradicts(parts: str | None, segments: int, attempt: int, part: int, said: Move) -> bool:
+    """Tell whether a part's receipt says the opposite of one that came before it."""
+    letter = _rows(parts).get(attempt, "." * segments)[min(max(part, 1), segments) - 1]
+    if said is Move.RECEIPT_DELIVERED:
+        return _badness(letter) > 0
+    return letter in _DELIVERED
+
+
+def has_arrived_in_part(parts: str | None) -> bool:
+    """Tell whether any part is known to have arrived."""
+    return any(_arrived(row) for row in _rows(parts).values())
+
+
+def whole_handoffs(parts: str | None, segments: int) -> int:
+    """Return of how many hand-offs every part is known to have arrived."""
+    return sum(_arrived(row) == segments for row in _rows(parts).values())
 
 
 def outcomes(parts: str | None, segments: int) -> list[str | None]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arrivals.core.depth import Limit, shallowest
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import Message, Move, State, is_terminal
 from arrivals.core.reasons import status_name
@@ -93,6 +94,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int | None = None
     part: int | None = None
     depth: str | None = None
+    limited_by: str | None = None  # why it vouches for less than its provider's do elsewhere
     matched_by: str | None = None
     inferred: bool = False
     confidence: float | None = None
@@ -113,6 +115,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     waited_ms: float
     facts: dict[str, Any]
 
+
+# Other parts' silence, taken for a sign that one receipt spoke for all of them.
+ONE_FOR_ALL: Final = "no receipt for the other parts"
 
 DUE: Final = "due"  # the kind of the event with which a wait is over
 OPEN: Final = "open"
@@ -148,7 +153,7 @@ _WHOSE: Final[dict[str, str]] = {
 _PROVIDERS_WAIT: Final = frozenset({Move.THROTTLED, Move.REFUSED_RETRYABLE})
 
 _REFUSALS: Final = frozenset({Move.REFUSED, Move.FAILED_OVER, Move.REFUSED_RETRYABLE})
-_MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until"})
+_MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until", "came_at"})
 
 
 def attempts(events: Sequence[TimelineEvent]) -> list[Attempt]:
@@ -212,16 +217,26 @@ def provider_of(event: TimelineEvent) -> str | None:
     return name if name and kind in {"provider", "carrier"} else None
 
 
-def evidence(events: Sequence[TimelineEvent]) -> list[Evidence]:
-    """Return what bears on the outcome, in the order it came."""
-    return [found for event in events if (found := _evidence(event)) is not None]
+def evidence(events: Sequence[TimelineEvent], limit: Limit | None = None) -> list[Evidence]:
+    """Return what bears on the outcome, in the order it came.
+
+    `limit` is what receipts can mean at most for such a message.
+    """
+    return [found for event in events if (found := _evidence(event, limit)) is not None]
 
 
-def _evidence(event: TimelineEvent) -> Evidence | None:
+def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
     body = event.body
     at = rfc3339(event.at_us)
     source = provider_of(event) or event.actor
+    if is_receipt(event) and event.actor == "clock":
+        return Evidence(
+            seq=event.seq, at=at, kind="silence", source=event.actor, says=ONE_FOR_ALL
+        )
     if is_receipt(event):
+        # A receipt that doesn't say whose word it is speaks for the carrier at most.
+        claimed = str(body.get("depth", "carrier"))
+        depth = shallowest((claimed, limit.depth)) if limit else claimed
         return Evidence(
             seq=event.seq,
             at=at,
@@ -232,8 +247,8 @@ def _evidence(event: TimelineEvent) -> Evidence | None:
             reason=body.get("reason"),
             attempt=body.get("attempt"),
             part=body.get("part"),
-            # A receipt that doesn't say whose word it is speaks for the carrier at most.
-            depth=body.get("depth", "carrier"),
+            depth=depth,
+            limited_by=limit.why if limit and depth != claimed else None,
             matched_by=body.get("matched_by"),
             inferred=bool(body.get("inferred")),
             confidence=body.get("confidence"),

@@ -129,6 +129,8 @@ class _Meaning:
             throughput=table.throughput,
             cost=self._money(f"{key}.cost", table.cost),
             receipts_per=table.receipts_per,
+            receipt_depth=table.receipt_depth,
+            acceptd_is_own=table.acceptd_is_own,
             expired_is_final=table.expired_is_final,
             error_namespace=table.error_namespace,
             settings=settings,

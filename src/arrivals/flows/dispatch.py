@@ -187,7 +187,7 @@ class Dispatcher:
         ranks, defaults = platform.ranks, platform.defaults
         self._claimant = Claimant(platform, claim_step(catalogue, ranks))
         self._answer = answer_step(catalogue, ranks, defaults)
-        self._receive = receive_step(catalogue)
+        self._receive = receive_step(catalogue, platform.habits.id_form)
         self._recover = recover_step(catalogue, ranks, defaults)
         self._divert = divert_step(catalogue, ranks)
 

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from arrivals.core.catalogue import Catalogue
-from arrivals.core.layers import Forecast
+from arrivals.core.depth import limit_of
+from arrivals.core.layers import Forecast, depth_of_receipts
 from arrivals.core.message import Message, Reach, State, is_terminal
-from arrivals.core.timeline import TimelineEvent, Trace, is_receipt, provider_of
+from arrivals.core.timeline import TimelineEvent, Trace, evidence, is_receipt, provider_of
 from arrivals.outcome.anchors import Chance, Quality
 from arrivals.outcome.cells import HORIZON_S
-from arrivals.outcome.fusion import Judgement, Kind, Situation, Verdict, Word, judge
+from arrivals.outcome.fusion import Depth, Judgement, Kind, Situation, Verdict, Word, judge
 from arrivals.outcome.learner import Foreseen, Learner, Subject
 
 _WORDS: Final = {
@@ -50,6 +51,7 @@ def foresee(
             chance=_chance(found, word),
             handed_off=True,
             word=word,
+            word_depth=_depth(trace, events),
             word_by=provider_id,
             reason=message.reason,
             codes_known=_codes_known(catalogue, provider_id),
@@ -79,6 +81,12 @@ def _word(message: Message, events: Sequence[TimelineEvent]) -> Word:
     """Return the word of the receipt that the message ended by, if it was one."""
     heard = any(is_receipt(each) for each in events)
     return _WORDS.get(message.state, Word.NOTHING) if heard else Word.NOTHING
+
+
+def _depth(trace: Trace, events: Sequence[TimelineEvent]) -> Depth:
+    """Return how far receipts vouch for a message: by its providers, and in its country."""
+    found = evidence(events, limit_of(trace.country, trace.sender))
+    return Depth[depth_of_receipts(trace.message.segments, found).upper()]
 
 
 def _chance(found: Foreseen, word: Word) -> Chance:

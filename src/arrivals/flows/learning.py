@@ -23,7 +23,9 @@ from arrivals.core.selection import Estimate
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.foresight import foresee
 from arrivals.flows.platform import Platform
+from arrivals.flows.receipt_habits import LEARNT, observe
 from arrivals.outcome.cells import UnreadableCell
+from arrivals.outcome.habits import Habit
 from arrivals.outcome.hierarchy import destination_of
 from arrivals.outcome.learner import Fact, Learner, Subject
 from arrivals.store.api import Step, StoreError, Transaction
@@ -49,22 +51,22 @@ KINDS: Final = frozenset(
     }
 )
 _KINDS: Final = tuple(sorted(KINDS))
-_SETTING: Final = "learnt"
 
 
 class _Kept(msgspec.Struct, frozen=True):
     shared: bool  # a shared database counts its places in another way
     cursor: EventCursor
     learnt: str
+    habits: dict[str, Habit] = {}  # by provider
 
 
 def _keep(tx: Transaction, wanted: Sequence[_Kept]) -> list[None]:
-    tx.set_setting(_SETTING, msgspec.json.encode(wanted[-1]).decode())
+    tx.set_setting(LEARNT, msgspec.json.encode(wanted[-1]).decode())
     return [None for _ in wanted]
 
 
 def _kept(tx: Transaction, wanted: Sequence[None]) -> list[str | None]:
-    found = tx.setting(_SETTING)
+    found = tx.setting(LEARNT)
     return [found for _ in wanted]
 
 
@@ -158,13 +160,15 @@ class Learning:
             lambda reader: _next(reader, cursor, until_us)
         )
         self._learner.learn(facts_of(events, subjects))
+        observe(self._platform.habits, events)
         return len(events) == EVENTS_MAX
 
     async def keep(self) -> None:
         """Keep what was learnt, with the place it came to."""
         learnt = b64encode(self._learner.encode()).decode()
         shared = self._platform.store.is_shared
-        await self._platform.store.write(KEEP, _Kept(shared, self._cursor, learnt))
+        habits = self._platform.habits.by_provider
+        await self._platform.store.write(KEEP, _Kept(shared, self._cursor, learnt, habits))
 
     async def restore(self) -> None:
         """Go on from what was kept, unless it was kept in a way that nobody can read now."""
@@ -180,6 +184,7 @@ class Learning:
             return
         if kept.shared == self._platform.store.is_shared:
             self._learner, self._cursor = learner, kept.cursor
+            self._platform.habits.by_provider = kept.habits
 
 
 def _next(

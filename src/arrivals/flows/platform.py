@@ -20,6 +20,7 @@ from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
 from arrivals.flows.choosing import Choosing
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
+from arrivals.outcome.habits import Habits
 from arrivals.store.api import Store, StoreFull, StoreUnavailable
 
 # Verified keys are remembered, so that a key is hashed once and not at every request.
@@ -59,6 +60,7 @@ class Platform:
         self.away_since: dict[str, float] = {}  # providers that can't be reached: monotonic
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
         self.outlook: tuple[str, ...] = ()  # what the model of outcomes finds wrong now
+        self.habits = Habits()  # how providers write their receipts
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
         self.expect: Expect | None = None  # what it expects at a hand-off, where it runs

@@ -14,14 +14,31 @@ from typing import Any, Final
 
 import msgspec
 
-from arrivals.core.catalogue import Catalogue, Provider
+from arrivals.core.catalogue import Catalogue
 from arrivals.core.ids import handoff_reference
-from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
-from arrivals.core.parts import FINAL_MOVES, part_in_doubt, place_of, roll_up
-from arrivals.core.reasons import reason_for_receipt
+from arrivals.core.message import (
+    TRANSITIONS,
+    Message,
+    Move,
+    Reach,
+    State,
+    allows,
+    is_terminal,
+)
+from arrivals.core.parts import (
+    FINAL_MOVES,
+    PARTS_WAIT_US,
+    contradicts,
+    has_arrived_in_part,
+    part_in_doubt,
+    place_of,
+    roll_up,
+)
 from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
 from arrivals.flows.journal import Journal
-from arrivals.providers.api import Receipt, forms_of
+from arrivals.flows.receipt_words import Found, body_of, read
+from arrivals.providers.api import Receipt, forms_in, forms_of
+from arrivals.smpp.receipts import IdForm
 from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import Attempt, Handoff, Match
 
@@ -34,8 +51,12 @@ INFERRED: Final = 0.9
 _encode: Final = msgspec.json.Encoder().encode
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 
-_PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
-_NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
+# Which final words contradict an end: every other one, unless it ended without a word.
+_CONTRADICTED_BY: Final = {
+    state: FINAL_MOVES - {move}
+    for (before, move), state in TRANSITIONS.items()
+    if before is State.SUBMITTED and move in FINAL_MOVES
+} | {State.CANCELLED: FINAL_MOVES}
 
 # Beside the fingerprints of what a hand-off has seen: its place among the parts.
 PLACE: Final = "place"
@@ -44,21 +65,24 @@ PLACE: Final = "place"
 NATIONAL_DIGITS_MIN: Final = 7
 
 
-class Found(msgspec.Struct, frozen=True):
-    """The message a receipt belongs to, and how we know."""
+# What is usual of a provider that writes ids as given, or of which nothing is known.
+_LITERAL: Final = (None, IdForm.AS_GIVEN)
 
-    message: Message
-    handoff: Handoff
-    seen: dict[str, int]
-    matched_by: str  # id | reference | destination
-    confidence: float
+# In which form a provider surely tells ids; None if that isn't known.
+UsualForm = Callable[[str], IdForm | None]
 
 
-def receive_step(catalogue: Callable[[], Catalogue]) -> Step[Sequence[Receipt], set[int]]:
+def _nothing_usual(_: str) -> None:
+    """Know nothing of any provider."""
+
+
+def receive_step(
+    catalogue: Callable[[], Catalogue], usual_form: UsualForm = _nothing_usual
+) -> Step[Sequence[Receipt], set[int]]:
     """Return the step that records receipts; its result is the messages it touched."""
 
     def run(tx: Transaction, batches: Sequence[Sequence[Receipt]]) -> list[set[int]]:
-        receiving = Receiving(tx, catalogue())
+        receiving = Receiving(tx, catalogue(), usual_form)
         receiving.record([receipt for batch in batches for receipt in batch])
         return [receiving.journal.touched for _ in batches]
 
@@ -93,10 +117,16 @@ def match_parked(
 class Receiving:
     """The receipts of one transaction."""
 
-    def __init__(self, tx: Transaction, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        catalogue: Catalogue,
+        usual_form: UsualForm = _nothing_usual,
+    ) -> None:
         self.journal = Journal(tx, catalogue)
         self._tx = tx
         self._catalogue = catalogue
+        self._usual_form = usual_form
         self._seen: dict[tuple[str, str, int, int, int], tuple[Handoff, dict[str, int]]] = {}
         # The hand-offs that this transaction inferred, which it couldn't look up at its begin.
         self._inferred: dict[tuple[str, str], list[Match]] = {}
@@ -120,7 +150,7 @@ class Receiving:
             if found is None:
                 self._park(receipt, since_us)
             else:
-                self._one(receipt, found)
+                self._one(receipt, found, since_us)
             kept.append(
                 (receipt.provider_id, found.message.key if found else None, receipt.raw)
             )
@@ -130,32 +160,44 @@ class Receiving:
             self._tx.keep_raw(kept)
 
     def _matches(self, receipts: Sequence[Receipt]) -> dict[int, list[Match]]:
-        """Look ids up as they were sent, then those that don't fit in every other form."""
-        found: dict[int, list[Match]] = {}
-        as_sent = [
-            (each.provider_id, (each.external_id,) if each.external_id else ())
-            for each in receipts
-        ]
-        self._look_up(as_sent, receipts, found)
+        """Look ids up in the provider's usual form, else as they were sent; then in any other.
+
+        What a usual form finds among ended messages only gives way to an open one, so that a
+        provider that changes its ways is understood as if nothing were known of it.
+        """
+        known = {name: self._usual_form(name) for name in {r.provider_id for r in receipts}}
+        usual = [known[each.provider_id] for each in receipts]
+        first = [_first_forms(each, form) for each, form in zip(receipts, usual, strict=True)]
+        found = self._look_up(receipts, first)
+        settled = {
+            number
+            for number, matches in found.items()
+            if usual[number] in _LITERAL or any(_is_open(each) for each in matches)
+        }
         others = [
-            (
-                each.provider_id,
-                () if number in found else (*forms_of(each), unnamed(each.msisdn)),
-            )
+            () if number in settled else (*forms_of(each), unnamed(each.msisdn))
             for number, each in enumerate(receipts)
         ]
-        self._look_up(others, receipts, found)
+        for number, matches in self._look_up(receipts, others).items():
+            as_sent = receipts[number].external_id
+            exact = [each for each in matches if each.handoff.external_id == as_sent]
+            plain = exact or matches
+            if number not in found or any(_is_open(each) for each in plain):
+                found[number] = plain
         return found
 
     def _look_up(
-        self,
-        wanted: Sequence[tuple[str, Sequence[str]]],
-        receipts: Sequence[Receipt],
-        found: dict[int, list[Match]],
-    ) -> None:
+        self, receipts: Sequence[Receipt], forms: Sequence[Sequence[str]]
+    ) -> dict[int, list[Match]]:
+        found: dict[int, list[Match]] = {}
+        wanted = [
+            (each.provider_id, its_forms)
+            for each, its_forms in zip(receipts, forms, strict=True)
+        ]
         for match in self._tx.match(wanted):
             if _same_handset(match.msisdn, receipts[match.asked].msisdn):
                 found.setdefault(match.asked, []).append(match)
+        return found
 
     def _with_inferred(self, receipt: Receipt, matches: list[Match]) -> list[Match]:
         """Add what was inferred since the look-up; an id as sent goes before its forms."""
@@ -317,22 +359,26 @@ class Receiving:
 
     # --- what does it say ------------------------------------------------------------
 
-    def _one(self, receipt: Receipt, found: Found) -> None:
+    def _one(self, receipt: Receipt, found: Found, since_us: int | None) -> None:
         count = found.seen.get(receipt.fingerprint, 0)
         found.seen[receipt.fingerprint] = count + 1
         if count:
             return
         provider = self._catalogue.providers[receipt.provider_id]
         said, reason = read(receipt, provider)
-        body = _body(receipt, found, reason)
+        body = body_of(receipt, found, reason, provider)
+        if since_us is not None:
+            body["came_at"] = since_us
         message = self.journal.get(found.message.key) or found.message
         move, parts = said, message.parts
         # Of a long message in doubt, the other parts' receipts must still find it in doubt.
         in_doubt = message.segments > 1 and message.state is not State.SUBMITTED
-        per_part = message.segments > 1 and provider.receipts_per == "segment"
+        per_part = message.segments > 1 and provider.receipts_per != "message"
         if per_part and said in FINAL_MOVES:
             attempt = found.handoff.attempt
             part = _place(message, found)
+            if contradicts(parts, message.segments, attempt, part, said):
+                body["conflict"] = True
             parts, move = roll_up(parts, message.segments, attempt, part, said)
             body["part"] = part
             body["parts"] = parts
@@ -341,8 +387,13 @@ class Receiving:
         if move is None and message.state is State.WAITING:
             # Somebody has it, or a part of it, so a resend not yet begun is dropped.
             move = Move.RESEND_DROPPED if in_doubt else Move.RECEIPT_PROGRESS
+        wake_at_us = message.outcome_deadline_us
+        if provider.receipts_per == "unknown" and has_arrived_in_part(parts):
+            wake_at_us = min(wake_at_us, self._tx.now_us + PARTS_WAIT_US)
+        if move in _CONTRADICTED_BY.get(message.state, ()):
+            body["conflict"] = True
         if move is None or not allows(message.state, move):
-            self._note(message, said, receipt, body, parts)
+            self._note(message, said, receipt, body, parts, wake_at_us)
             return
         ends = move in FINAL_MOVES
         self.journal.move(
@@ -353,7 +404,7 @@ class Receiving:
             reach=Reach.HANDED_OFF,
             parts=parts,
             rank=None,
-            wake_at_us=None if ends else message.outcome_deadline_us,
+            wake_at_us=None if ends else wake_at_us,
             reason=reason if ends and move is not Move.RECEIPT_DELIVERED else None,
         )
 
@@ -364,63 +415,27 @@ class Receiving:
         receipt: Receipt,
         body: dict[str, Any],
         parts: str | None,
+        wake_at_us: int,
     ) -> None:
         """Keep evidence that moves nothing: progress, a part, a repeat, a contradiction."""
-        if said in FINAL_MOVES and is_terminal(message.state) and "part" not in body:
-            word = said.value.removeprefix("receipt_")
-            if word != message.state.value:
-                body["conflict"] = True
         changes: dict[str, object] = {"parts": parts}
         if message.state is not State.CANCELLED:
             changes["reach"] = Reach.HANDED_OFF
-        if message.state is State.AMBIGUOUS:
+        if message.state in {State.AMBIGUOUS, State.SUBMITTED}:
             # Somebody has it, whatever its policy wanted to do next.
-            changes["wake_at_us"] = message.outcome_deadline_us
+            changes["wake_at_us"] = wake_at_us
         kind = said.value if said else "receipt"
         self.journal.note(message, kind, f"carrier:{receipt.provider_id}", body, **changes)
 
 
-def read(receipt: Receipt, provider: Provider) -> tuple[Move | None, str | None]:
-    """Return what a receipt says as a move, and its reason; None: it only is evidence.
-
-    A word that means no more than that somebody stopped waiting never becomes an outcome,
-    unless the provider's profile says that its EXPIRED is the carrier's own.
-    """
-    word = receipt.word
-    if _is_progress(receipt):
-        return Move.RECEIPT_PROGRESS, None
-    if word == "DELIVRD":
-        return Move.RECEIPT_DELIVERED, None
-    if word == "EXPIRED" and provider.expired_is_final:
-        return Move.RECEIPT_EXPIRED, "expired_upstream"
-    if word not in _NEGATIVE:
-        return None, None
-    reason = reason_for_receipt(word, receipt.error, provider.error_namespace, receipt.said)
-    return (Move.RECEIPT_FILTERED if reason.filtered else Move.RECEIPT_FAILED), reason.code
+def _first_forms(receipt: Receipt, usual: IdForm | None) -> Sequence[str]:
+    if usual in _LITERAL:
+        return (receipt.external_id,) if receipt.external_id else ()
+    return forms_in(receipt, usual)
 
 
-def _is_progress(receipt: Receipt) -> bool:
-    return receipt.word in _PROGRESS or receipt.intermediate
-
-
-def _body(receipt: Receipt, found: Found, reason: str | None) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "provider": receipt.provider_id,
-        "attempt": found.handoff.attempt,
-        "id": receipt.external_id,
-        "stat": receipt.word,
-        "err": receipt.error,
-        "matched_by": found.matched_by,
-        "depth": "carrier",
-    }
-    if found.confidence < 1:
-        body["inferred"] = True
-        body["confidence"] = found.confidence
-    if reason:
-        body["reason"] = reason
-    if receipt.done:
-        body["claimed_at"] = receipt.done
-    return body
+def _is_open(match: Match) -> bool:
+    return not is_terminal(State(match.state))
 
 
 def _may_be_about(receipt: Receipt, message: Message, attempt: Attempt) -> bool:

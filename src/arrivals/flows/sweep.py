@@ -17,6 +17,7 @@ from typing import Any, Final
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
 from arrivals.core.message import Message, Move, Reach, State
+from arrivals.core.parts import PARTS_WAIT_US, has_arrived_in_part
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
 from arrivals.flows.dispatch import expire
@@ -120,11 +121,17 @@ class _Sweep:
 
     def _no_news(self, message: Message) -> None:
         """Do what the policy says about a hand-off in doubt, or stop waiting altogether."""
+        speaks_at_us = self._speaks_for_all_at(message)
+        if speaks_at_us is not None and self._tx.now_us >= speaks_at_us:
+            body: dict[str, Any] = {
+                "provider": message.provider_id,
+                "cause": "one part's receipt came, and none for the others",
+            }
+            self._journal.move(message, Move.RECEIPT_DELIVERED, "clock", body, reason=None)
+            return
         in_doubt = message.state is State.AMBIGUOUS and message.reach is not Reach.HANDED_OFF
         if self._tx.now_us >= message.outcome_deadline_us:
-            body: dict[str, Any] = {
-                "cause": "the outcome deadline passed with no sufficient evidence"
-            }
+            body = {"cause": "the outcome deadline passed with no sufficient evidence"}
             reason = message.reason or "no_receipt"
             self._journal.move(message, Move.DEADLINE_PASSED, "clock", body, reason=reason)
         elif in_doubt and message.on_ambiguous == "fail":
@@ -133,8 +140,19 @@ class _Sweep:
             self._resend(message)
         else:
             cause = {"cause": "there is nothing to do but wait for a receipt"}
-            wake_at_us = message.outcome_deadline_us
+            wake_at_us = speaks_at_us or message.outcome_deadline_us
             self._journal.note(message, "due", "clock", cause, wake_at_us=wake_at_us)
+
+    def _speaks_for_all_at(self, message: Message) -> int | None:
+        """Return when a part that arrived will stand for the others, if they stay silent.
+
+        Had anything been said of them, the message would have ended by it.
+        """
+        provider = self._catalogue.providers.get(message.provider_id)
+        unknown = provider is not None and provider.receipts_per == "unknown"
+        if not unknown or not has_arrived_in_part(message.parts):
+            return None
+        return min(message.changed_at_us + PARTS_WAIT_US, message.outcome_deadline_us)
 
     def _may_resend(self, message: Message) -> bool:
         """Tell whether it may go out a second time: by its policy, once, and still of use."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from arrivals.core.depth import limit_of
 from arrivals.core.explain import Sentence
 from arrivals.core.ids import MessageIds, order_of
 from arrivals.core.instants import rfc3339
@@ -179,7 +180,13 @@ def message_answer(
         send_at=None if trace.send_at_us is None else rfc3339(trace.send_at_us),
         expires_at=rfc3339(message.expires_at_us),
         on_ambiguous=message.on_ambiguous,
-        layers=layers(message, events, trace.accepted_at_us, forecast),
+        layers=layers(
+            message,
+            events,
+            trace.accepted_at_us,
+            forecast,
+            limit_of(trace.country, trace.sender),
+        ),
         attempts=attempts(events),
         segments=_segments(trace),
         money=_money(trace),

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from arrivals.core.depth import limit_of
 from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.explain import explain
 from arrivals.core.ids import ORDER_ID_MAX
@@ -214,7 +215,11 @@ async def wait_for_outcome(request: Request) -> Response:
             status=status_of(message.state),
             final=is_terminal(message.state),
             outcome=outcome_layer(
-                message, events, trace.accepted_at_us, platform.foresee(trace, events)
+                message,
+                events,
+                trace.accepted_at_us,
+                platform.foresee(trace, events),
+                limit_of(trace.country, trace.sender),
             ),
             waited_ms=int((platform.clock.monotonic() - began) * 1_000),
         )

@@ -34,6 +34,7 @@ from arrivals.http.exchange import (
     json_response,
 )
 from arrivals.http.openapi import document
+from arrivals.outcome.habits import INFERRED
 from arrivals.store.api import Step, StoreError, Transaction
 from arrivals.store.traces import Backlog
 from arrivals.store.verified import Verified
@@ -66,6 +67,15 @@ class Invariants(msgspec.Struct, kw_only=True):
     violations: int
 
 
+class ReceiptHabits(msgspec.Struct, kw_only=True):
+    """How a provider writes its receipts; null is what too few have shown, or not alike."""
+
+    seen: int  # newer ones counting more
+    id_form: str | None  # as_given, leading_zeros, hex_to_decimal or decimal_to_hex
+    clock_offset_minutes: int | None  # by how much its dates are ahead of UTC
+    matched_otherwise: int  # of those seen: without an id that was known
+
+
 class Readiness(msgspec.Struct, kw_only=True):
     """What a process needs to serve, each `ok` or what is wrong; and what else is known.
 
@@ -76,6 +86,7 @@ class Readiness(msgspec.Struct, kw_only=True):
     checks: dict[str, str]
     alarms: list[str]
     binds: dict[str, str]  # each provider's connection: up or down
+    receipts: dict[str, ReceiptHabits]  # how each provider writes them, as far as was seen
     invariants: Invariants | None  # null: they were never checked
 
 
@@ -132,6 +143,15 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
         checks=checks,
         alarms=[*platform.alarms, *platform.outlook],
         binds={name: "up" if up else "down" for name, up in platform.binds().items()},
+        receipts={
+            name: ReceiptHabits(
+                seen=each.receipts,
+                id_form=each.id_form,
+                clock_offset_minutes=each.clock_offset_minutes,
+                matched_otherwise=each.forms.get(INFERRED, 0),
+            )
+            for name, each in platform.habits.by_provider.items()
+        },
         invariants=invariants,
     )
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from arrivals.core.depth import limit_of
 from arrivals.core.ids import message_key
 from arrivals.core.layers import LayerDetail, MessageLayers, layers
 from arrivals.core.message import status_of
@@ -87,7 +88,13 @@ def with_outcome(
 ) -> SendAnswer:
     """Return the answer with every message as it stands now."""
     found = [
-        layers(trace.message, events, trace.accepted_at_us, foresee(trace, events))
+        layers(
+            trace.message,
+            events,
+            trace.accepted_at_us,
+            foresee(trace, events),
+            limit_of(trace.country, trace.sender),
+        )
         for trace, events in journeys
     ]
     for shown, (trace, _), its_layers in zip(answer.messages, journeys, found, strict=True):

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from arrivals.smpp.receipts import id_candidates
+from arrivals.smpp.receipts import IdForm, candidates_in, form_between, id_candidates
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +101,19 @@ def forms_of(receipt: Receipt) -> tuple[str, ...]:
     for name in receipt.names:
         forms.update(dict.fromkeys(id_candidates(name)))
     return tuple(forms)
+
+
+def forms_in(receipt: Receipt, form: IdForm) -> tuple[str, ...]:
+    """Return the forms under which its ids were stored if it tells them in this one."""
+    return tuple(each for name in receipt.names for each in candidates_in(form, name))
+
+
+def form_of(receipt: Receipt, stored: str) -> IdForm | None:
+    """Return in which form a receipt tells the id that was stored; None if it doesn't."""
+    return next(
+        (form for name in receipt.names if (form := form_between(stored, name)) is not None),
+        None,
+    )
 
 
 class Sink(Protocol):

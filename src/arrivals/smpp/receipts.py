@@ -12,6 +12,9 @@ forms under which the id that a receipt names may have been stored.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 UNRECOGNISED: Final = "UNRECOGNISED"
 TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
 NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
+DATES_REMEMBERED: Final = 1_024  # many receipts tell the same minute
 VENDOR_TAGS: Final = range(0x1400, 0x4000)  # section 5.3.2
 
 # What vendors write for a state. Words for "on its way" are ENROUTE, whatever a vendor
@@ -77,6 +81,7 @@ _KEY_NAMES: Final[dict[str, str]] = {
     "status": "stat",
     "error": "err",
 }
+_DATE_LAYOUTS: Final = {10: "%y%m%d%H%M", 12: "%y%m%d%H%M%S", 14: "%Y%m%d%H%M%S"}
 _PADDING: Final = " \t\r\n,;\0"
 _COUNT = re.compile(r"[0-9]{1,9}")
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
@@ -266,16 +271,68 @@ def id_candidates(message_id: str) -> tuple[str, ...]:
     hexadecimal digits, 20 at most, are taken for numbers.
     """
     literal = message_id.strip()
-    normal = literal.casefold()
-    forms = [literal, normal]
-    if len(normal) <= NUMERIC_ID_MAX and _HEXADECIMAL.fullmatch(normal):
-        numbers = [normal.lstrip("0") or "0", str(int(normal, 16))]
-        if normal.isdigit():
-            numbers.append(f"{int(normal):x}")
-        forms += numbers
-        forms += [
-            number.zfill(width)
-            for number in numbers
-            for width in range(len(number) + 1, NUMERIC_ID_MAX + 1)
-        ]
+    numbers = _numbers(literal.casefold())
+    forms = [literal, literal.casefold(), *numbers.values()]
+    for number in numbers.values():
+        forms += _padded(number)
     return tuple(dict.fromkeys(forms))
+
+
+class IdForm(StrEnum):
+    """How a receipt writes the id that its message was given; cases never count."""
+
+    AS_GIVEN = "as_given"
+    LEADING_ZEROS = "leading_zeros"  # fewer of them, or more
+    HEX_TO_DECIMAL = "hex_to_decimal"
+    DECIMAL_TO_HEX = "decimal_to_hex"
+
+
+def form_between(stored: str, told: str) -> IdForm | None:
+    """Return in which form a receipt tells the id that was stored; None: it tells another."""
+    normal = normal_form(told)
+    if normal == stored:
+        return IdForm.AS_GIVEN
+    bare = stored.lstrip("0")
+    return next(
+        (form for form, number in _numbers(normal).items() if number.lstrip("0") == bare), None
+    )
+
+
+def candidates_in(form: IdForm, told: str) -> tuple[str, ...]:
+    """Return under which forms an id is stored that receipts tell in this one."""
+    number = _numbers(normal_form(told)).get(form)
+    return (normal_form(told),) if number is None else (number, *_padded(number))
+
+
+def _numbers(normal: str) -> dict[IdForm, str]:
+    """Return what an id was, without leading zeros, if it is told in each of the forms."""
+    if len(normal) > NUMERIC_ID_MAX or not _HEXADECIMAL.fullmatch(normal):
+        return {}
+    numbers = {
+        IdForm.LEADING_ZEROS: normal.lstrip("0") or "0",
+        IdForm.DECIMAL_TO_HEX: str(int(normal, 16)),
+    }
+    if normal.isdigit():
+        numbers[IdForm.HEX_TO_DECIMAL] = f"{int(normal):x}"
+    return numbers
+
+
+def _padded(number: str) -> list[str]:
+    return [number.zfill(width) for width in range(len(number) + 1, NUMERIC_ID_MAX + 1)]
+
+
+@lru_cache(maxsize=DATES_REMEMBERED)
+def claimed_us(date: str) -> int | None:
+    """Return a receipt's date as if it were UTC, in microseconds; None if it isn't plain.
+
+    The convention is YYMMDDhhmm; some write the seconds as well, and some the century. A date
+    that tells its zone is left alone: it says already what the others leave open.
+    """
+    layout = _DATE_LAYOUTS.get(len(date))
+    if layout is None or not (date.isascii() and date.isdigit()):
+        return None
+    try:
+        found = datetime.strptime(date, layout).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(found.timestamp()) * 1_000_000

@@ -14,7 +14,7 @@ import msgspec
 from arrivals.store.api import StoreError, StoreFull, StoreUnavailable
 from arrivals.store.backend import holds_database, is_postgresql
 from arrivals.store.reading import ReadingConnection
-from arrivals.store.statements import POSTGRESQL, SQLITE
+from arrivals.store.statements import POSTGRESQL, SQLITE, statements
 
 DATABASE_NAME: Final = "arrivals.db"
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -50,6 +50,13 @@ def noting_in(place: str | Path) -> Iterator[ReadingConnection]:
     else:
         with reading(Path(place), query_only=False) as connection:
             yield connection
+
+
+def kept_setting(place: str | Path, name: str) -> str | None:
+    """Return a value of the installation itself, if it has one; raises StoreError."""
+    with looking_into(place) as (connection, dialect):
+        found = connection.execute(statements("write", dialect)["setting"], (name,)).get
+    return None if found is None else str(found)
 
 
 def must_hold_database(place: str | Path) -> None:

@@ -1,0 +1,82 @@
+"""Read what a matched receipt says: the move it makes, its reason, and what the event keeps."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from arrivals.core.catalogue import Provider
+from arrivals.core.depth import depth_of_word
+from arrivals.core.message import Message, Move
+from arrivals.core.reasons import reason_for_receipt
+from arrivals.providers.api import Receipt, form_of
+from arrivals.smpp.receipts import IdForm
+from arrivals.store.rows import Handoff
+
+_PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
+_NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The message a receipt belongs to, and how we know."""
+
+    message: Message
+    handoff: Handoff
+    seen: dict[str, int]
+    matched_by: str  # id | reference | destination
+    confidence: float
+
+
+def read(receipt: Receipt, provider: Provider) -> tuple[Move | None, str | None]:
+    """Return what a receipt says as a move, and its reason; None: it only is evidence.
+
+    A word that means no more than that somebody stopped waiting never becomes an outcome,
+    unless the provider's profile says that its EXPIRED is the carrier's own.
+    """
+    word = receipt.word
+    if _is_progress(receipt):
+        return Move.RECEIPT_PROGRESS, None
+    if word == "DELIVRD":
+        return Move.RECEIPT_DELIVERED, None
+    if word == "EXPIRED" and provider.expired_is_final:
+        return Move.RECEIPT_EXPIRED, "expired_upstream"
+    if word not in _NEGATIVE:
+        return None, None
+    reason = reason_for_receipt(word, receipt.error, provider.error_namespace, receipt.said)
+    return (Move.RECEIPT_FILTERED if reason.filtered else Move.RECEIPT_FAILED), reason.code
+
+
+def _is_progress(receipt: Receipt) -> bool:
+    return receipt.word in _PROGRESS or receipt.intermediate
+
+
+def body_of(
+    receipt: Receipt, found: Found, reason: str | None, provider: Provider
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "provider": receipt.provider_id,
+        "attempt": found.handoff.attempt,
+        "id": receipt.external_id,
+        "stat": receipt.word,
+        "err": receipt.error,
+        "matched_by": found.matched_by,
+        "depth": depth_of_word(
+            receipt.word,
+            provider.receipt_depth,
+            intermediate=receipt.intermediate,
+            acceptd_is_own=provider.acceptd_is_own,
+        ),
+    }
+    if found.matched_by == "id":
+        form = form_of(receipt, found.handoff.external_id)
+        if form is not None and form is not IdForm.AS_GIVEN:
+            body["id_form"] = form.value
+    if found.confidence < 1:
+        body["inferred"] = True
+        body["confidence"] = found.confidence
+    if reason:
+        body["reason"] = reason
+    if receipt.done:
+        body["claimed_at"] = receipt.done
+    return body
