@@ -13,7 +13,7 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.layers import Forecast
 from arrivals.core.message import Message, Reach, State, is_terminal
 from arrivals.core.timeline import TimelineEvent, Trace, is_receipt, provider_of
-from arrivals.outcome.anchors import Chance, Quality
+from arrivals.outcome.anchors import Chance, chance_of_word
 from arrivals.outcome.cells import HORIZON_S
 from arrivals.outcome.fusion import Judgement, Kind, Situation, Verdict, Word, judge
 from arrivals.outcome.learner import Foreseen, Learner, Subject
@@ -84,10 +84,8 @@ def _word(message: Message, events: Sequence[TimelineEvent]) -> Word:
 def _chance(found: Foreseen, word: Word) -> Chance:
     if word is Word.NOTHING:
         return found.chance
-    quality: Quality = found.trust.positive if word is Word.POSITIVE else found.trust.negative
-    # What is only assumed gives bounds; it must not overrule the word itself.
-    assumed = quality.level is None
-    return Chance(p=None if assumed else quality.p, low=quality.low, high=quality.high)
+    trust = found.trust
+    return chance_of_word(trust.positive if word is Word.POSITIVE else trust.negative)
 
 
 def _seen(events: Sequence[TimelineEvent]) -> tuple[Kind, ...]:
