@@ -56,7 +56,7 @@ def test_figures_by_hand() -> None:
 def test_a_perfect_forecast_is_off_only_by_chance() -> None:
     """Three in ten who receive it say so; what is said of all is still found to be true."""
     dice, honest, stretched = random.Random(5), TrackRecord(), TrackRecord()
-    for _ in range(40_000):
+    for _ in range(20_000):
         p = dice.random()
         confirmed = dice.random() < p and dice.random() < 0.3
         honest.came(NL, NOW_US, every(p), confirmed / 0.3)

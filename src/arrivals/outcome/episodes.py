@@ -48,7 +48,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     money_at_risk: int | None = None  # micro-units that those messages cost
 
 
-class Episode(msgspec.Struct, frozen=True, kw_only=True):
+class Episode(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """An alarm as it is recorded; 0 stands for one that isn't yet."""
 
     alarm_id: int = 0
