@@ -154,6 +154,7 @@ def _work_behind(
         parts["verify"] = verifier.run()
     learning = Learning(platform, secret, learns=sends)
     platform.foresee = learning.foresee
+    platform.calibration = learning.calibration
     parts["learning"] = learning.run()
     if platform.store.is_shared:
         parts["neighbours"] = Neighbours(platform, fleet).run()

@@ -246,7 +246,7 @@ async def test_an_alarm_outlives_the_process_that_raised_it_and_ends(
     again = Learning(here.platform, SECRET, learns=True)
     here.platform.outlook = ()
     await again.show()
-    assert here.platform.outlook == (raised.trouble.words,)
+    assert list(here.platform.outlook) == [raised.trouble.words]
     await again.restore()
     clock.tick(60)
     await again.look()

@@ -199,13 +199,22 @@ class Learning:
             return
         self._seen = found
         try:
-            kept = msgspec.json.decode(found, type=_Kept)
-            learner = Learner.decode(b64decode(kept.learnt), self._secret)
+            kept, learner = _read(found, self._secret)
         except (msgspec.DecodeError, UnreadableCell, ValueError) as error:
             _log.warning("what was learnt is begun anew: %s", type(error).__name__)
             return
         if kept.shared == self._platform.store.is_shared:
             self._learner, self._cursor = learner, kept.cursor
+
+
+def _read(found: str, secret: bytes) -> tuple[_Kept, Learner]:
+    kept = msgspec.json.decode(found, type=_Kept)
+    return kept, Learner.decode(b64decode(kept.learnt), secret)
+
+
+def kept_calibration(found: str, now_us: int) -> Calibration:
+    """Return the calibration within what was kept; raises ValueError if it can't be read."""
+    return _read(found, b"")[1].calibration(now_us)
 
 
 def _next(

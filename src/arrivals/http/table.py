@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from arrivals.http import (
     account_activity,
+    alarms,
     balance,
     batches,
+    calibration,
     delivery_reports,
     messages,
     operations,
@@ -27,6 +29,8 @@ def endpoints() -> list[Endpoint]:
         route_list,
         balance,
         account_activity,
+        calibration,
+        alarms,
         operations,
     )
     return [each for resource in resources for each in resource.ROUTES]

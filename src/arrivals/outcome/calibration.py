@@ -23,6 +23,7 @@ MASS_BINS: Final = 20  # of equal numbers of messages, for the reliability table
 AGES_S: Final = (0.0, 60.0, 600.0, 3_600.0, 86_400.0)  # when a probability is looked at
 _SURE: Final = 1e-9  # a logarithm of less would say infinity about one mistake
 _BYTES: Final = 8
+Z_TWO_SIDED: Final = 2.576  # a normal variable is within it 99 times in 100
 MEAN_OF_NORMAL: Final = math.sqrt(2.0 / math.pi)  # of its distance from the middle
 
 
@@ -50,7 +51,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     said: float  # their mean probability
     arrived: float  # the share that arrived
-    arrived_low: float  # and where that may lie, 99 times in 100 (Wilson)
+    arrived_low: float  # and where that may lie, 99 times in 100
     arrived_high: float
 
 
@@ -151,7 +152,7 @@ def _row(found: Sequence[Scored]) -> Row:
     )
 
 
-def wilson(hits: float, trials: float, z: float = 2.576) -> tuple[float, float]:
+def wilson(hits: float, trials: float, z: float = Z_TWO_SIDED) -> tuple[float, float]:
     """Return where a share may lie: Wilson's interval, two-sided, 99 in 100 by default."""
     share = hits / trials
     middle = share + z * z / (2.0 * trials)

@@ -22,10 +22,16 @@ from typing import Final
 
 import msgspec
 
-from arrivals.outcome.calibration import AGES_S, MEAN_OF_NORMAL, Row, Score, log_chances
+from arrivals.outcome.calibration import (
+    AGES_S,
+    MEAN_OF_NORMAL,
+    Z_TWO_SIDED,
+    Row,
+    Score,
+    log_chances,
+)
 from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.fading import scale, season_of, shrinkage, weight
-from arrivals.outcome.strata import Z_99
 
 GROUPS_MAX: Final = 500  # a provider in a country each; about 3 MB when all of them are full
 FORGOTTEN_SHARE: Final = 0.1  # of a full record goes at once, the lightest first
@@ -304,7 +310,7 @@ def _row(place: int, sums: list[float], now: float) -> Row:
     count, mean = weights * now, arrived / weights
     # A few messages that went alike don't make a share certain: half a message either way.
     spread = max(squares / weights - mean * mean, 0.25 / count)
-    error = Z_99 * math.sqrt(spread / count)
+    error = Z_TWO_SIDED * math.sqrt(spread / count)
     return Row(
         count=count,
         low=EDGES[place - 1] if place else 0.0,
@@ -319,4 +325,4 @@ def _row(place: int, sums: list[float], now: float) -> Row:
 def _by_chance(row: Row) -> float:
     """Return how far a perfect forecast would be off on average, with so few messages."""
     widest = max(row.arrived - row.arrived_low, row.arrived_high - row.arrived)
-    return MEAN_OF_NORMAL * widest / Z_99
+    return MEAN_OF_NORMAL * widest / Z_TWO_SIDED
