@@ -120,6 +120,8 @@ async def test_confirmed_messages_give_a_probability(story: Story) -> None:
     assert shown["state"] == "delivered"
     assert isinstance(shown["probability"], float)
     assert shown["probability"] > 0.9
+    assert shown["verdict"] == "likely_delivered"
+    assert shown["filtered_by"] is None
     assert before is None or before < shown["probability"]
 
 
@@ -143,6 +145,9 @@ async def test_an_alarm_says_what_probably_stopped_it(
     monkeypatch.setattr(Watch, "alarmed", lambda self, path: path[:3])
     _, shown = await foreseen(story, await learnt(story.here))
     assert (shown["state"], shown["verdict"]) == ("delivered", "likely_filtered")
+    assert shown["probability"] <= 0.3
+    assert shown["filtered_by"].who == "carrier NL 31612, provider south"
+    assert shown["filtered_by"].how == "inferred"
 
 
 async def test_a_mistake_of_the_model_ends_nothing(

@@ -15,7 +15,8 @@ from arrivals.core.message import Message, Reach, State, is_terminal
 from arrivals.core.timeline import TimelineEvent, Trace, is_receipt, provider_of
 from arrivals.outcome.anchors import Chance, chance_of_word
 from arrivals.outcome.cells import HORIZON_S
-from arrivals.outcome.fusion import Judgement, Kind, Situation, Verdict, Word, judge
+from arrivals.outcome.fusion import INFERRED, Judgement, Kind, Situation, Verdict, Word, judge
+from arrivals.outcome.hierarchy import words_of
 from arrivals.outcome.learner import Foreseen, Learner, Subject
 
 _WORDS: Final = {
@@ -54,7 +55,7 @@ def foresee(
             reason=message.reason,
             codes_known=_codes_known(catalogue, provider_id),
             seen=_seen(events),
-            filter_alarm=", ".join(found.alarm[1:]) if found.alarm else None,
+            filter_alarm=words_of(found.alarm) if found.alarm else None,
             after_horizon=age_s >= HORIZON_S,
         )
     )
@@ -110,6 +111,7 @@ def _forecast(
     ended = is_terminal(message.state)
     known = judgement.p is not None
     verdict: Verdict | None = judgement.verdict if known else None
+    by = judgement.filtered_by
     if not ended and verdict is Verdict.UNKNOWN:
         verdict = None  # it is open: there's time to learn more
     return Forecast(
@@ -117,6 +119,7 @@ def _forecast(
         low=judgement.low,
         high=judgement.high,
         verdict=verdict.value if verdict else None,
+        filtered_by=by.who if by is not None and by.how == INFERRED else None,
         receipt_to_come=0.0 if ended else found.receipt_to_come,
         p50_us=None if ended or found.p50_s is None else sent_us + round(found.p50_s * 1e6),
         p90_us=None if ended or found.p90_s is None else sent_us + round(found.p90_s * 1e6),

@@ -26,6 +26,7 @@ HANDSET_TRUE_MIN: Final = 0.98  # of a route's handset receipts, to take one at 
 LIKELY_DELIVERED_MIN: Final = 0.85
 LIKELY_FILTERED_MAX: Final = 0.30
 FAILED_MAX: Final = 0.05
+INFERRED: Final = "inferred"  # how we know who filtered a message that nobody says was
 
 
 class Verdict(StrEnum):
@@ -283,7 +284,7 @@ def _filtered_by(situation: Situation, verdict: Verdict) -> FilteredBy | None:
     if verdict is Verdict.FILTERED:
         return FilteredBy(who=situation.word_by or "carrier", how="explicit_code")
     if verdict is Verdict.LIKELY_FILTERED:
-        return FilteredBy(who=str(situation.filter_alarm), how="inferred")
+        return FilteredBy(who=str(situation.filter_alarm), how=INFERRED)
     return None
 
 

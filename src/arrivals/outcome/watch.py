@@ -29,7 +29,7 @@ from arrivals.outcome.change import (
 )
 from arrivals.outcome.change import level as level_of
 from arrivals.outcome.episodes import Trouble, TroubleKind
-from arrivals.outcome.hierarchy import Key, Path
+from arrivals.outcome.hierarchy import Key, Path, words_of
 from arrivals.outcome.recent import Recent
 
 WAITING_MAX: Final = 100_000  # messages before their checkpoint; more aren't watched
@@ -37,7 +37,6 @@ CHARTS_MAX: Final = 10_000
 WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender there
 _ROUTE: Final = 3
 _STEPS: Final = 20  # usual chances are rounded to these parts, so that limits are solved once
-_NAMES: Final = ("", "", "carrier", "provider", "sender")
 
 
 class Waiting(NamedTuple):
@@ -163,8 +162,6 @@ class Watch:
         tally.add(found, usual=message.usual, positive=positive)
 
     def _trouble(self, cause: Node, since_us: int) -> Trouble:
-        named = zip(_NAMES, ("", *cause.cell), strict=False)
-        where = ", ".join(f"{name} {value}" for name, value in named if name)
         chart = self._charts[cause.cell][0]
         alarm = standing(chart)
         if alarm is not None:  # its own counts go back to its own beginning
@@ -180,7 +177,7 @@ class Watch:
             kind=TroubleKind.RECEIPTS_FELL,
             cell=cause.cell,
             began_us=since_us,
-            words=f"receipts of {where or 'everything'} fell: {observed} of {expected:.0f}"
+            words=f"receipts of {words_of(cause.cell)} fell: {observed} of {expected:.0f}"
             f" expected since {rfc3339(since_us)}",
             goes_with=says(found[0]) if found else None,
             expected=expected,
