@@ -117,6 +117,7 @@ class _Record(msgspec.Struct, array_like=True):
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
     season: int
+    forgotten: _Record
     groups: list[tuple[Group, _Record]]
 
 
@@ -131,65 +132,65 @@ class TrackRecord:
         """Start with nothing known."""
         self._groups_max = groups_max
         self._groups: dict[Group, _Record] = {}
+        self._forgotten = _Record()  # the sum of groups that had to go
         self._season = 0
 
     def __len__(self) -> int:
-        """Return how many groups there are, with the one of all."""
+        """Return how many groups there are."""
         return len(self._groups)
 
     # --- what is told ----------------------------------------------------------------
 
     def handed_off(self, group: Group, sent_us: int) -> None:
         """Count a hand-off."""
-        for record, times in self._records(group, sent_us):
-            record.handoffs += times
+        record, times = self._record(group, sent_us)
+        record.handoffs += times
 
     def received(self, group: Group, sent_us: int, count: int = 1, *, positive: bool) -> None:
         """Count a hand-off's final receipt; -1 takes it back."""
-        for record, times in self._records(group, sent_us):
-            if positive:
-                record.delivered += count * times
-            else:
-                record.failed += count * times
+        record, times = self._record(group, sent_us)
+        if positive:
+            record.delivered += count * times
+        else:
+            record.failed += count * times
 
     def confirmed(self, group: Group, sent_us: int) -> None:
         """Count a message that a person received."""
-        for record, times in self._records(group, sent_us):
-            record.confirmed += times
+        record, times = self._record(group, sent_us)
+        record.confirmed += times
 
     def unresolved(self, group: Group, sent_us: int) -> None:
         """Count a message that was held out for nothing: nobody can tell what it stands for."""
-        for record, times in self._records(group, sent_us):
-            record.unresolved += times
+        record, times = self._record(group, sent_us)
+        record.unresolved += times
 
     def came(
         self, group: Group, sent_us: int, said: list[float | None], arrivals: float
     ) -> None:
         """Compare what was said of a message, at each age, with how many arrivals it means."""
-        told = [_one(p, arrivals) for p in said]
-        for record, times in self._records(group, sent_us):
-            for sums, each in zip(record.ages, told, strict=True):
-                sums.add(each, times)
+        record, times = self._record(group, sent_us)
+        for sums, p in zip(record.ages, said, strict=True):
+            sums.add(_one(p, arrivals), times)
 
     def merge(self, other: TrackRecord) -> None:
         """Add what another record counted."""
         self._move_landmark(max(self._season, other._season))
         times = shrinkage(other._season, self._season)
+        self._forgotten.add(other._forgotten, times)
         for group, theirs in other._groups.items():
             self._at(group).add(theirs, times)
 
-    def _records(self, group: Group, sent_us: int) -> list[tuple[_Record, float]]:
+    def _record(self, group: Group, sent_us: int) -> tuple[_Record, float]:
+        """Return a group's record, and what a message counts in it."""
         self._move_landmark(max(self._season, season_of(sent_us)))
-        times = weight(sent_us, self._season)
-        return [(self._at(ALL), times), (self._at(group), times)]
+        return self._at(group), weight(sent_us, self._season)
 
     def _move_landmark(self, season: int) -> None:
         if season == self._season:
             return
         times = shrinkage(self._season, season)
-        for group, record in self._groups.items():
-            self._groups[group] = _Record()
-            self._groups[group].add(record, times)
+        self._forgotten = _times(self._forgotten, times)
+        self._groups = {group: _times(record, times) for group, record in self._groups.items()}
         self._season = season
 
     def _at(self, group: Group) -> _Record:
@@ -201,29 +202,31 @@ class TrackRecord:
         return record
 
     def _forget(self) -> None:
-        """Let the lightest groups go; what they counted stays in all."""
-        lightest = sorted(
-            (group for group in self._groups if group != ALL),
-            key=lambda group: self._groups[group].handoffs,
-        )
+        """Let the lightest groups go; what they counted stays in the sum of all."""
+        lightest = sorted(self._groups, key=lambda group: self._groups[group].handoffs)
         for group in lightest[: max(int(self._groups_max * FORGOTTEN_SHARE), 1)]:
-            del self._groups[group]
+            self._forgotten.add(self._groups.pop(group), 1.0)
 
     # --- what it says ----------------------------------------------------------------
 
     def groups(self, now_us: int) -> list[GroupRecord]:
         """Return what is known of all messages, and of each group, the heaviest first."""
+        if not self._groups:
+            return []
         now = scale(self._season, now_us)
-        by_weight = sorted(
-            self._groups, key=lambda group: (group != ALL, -self._groups[group].handoffs, group)
-        )
-        return [_read(group, self._groups[group], now) for group in by_weight]
+        everything = _times(self._forgotten, 1.0)
+        for record in self._groups.values():
+            everything.add(record, 1.0)
+        by_weight = sorted(self._groups.items(), key=lambda item: (-item[1].handoffs, item[0]))
+        return [_read(group, record, now) for group, record in [(ALL, everything), *by_weight]]
 
     # --- to keep, and back -----------------------------------------------------------
 
     def encode(self) -> bytes:
         """Return the record as bytes."""
-        return _encoder.encode(_Kept(self._season, sorted(self._groups.items(), key=_name)))
+        return _encoder.encode(
+            _Kept(self._season, self._forgotten, sorted(self._groups.items(), key=_name))
+        )
 
     @classmethod
     def decode(cls, kept: bytes) -> TrackRecord:
@@ -234,8 +237,15 @@ class TrackRecord:
             raise UnreadableCell(str(error)) from error
         record = cls()
         record._season = found.season
+        record._forgotten = found.forgotten
         record._groups = dict(found.groups)
         return record
+
+
+def _times(record: _Record, times: float) -> _Record:
+    found = _Record()
+    found.add(record, times)
+    return found
 
 
 def _name(item: tuple[Group, _Record]) -> Group:
