@@ -312,8 +312,8 @@ async def test_two_workers_raise_one_alarm(story: Story) -> None:
 
 async def test_forecasts_are_checked_on_messages_put_aside(story: Story) -> None:
     """After a day it is known what was said of them, also by the process that comes next."""
-    await lives(story, "north", 60)
-    await lives(story, "south", 60)
+    await lives(story, "north", MESSAGES)
+    await lives(story, "south", MESSAGES)
     story.clock.tick(10)
     model = await learnt(story.here)
     held = model.calibration().waiting
@@ -327,7 +327,7 @@ async def test_forecasts_are_checked_on_messages_put_aside(story: Story) -> None
     found = again.calibration()
     assert (found.waiting, found.reporters) == (0, 1)
     everything = found.groups[0]
-    assert everything.known.handoffs == pytest.approx(120 * 2 ** (-2 / 7), rel=0.01)
+    assert everything.known.handoffs == pytest.approx(2 * MESSAGES * 2 ** (-2 / 7), rel=0.01)
     assert everything.known.low == everything.known.confirmed == 1.0
     last = everything.ages[-1].score
     assert last is not None
