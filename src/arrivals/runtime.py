@@ -155,6 +155,8 @@ def _work_behind(
     learning = Learning(platform, secret, learns=sends)
     platform.foresee = learning.foresee
     platform.calibration = learning.calibration
+    platform.choosing.estimate = learning.estimate
+    platform.choosing.destinations = learning.destinations
     parts["learning"] = learning.run()
     if platform.store.is_shared:
         parts["neighbours"] = Neighbours(platform, fleet).run()

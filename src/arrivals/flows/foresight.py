@@ -13,9 +13,18 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.layers import Forecast
 from arrivals.core.message import Message, Reach, State, is_terminal
 from arrivals.core.timeline import TimelineEvent, Trace, is_receipt, provider_of
-from arrivals.outcome.anchors import Chance, chance_of_word
+from arrivals.outcome.anchors import Chance
 from arrivals.outcome.cells import HORIZON_S
-from arrivals.outcome.fusion import INFERRED, Judgement, Kind, Situation, Verdict, Word, judge
+from arrivals.outcome.fusion import (
+    INFERRED,
+    Judgement,
+    Kind,
+    Situation,
+    Verdict,
+    Word,
+    chance_of_word,
+    judge,
+)
 from arrivals.outcome.hierarchy import words_of
 from arrivals.outcome.learner import Foreseen, Learner, Subject
 

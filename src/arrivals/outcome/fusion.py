@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.anchors import Chance
+from arrivals.outcome.anchors import Chance, Quality
 
 P_MIN: Final = 0.001  # nothing short of proof is surer than this
 P_MAX: Final = 0.999
@@ -155,6 +155,13 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     filtered_by: FilteredBy | None = None
     counted: tuple[Kind, ...] = ()  # one of each group
     resolves: tuple[str, ...] = ()  # what would settle it, if it is unknown
+
+
+def chance_of_word(quality: Quality) -> Chance:
+    """Return the chance that a message was delivered which has heard a word of this quality."""
+    # What is only assumed gives bounds; it must not overrule the word itself.
+    p = None if quality.level is None else quality.p
+    return Chance(p=p, low=quality.low, high=quality.high)
 
 
 def judge(situation: Situation) -> Judgement:

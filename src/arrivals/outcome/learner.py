@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from arrivals.core.selection import Estimate
 from arrivals.outcome.anchors import (
     Book,
     Chance,
     Said,
     Source,
     Trust,
-    chance_of_word,
     p_delivered,
 )
 from arrivals.outcome.calibration import HELD_OUT_SHARE, is_held_out
@@ -27,6 +27,7 @@ from arrivals.outcome.cells import BINS, EDGES_S, Cell, Exposure, Pace, Unreadab
 from arrivals.outcome.change import Chart
 from arrivals.outcome.curves import Curve
 from arrivals.outcome.episodes import Trouble, TroubleKind
+from arrivals.outcome.estimates import Estimates
 from arrivals.outcome.fakes import (
     TAIL_S,
     Ages,
@@ -39,7 +40,7 @@ from arrivals.outcome.fakes import (
     too_fast,
     too_uniform,
 )
-from arrivals.outcome.fusion import P_MAX, P_MIN
+from arrivals.outcome.fusion import P_MAX, P_MIN, chance_of_word
 from arrivals.outcome.hierarchy import CELLS_MAX, Key, Path, Tree, path_of
 from arrivals.outcome.holdout import Held, HoldOut
 from arrivals.outcome.recent import Recent
@@ -181,6 +182,7 @@ class Learner:
         self._watch = Watch(secret)
         self._record = TrackRecord()
         self._holdout = HoldOut()
+        self._estimates = Estimates(self._tree)
         self._checkpoints: dict[Path, tuple[Curve, float, float]] = {}
         self._reporters: set[str] = set()
 
@@ -348,6 +350,14 @@ class Learner:
             waiting=len(self._holdout),
             groups=self._record.groups(now_us),
         )
+
+    def estimate(self, destination: str, provider: str, now_us: int) -> Estimate:
+        """Say what share of a provider's messages arrives in a country, by kind of sender."""
+        return self._estimates.of(self._book, destination, provider, now_us)
+
+    def destinations(self, provider: str, now_us: int) -> list[str]:
+        """Return to where a provider was used, by country and kind of sender."""
+        return self._estimates.destinations(provider, now_us)
 
     def troubles(self, now_us: int) -> list[Trouble]:
         """Say where receipts fell, and whose receipts are probably made up."""
