@@ -237,6 +237,7 @@ class AccountTable(_Table, frozen=True, kw_only=True):
         ),
     ] = ()
     async_answers: Switch = False
+    operator: Switch = False
     keys: Annotated[
         tuple[KeyTable, ...], Meta(max_length=100, description="up to 100 tables")
     ] = ()

@@ -155,6 +155,7 @@ def _work_behind(
     learning = Learning(platform, secret, learns=sends)
     platform.foresee = learning.foresee
     platform.expect = learning.expect
+    platform.calibration = learning.calibration
     platform.choosing.estimate = learning.estimate
     platform.choosing.destinations = learning.destinations
     parts["learning"] = learning.run()

@@ -252,6 +252,24 @@ def test_a_filtered_message_says_who_filtered_it() -> None:
     assert forgotten.since == at(0)
 
 
+def test_a_message_that_was_probably_filtered_says_whose_alarm_says_so() -> None:
+    """It is inferred, no event says it; an explicit code stands above it."""
+    silent = message(State.SUBMITTED, attempts=1, reach=Reach.HANDED_OFF)
+    steps = timeline(ACCEPTED, CLAIMED, TAKEN)
+    likely = forecast(probability=0.1, verdict="likely_filtered", filtered_by="carrier kpn")
+    found = outcome_layer(silent, steps, START, likely)
+    assert found.verdict == "likely_filtered"
+    assert found.filtered_by is not None
+    assert (found.filtered_by.who, found.filtered_by.how) == ("carrier kpn", "inferred")
+    assert (found.filtered_by.reason, found.filtered_by.event) == ("silently_filtered", None)
+    filtered = delivered(state=State.FILTERED, reason="content_filtered")
+    explicit = outcome_layer(filtered, [], START, likely).filtered_by
+    assert explicit is not None
+    assert explicit.how == "explicit_code"
+    nobody_knows = forecast(probability=None, verdict=None, filtered_by="carrier kpn")
+    assert outcome_layer(silent, steps, START, nobody_knows).filtered_by is None
+
+
 @pytest.mark.parametrize(
     ("word", "probability", "depth"),
     [("confirmed", 1.0, "user"), ("denied", None, "carrier")],

@@ -327,3 +327,15 @@ def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [book.trust(path("north", content=f"t{n}"), NOW_US) for n in range(10)]
     assert len({each.positive.p for each in answers}) == 1
     assert len(book._trusts) <= 3
+
+
+def test_how_many_arrivals_are_anchored_is_told_by_trusted_routes() -> None:
+    """Of those with a true receipt; nothing is said of a source with too few anchors."""
+    book, every = Book(), Book()
+    tell(book, path("north"), 200, 50)
+    tell(book, path("north"), 200, 4, who=source("b"))
+    assert book.anchored_share(source(), NOW_US) == pytest.approx(0.25 / PEERS_QUALITY)
+    assert book.anchored_share(source("b"), NOW_US) is None
+    assert book.anchored_share(source("c"), NOW_US) is None
+    tell(every, path("north"), 20, 20)
+    assert every.anchored_share(source(), NOW_US) == 1.0

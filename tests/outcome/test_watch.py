@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from arrivals.outcome import watch as watching
 from arrivals.outcome.watch import Waiting, Watch
 
@@ -35,15 +37,26 @@ def messages(
 def test_a_fall_of_one_provider_is_said_of_that_provider_and_ends() -> None:
     watch = Watch(KEY)
     now_us = messages(watch, 0, 2_000, chance={"north": USUAL, "south": USUAL})
-    assert watch.alarms(now_us) == []
+    assert watch.troubles(now_us) == []
     assert watch.alarmed(PATHS[0]) is None
     now_us = messages(watch, 2_000, 400, chance={"north": 0.5, "south": USUAL})
-    (said,) = watch.alarms(now_us)
-    assert said.startswith("receipts of carrier kpn, provider north")
+    (said,) = watch.troubles(now_us)
+    assert said.words.startswith("receipts of carrier kpn, provider north")
+    assert said.cell[:3] == PATHS[0][:3]
+    assert 0 < said.messages_at_risk < 200
+    assert said.money_at_risk == pytest.approx(said.messages_at_risk * 1_000, rel=0.02)
+    assert said.expected == pytest.approx(180, abs=40)
+    assert said.observed is not None
+    assert said.observed < (said.expected or 0)
+    assert watch.kept()
+    again = Watch(KEY)
+    again.restore(watch.kept())
+    assert again.alarmed(PATHS[0]) == watch.alarmed(PATHS[0])
+    assert again.kept() == watch.kept()
     assert watch.alarmed(PATHS[0]) is not None
     assert watch.alarmed(PATHS[1]) in {None, PATHS[1][:2]}
     now_us = messages(watch, 2_400, 600, chance={"north": USUAL, "south": USUAL})
-    assert watch.alarms(now_us) == []
+    assert watch.troubles(now_us) == []
     assert len(watch) == 0
 
 
@@ -52,7 +65,7 @@ def test_an_alarm_says_what_it_goes_with() -> None:
     messages(watch, 0, 1_000, chance={"north": USUAL, "south": USUAL})
     fair = {"north": USUAL, "south": USUAL}
     now_us = messages(watch, 1_000, 3_000, chance=fair, link_chance=0.2)
-    said = " ".join(watch.alarms(now_us))
+    said = " ".join(each.goes_with or "" for each in watch.troubles(now_us))
     assert "link shop.example goes with" in said
     assert "a correlation, not a cause" in said
 
@@ -66,4 +79,22 @@ def test_what_is_watched_is_bounded(monkeypatch) -> None:
     assert len(watch) == 1
     watch.heard(2)
     assert watch.look(2 * SECOND_US) == []
-    assert watch.alarms(2 * SECOND_US) == []
+    assert watch.troubles(2 * SECOND_US) == []
+
+
+def test_a_cause_without_an_alarm_of_its_own_says_what_is_at_risk() -> None:
+    """A route's alarm is on, and one of its senders lacks nearly all of it."""
+    watch = Watch(KEY)
+    other = (*PATHS[0][:3], "BANK")
+    for n in range(3_000):
+        at_us = n * SECOND_US
+        path = PATHS[0] if n % 5 else other
+        watch.sent(n, at_us + 5 * SECOND_US, Waiting(path, USUAL, at_us, 1_000, None))
+        if n % 11 and (path is PATHS[0] or n < 2_000):
+            watch.heard(n)
+    now_us = 3_006 * SECOND_US
+    watch.look(now_us)
+    watch._charts[other][0].raised_message = 0  # as if it hadn't rung yet
+    found = {each.cell: each for each in watch.troubles(now_us)}
+    assert 150 <= found[other].messages_at_risk <= 250
+    assert found[other].money_at_risk == found[other].messages_at_risk * 1_000

@@ -16,9 +16,11 @@ from arrivals.flows.answer import answer_step
 from arrivals.flows.batches import BatchStream, Opening, StreamLine, open_stream
 from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.flows.dispatch import ClaimRequest, claim_step
+from arrivals.flows.learning import FOLLOW, Look
 from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults, Recipient, SendRequest
 from arrivals.flows.receive import receive_step
+from arrivals.outcome.episodes import Trouble, TroubleKind
 from arrivals.providers.api import (
     Answer,
     NotSent,
@@ -130,6 +132,16 @@ async def _live(here: Installation) -> None:
     step = amend_step(lambda: here.platform.catalogue)
     await here.store.write(step, Amendment(account_id=1, key=key))
     await _stream(here)
+    await here.store.write(FOLLOW, Look([_TROUBLE], []))
+
+
+_TROUBLE = Trouble(
+    kind=TroubleKind.RECEIPTS_FELL,
+    cell=("NL alphanumeric", "kpn", NORTH),
+    began_us=0,
+    words="receipts fell",
+    messages_at_risk=1,
+)
 
 
 async def _revised(here: Installation, epoch: int) -> None:

@@ -111,7 +111,7 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
     text = statements("traces")
     operators = {
         "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",
-        "parked_count", "parked_oldest", "messages_page",
+        "parked_count", "parked_oldest", "messages_page", "alarms_page",
     }  # fmt: skip
     filters = {name for name in text if name.startswith(("field ", "order "))} - {
         "field bounds"

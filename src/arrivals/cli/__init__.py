@@ -16,6 +16,7 @@ import typer
 from arrivals import __version__
 from arrivals.cli import accounts, keys, network
 from arrivals.cli.backup import backup, hold, restore
+from arrivals.cli.calibrate import calibrate
 from arrivals.cli.copy import copy
 from arrivals.cli.dev import dev
 from arrivals.cli.doctor import doctor
@@ -41,7 +42,7 @@ app = typer.Typer(
 COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     BEGIN: (dev, serve, world),
     SEND: (send, send_bulk, watch, explain, compare, timeline),
-    OPERATE: (network.pause, network.resume, network.drain, reload),
+    OPERATE: (network.pause, network.resume, network.drain, reload, calibrate),
     PROVE: (verify, sim, doctor, backup, restore, hold, migrate, copy),
 }
 for panel, commands in COMMANDS.items():

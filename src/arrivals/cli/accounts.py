@@ -91,6 +91,9 @@ def create_account(
     route: Annotated[
         list[int] | None, typer.Option(help="A restricted route it may use; repeat for more.")
     ] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="It may read what concerns all accounts.")
+    ] = False,
     data: Data = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -105,6 +108,7 @@ def create_account(
         credit_limit=micros(limit),
         senders=frozenset(sender or ()),
         routes=frozenset(route or ()),
+        operator=operator,
     )
     _check(wanted)
     account = Installation(place_of(data, config)).do(CREATE_ACCOUNT, wanted)

@@ -115,6 +115,14 @@ class Installation:
 
         return self.do(READ_BALANCES, account_ids)
 
+    def learnt(self) -> str | None:
+        """Return what the model of outcomes learnt, as it was kept last; raises Stop."""
+        import asyncio
+
+        from arrivals.flows.learning import KEPT
+
+        return asyncio.run(self._do(KEPT, None))
+
     async def _do(self, step: Step[Item, Done], item: Item) -> Done:
         from arrivals.clock import SystemChance, SystemClock
         from arrivals.flows.administer import ENSURE_INSTALLATION

@@ -95,7 +95,12 @@ def _price(route_id: int, code: str) -> Micros:
 
 
 def _account(
-    account_id: int, name: str, *, routes: frozenset[int] = RESTRICTED, default_route: int = 3
+    account_id: int,
+    name: str,
+    *,
+    routes: frozenset[int] = RESTRICTED,
+    default_route: int = 3,
+    operator: bool = False,
 ) -> Account:
     return Account(
         account_id=account_id,
@@ -105,11 +110,12 @@ def _account(
         default_route=default_route,
         routes=routes,
         senders=SENDERS,
+        operator=operator,
     )
 
 
 ACCOUNTS: Final = (
-    _account(MAIN, "main"),
+    _account(MAIN, "main", operator=True),
     _account(EMPTY, "empty"),
     _account(PUBLIC, "public", routes=frozenset()),
     _account(OTHER, "other"),

@@ -73,6 +73,7 @@ def _answers(data: str | None, config: Path | None) -> Iterator[Answer]:
     else:
         yield from _folder(Path(place), clock)
     yield from _receipts(place)
+    yield from _alarms(place)
     if settings is not None:
         yield _port("API port", settings.server.host, settings.server.port)
         yield _port("metrics port", settings.server.host, settings.server.metrics_port)
@@ -226,6 +227,26 @@ def in_words(habit: Habit) -> tuple[str, str]:
     if habit.id_form is None:
         return found, "all forms are tried; ask the provider which one it means to use"
     return found, ""
+
+
+def _alarms(place: str | Path) -> Iterator[Answer]:
+    """Tell which alarms of the model of outcomes stand, where there is a database of ours."""
+    from arrivals.store.alarms import AlarmCursor
+    from arrivals.store.api import StoreError
+    from arrivals.store.beside import looking_into
+    from arrivals.store.traces import PAGE_MAX, TraceQueries
+
+    try:
+        with looking_into(place) as (connection, dialect):
+            found, _ = TraceQueries(connection, dialect).alarm_page(AlarmCursor(), PAGE_MAX)
+    except StoreError:
+        return  # what is wrong with it is said already
+    standing = [each.trouble.words for each in found if each.ended_us is None]
+    fix = "GET /api/v1/alarms has the evidence and what is at risk"
+    for words in standing:
+        yield Answer(what="alarm", state=LOOK, found=words, fix=fix)
+    if not standing:
+        yield Answer(what="alarms", state=GOOD, found="none stands")
 
 
 def _dev_file(path: Path) -> Answer:

@@ -53,6 +53,7 @@ class Account:
     denied_routes: frozenset[int] = frozenset()
     senders: frozenset[str] = frozenset()  # its registered sender ids
     async_answers: bool = False  # 202 instead of 200
+    operator: bool = False  # it may read what concerns all accounts
     flow: Flow = Flow.ACTIVE
 
 

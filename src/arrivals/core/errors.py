@@ -38,6 +38,7 @@ class Code(StrEnum):
     CURRENCY_MISMATCH = "currency_mismatch"
     ENVIRONMENT_MISMATCH = "environment_mismatch"
     ACCOUNT_PAUSED = "account_paused"
+    OPERATORS_ONLY = "operators_only"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     INVALID_ROUTE = "invalid_route"
     NO_PRICE = "no_price"
@@ -204,6 +205,9 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
     Code.ACCOUNT_PAUSED: _row(
         NotPermitted, 403, "Account paused", "This account is paused",
         "Ask the operator to resume it."),
+    Code.OPERATORS_ONLY: _row(
+        NotPermitted, 403, "For operators", "Only an account of the operator's may read this",
+        "Use the key of an account that has operator = true."),
     Code.INSUFFICIENT_BALANCE: _row(
         FundsNeeded, 402, "Not enough funds",
         "Insufficient balance: {needed} {currency} needed, {available} {currency} available",

@@ -59,8 +59,8 @@ class LayerDetail(msgspec.Struct, frozen=True, kw_only=True):
 class FilteredBy(msgspec.Struct, frozen=True, kw_only=True):
     """Who stopped a message, and how we know."""
 
-    who: str
-    how: str  # explicit_code
+    who: str  # inferred: whose messages lack their receipts, the narrowest that is known
+    how: str  # explicit_code | inferred
     reason: str | None = None
     event: int | None = None
 
@@ -93,6 +93,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     verdict: str | None
+    filtered_by: str | None = None  # whose alarm says so, if it is likely_filtered
     receipt_to_come: float
     p50_us: int | None
     p90_us: int | None
@@ -262,8 +263,10 @@ def outcome_layer(
     found = evidence(events, limit)
     probability, why = _probability(message, found, forecast)
     verdict = message.state.value if ended else None
+    filtered_by = _filtered_by(message, end)
     if forecast is not None and forecast.verdict is not None and probability is not None:
         verdict = forecast.verdict
+        filtered_by = filtered_by or _inferred(forecast)
     return OutcomeDetail(
         state=outcome_of(message.state),
         since=rfc3339(since_us),
@@ -276,7 +279,7 @@ def outcome_layer(
         depth=_depth(message, found),
         duplicate_delivery=came_twice(message, events),
         evidence=found,
-        filtered_by=_filtered_by(message, end),
+        filtered_by=filtered_by,
         final_after=None if ended else rfc3339(message.outcome_deadline_us),
         revisable=message.state in _REVISABLE,
     )
@@ -375,6 +378,12 @@ def _filtered_by(message: Message, end: TimelineEvent | None) -> FilteredBy | No
         reason=message.reason,
         event=end.seq if end else None,
     )
+
+
+def _inferred(forecast: Forecast) -> FilteredBy | None:
+    if forecast.filtered_by is None:
+        return None
+    return FilteredBy(who=forecast.filtered_by, how="inferred", reason="silently_filtered")
 
 
 # --- confirmed ------------------------------------------------------------------------

@@ -59,6 +59,7 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
     credit_limit: Micros = Micros(0)
     routes: frozenset[int] = frozenset()
     senders: frozenset[str] = frozenset()
+    operator: bool = False
 
 
 class Funding(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +156,7 @@ def create_account(tx: Transaction, wanted: NewAccount) -> Account:
         credit_limit=wanted.credit_limit,
         routes=wanted.routes,
         senders=wanted.senders,
+        operator=wanted.operator,
     )
     put_account(tx, account)
     return account

@@ -241,6 +241,7 @@ class _Meaning:
             denied_routes=frozenset(table.denied_routes),
             senders=frozenset(table.senders),
             async_answers=table.async_answers,
+            operator=table.operator,
         )
 
     def _keys(self) -> Iterator[KeyToRegister]:

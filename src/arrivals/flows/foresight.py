@@ -14,9 +14,20 @@ from arrivals.core.depth import limit_of
 from arrivals.core.layers import Forecast, depth_of_receipts
 from arrivals.core.message import Message, Reach, State, is_terminal
 from arrivals.core.timeline import TimelineEvent, Trace, evidence, is_receipt, provider_of
-from arrivals.outcome.anchors import Chance, Quality
+from arrivals.outcome.anchors import Chance
 from arrivals.outcome.cells import HORIZON_S
-from arrivals.outcome.fusion import Depth, Judgement, Kind, Situation, Verdict, Word, judge
+from arrivals.outcome.fusion import (
+    INFERRED,
+    Depth,
+    Judgement,
+    Kind,
+    Situation,
+    Verdict,
+    Word,
+    chance_of_word,
+    judge,
+)
+from arrivals.outcome.hierarchy import words_of
 from arrivals.outcome.learner import Foreseen, Learner, Subject
 
 _WORDS: Final = {
@@ -56,7 +67,7 @@ def foresee(
             reason=message.reason,
             codes_known=_codes_known(catalogue, provider_id),
             seen=_seen(events),
-            filter_alarm=", ".join(found.alarm[1:]) if found.alarm else None,
+            filter_alarm=words_of(found.alarm) if found.alarm else None,
             after_horizon=age_s >= HORIZON_S,
         )
     )
@@ -92,10 +103,8 @@ def _depth(trace: Trace, events: Sequence[TimelineEvent]) -> Depth:
 def _chance(found: Foreseen, word: Word) -> Chance:
     if word is Word.NOTHING:
         return found.chance
-    quality: Quality = found.trust.positive if word is Word.POSITIVE else found.trust.negative
-    # What is only assumed gives bounds; it must not overrule the word itself.
-    assumed = quality.level is None
-    return Chance(p=None if assumed else quality.p, low=quality.low, high=quality.high)
+    trust = found.trust
+    return chance_of_word(trust.positive if word is Word.POSITIVE else trust.negative)
 
 
 def _seen(events: Sequence[TimelineEvent]) -> tuple[Kind, ...]:
@@ -120,6 +129,7 @@ def _forecast(
     ended = is_terminal(message.state)
     known = judgement.p is not None
     verdict: Verdict | None = judgement.verdict if known else None
+    by = judgement.filtered_by
     if not ended and verdict is Verdict.UNKNOWN:
         verdict = None  # it is open: there's time to learn more
     return Forecast(
@@ -127,6 +137,7 @@ def _forecast(
         low=judgement.low,
         high=judgement.high,
         verdict=verdict.value if verdict else None,
+        filtered_by=by.who if by is not None and by.how == INFERRED else None,
         receipt_to_come=0.0 if ended else found.receipt_to_come,
         p50_us=None if ended or found.p50_s is None else sent_us + round(found.p50_s * 1e6),
         p90_us=None if ended or found.p90_s is None else sent_us + round(found.p90_s * 1e6),

@@ -25,12 +25,15 @@ from arrivals.flows.foresight import foresee
 from arrivals.flows.platform import Platform
 from arrivals.flows.receipt_habits import LEARNT, observe
 from arrivals.outcome.cells import UnreadableCell
+from arrivals.outcome.episodes import Cell, Episode, Trouble, TroubleKind, follow
 from arrivals.outcome.habits import Habit
 from arrivals.outcome.hierarchy import destination_of
-from arrivals.outcome.learner import Fact, Learner, Subject
+from arrivals.outcome.learner import Calibration, Fact, Learner, Subject
+from arrivals.store.alarms import AlarmCursor
 from arrivals.store.api import Step, StoreError, Transaction
 from arrivals.store.feed import EventCursor, FeedEvent
 from arrivals.store.queries import Reader
+from arrivals.store.traces import PAGE_MAX
 
 _log = logging.getLogger("arrivals.learning")
 
@@ -53,6 +56,13 @@ KINDS: Final = frozenset(
 _KINDS: Final = tuple(sorted(KINDS))
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What is found wrong, and what was at the look before."""
+
+    found: list[Trouble]
+    before: list[tuple[TroubleKind, Cell]]
+
+
 class _Kept(msgspec.Struct, frozen=True):
     shared: bool  # a shared database counts its places in another way
     cursor: EventCursor
@@ -70,6 +80,20 @@ def _kept(tx: Transaction, wanted: Sequence[None]) -> list[str | None]:
     return [found for _ in wanted]
 
 
+_Alarms = tuple[list[Episode], list[Episode]]
+
+
+def _follow(tx: Transaction, looks: Sequence[Look]) -> list[_Alarms]:
+    """Begin alarms, let them go on and end them; return those that stood and that stand."""
+    results: list[_Alarms] = []
+    for look in looks:
+        standing = tx.standing_alarms()
+        tx.save_alarms(follow(standing, look.found, look.before, tx.now_us))
+        results.append((standing, tx.standing_alarms()))
+    return results
+
+
+FOLLOW: Final[Step[Look, _Alarms]] = Step("alarms", LEARN_ORDER, _follow)
 KEEP: Final[Step[_Kept, None]] = Step("keep what was learnt", LEARN_ORDER, _keep)
 KEPT: Final[Step[None, str | None]] = Step("read what was learnt", LEARN_ORDER, _kept)
 
@@ -85,6 +109,7 @@ class Learning:
         self._learner = Learner(secret)
         self._cursor = EventCursor()
         self._seen: str | None = None  # what was kept when it was last read
+        self._found: list[Trouble] = []  # at the last look
 
     @property
     def cells(self) -> int:
@@ -100,6 +125,10 @@ class Learning:
     def expect(self, told: Covariates) -> Expected:
         """Return what is to be expected now of such a message at its hand-off."""
         return self._learner.expect(told, self._platform.clock.now_us())
+
+    def calibration(self) -> Calibration:
+        """Return how good forecasts were, and how much isn't known."""
+        return self._learner.calibration(self._platform.clock.now_us())
 
     def estimate(self, country: str, sender: str, provider_id: str) -> Estimate:
         """Return what is known now of a provider's messages to a country."""
@@ -119,6 +148,7 @@ class Learning:
         await self.restore()
         while True:
             try:
+                await self.show()
                 if self._learns:
                     await self._learn_and_keep()
                 else:
@@ -140,18 +170,31 @@ class Learning:
                 await asyncio.sleep(LEARN_EVERY_S)
         if self._cursor != began:
             await self.keep()
-        self._say(self._learner.alarms(clock.now_us()))
+        await self.look()
 
-    def _say(self, alarms: Sequence[str]) -> None:
-        """Log what began and what is over, and show what stands."""
-        before = self._platform.outlook
-        for each in alarms:
-            if each.partition(":")[0] not in {old.partition(":")[0] for old in before}:
-                _log.warning("alarm: %s", each)
-        for old in before:
-            if old.partition(":")[0] not in {each.partition(":")[0] for each in alarms}:
-                _log.warning("alarm over: %s", old)
-        self._platform.outlook = tuple(alarms)
+    async def look(self) -> None:
+        """Record the alarms that begin, go on or end; log the first and the last of each."""
+        found = self._learner.troubles(self._platform.clock.now_us())
+        before = [(each.kind, each.cell) for each in self._found]
+        stood, standing = await self._platform.store.write(FOLLOW, Look(found, before))
+        self._found = found
+        earlier = {each.alarm_id for each in stood}
+        now = {each.alarm_id for each in standing}
+        for each in standing:
+            if each.alarm_id not in earlier:
+                _log.warning("alarm %d: %s", each.alarm_id, each.trouble.words)
+        for each in stood:
+            if each.alarm_id not in now:
+                _log.warning("alarm %d is over: %s", each.alarm_id, each.trouble.words)
+
+    async def show(self) -> None:
+        """Show the alarms that stand, whoever raised them."""
+        found, _ = await self._platform.store.read(
+            lambda reader: reader.alarm_page(AlarmCursor(), PAGE_MAX)
+        )
+        self._platform.outlook = tuple(
+            each.trouble.words for each in found if each.ended_us is None
+        )
 
     async def learn_some(self) -> bool:
         """Learn from the next events; False if that was all there are."""
@@ -161,7 +204,10 @@ class Learning:
         )
         self._learner.learn(facts_of(events, subjects))
         observe(self._platform.habits, events)
-        return len(events) == EVENTS_MAX
+        more = len(events) == EVENTS_MAX
+        if not more:
+            self._learner.look(until_us)
+        return more
 
     async def keep(self) -> None:
         """Keep what was learnt, with the place it came to."""
@@ -177,14 +223,23 @@ class Learning:
             return
         self._seen = found
         try:
-            kept = msgspec.json.decode(found, type=_Kept)
-            learner = Learner.decode(b64decode(kept.learnt), self._secret)
+            kept, learner = _read(found, self._secret)
         except (msgspec.DecodeError, UnreadableCell, ValueError) as error:
             _log.warning("what was learnt is begun anew: %s", type(error).__name__)
             return
         if kept.shared == self._platform.store.is_shared:
             self._learner, self._cursor = learner, kept.cursor
             self._platform.habits.by_provider = kept.habits
+
+
+def _read(found: str, secret: bytes) -> tuple[_Kept, Learner]:
+    kept = msgspec.json.decode(found, type=_Kept)
+    return kept, Learner.decode(b64decode(kept.learnt), secret)
+
+
+def kept_calibration(found: str, now_us: int) -> Calibration:
+    """Return the calibration within what was kept; raises ValueError if it can't be read."""
+    return _read(found, b"")[1].calibration(now_us)
 
 
 def _next(

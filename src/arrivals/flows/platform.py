@@ -20,7 +20,9 @@ from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
 from arrivals.flows.choosing import Choosing
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
+from arrivals.outcome.calibration import HELD_OUT_SHARE
 from arrivals.outcome.habits import Habits
+from arrivals.outcome.learner import Calibration
 from arrivals.store.api import Store, StoreFull, StoreUnavailable
 
 # Verified keys are remembered, so that a key is hashed once and not at every request.
@@ -32,6 +34,11 @@ Foresee = Callable[[Trace, Sequence[TimelineEvent]], Forecast | None]
 
 def _nothing_learnt(trace: Trace, events: Sequence[TimelineEvent]) -> None:
     """Foresee nothing: no model runs in this process."""
+
+
+def nothing_checked() -> Calibration:
+    """Return what is known where no model runs."""
+    return Calibration(reporters=0, held_out_share=HELD_OUT_SHARE, waiting=0, groups=[])
 
 
 class Platform:
@@ -64,6 +71,7 @@ class Platform:
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
         self.expect: Expect | None = None  # what it expects at a hand-off, where it runs
+        self.calibration: Callable[[], Calibration] = nothing_checked  # and how good that was
         self.choosing = Choosing(self)
         self._pepper = pepper
         self._verified: dict[str, str] = {}

@@ -90,6 +90,12 @@ class Readiness(msgspec.Struct, kw_only=True):
     invariants: Invariants | None  # null: they were never checked
 
 
+def only_operators(request: Request) -> None:
+    """Refuse a request of an account that isn't the operator's own."""
+    if not request.account.operator:
+        raise refuse(Code.OPERATORS_ONLY)
+
+
 @endpoint(
     ROUTES, "GET", "/healthz", summary="Is it alive", tag=TAG, answers=Health, public=True
 )

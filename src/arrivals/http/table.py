@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from arrivals.http import (
     account_activity,
+    alarms,
     balance,
     batches,
+    calibration,
     comparisons,
     delivery,
     delivery_reports,
@@ -31,6 +33,8 @@ def endpoints() -> list[Endpoint]:
         delivery,
         balance,
         account_activity,
+        calibration,
+        alarms,
         operations,
     )
     return [each for resource in resources for each in resource.ROUTES]

@@ -30,8 +30,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.cells import HALF_LIVES_S, Pace, UnreadableCell
+from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.curves import Belief, Curve
+from arrivals.outcome.fading import scale, season_of, shrinkage, weight
 from arrivals.outcome.hierarchy import Key, Path
 from arrivals.outcome.strata import Z_99, RiskRatio, Stratum, risk_ratio
 
@@ -57,8 +58,6 @@ UNANCHORED_MAX: Final = 0.1  # by which a probability may rest on what nobody vo
 PROBES: Final = "probes"  # the account of probe numbers
 
 _ROUTE: Final = 3  # the level of a provider on a carrier, where receipts are true or aren't
-_HALF_US: Final = HALF_LIVES_S[Pace.WEEK] * 1e6
-_SEASON_US: Final = int(24 * _HALF_US)  # the landmark moves by whole half-lives
 
 
 class Said(IntEnum):
@@ -205,9 +204,8 @@ class Book:
 
     def merge(self, other: Book) -> None:
         """Add what another book counted."""
-        season = max(self._season, other._season)
-        self._move_landmark(season)
-        shrink = math.ldexp(1.0, -24 * (season - other._season))
+        self._move_landmark(max(self._season, other._season))
+        shrink = shrinkage(other._season, self._season)
         for (key, source), theirs in other._sums.items():
             ours = self._at(key, source)
             for said in Said:
@@ -247,16 +245,16 @@ class Book:
         *,
         anchored: bool,
     ) -> None:
-        self._move_landmark(max(self._season, sent_us // _SEASON_US))
-        weight = count * 2.0 ** ((sent_us - self._season * _SEASON_US) / _HALF_US)
+        self._move_landmark(max(self._season, season_of(sent_us)))
+        counts = count * weight(sent_us, self._season)
         for key in (path[:_ROUTE], path):
             sums = self._at(key, source)
-            (sums.hits if anchored else sums.trials)[said] += weight
+            (sums.hits if anchored else sums.trials)[said] += counts
 
     def _move_landmark(self, season: int) -> None:
         if season == self._season:
             return
-        shrink = math.ldexp(1.0, -24 * (season - self._season))
+        shrink = shrinkage(self._season, season)
         for sums in self._sums.values():
             sums.trials = [value * shrink for value in sums.trials]
             sums.hits = [value * shrink for value in sums.hits]
@@ -295,6 +293,14 @@ class Book:
                 negative=self._quality(path, Said.NEGATIVE, NEGATIVE_QUALITY),
             )
         return found
+
+    def anchored_share(self, source: Source, now_us: int) -> float | None:
+        """Return how many of a source's arrivals are anchored, by trusted routes' receipts."""
+        self._review_if_due(now_us)
+        peers = self._peers.get(source, _Sums())
+        hits, trials = peers.hits[Said.POSITIVE], peers.trials[Said.POSITIVE]
+        few = hits * self._scale < ANCHORS_MIN
+        return None if few else min(hits / trials / PEERS_QUALITY, 1.0)
 
     def against_peers(self, key: Key, now_us: int) -> RiskRatio | None:
         """Return a cell's positive receipts against trusted peers', if there are any."""
@@ -427,7 +433,7 @@ class Book:
         self._reviewed_us = now_us
         self._comparisons = {}
         self._trusts = {}
-        self._scale = 2.0 ** ((self._season * _SEASON_US - now_us) / _HALF_US)
+        self._scale = scale(self._season, now_us)
         routes = [key for key in self._sources if len(key) == _ROUTE]
         self._liars = frozenset()
         self._peers = self._sum_up(routes)

@@ -23,6 +23,8 @@ MASS_BINS: Final = 20  # of equal numbers of messages, for the reliability table
 AGES_S: Final = (0.0, 60.0, 600.0, 3_600.0, 86_400.0)  # when a probability is looked at
 _SURE: Final = 1e-9  # a logarithm of less would say infinity about one mistake
 _BYTES: Final = 8
+Z_TWO_SIDED: Final = 2.576  # a normal variable is within it 99 times in 100
+MEAN_OF_NORMAL: Final = math.sqrt(2.0 / math.pi)  # of its distance from the middle
 
 
 class Scored(NamedTuple):
@@ -44,23 +46,25 @@ class Looked(NamedTuple):
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Messages of about the same probability: what was said of them, and what came."""
 
-    count: int
+    count: float  # where old messages count less, as they count now
     low: float  # the least and the greatest probability among them
     high: float
     said: float  # their mean probability
     arrived: float  # the share that arrived
-    arrived_low: float  # and where that may lie, 99 times in 100 (Wilson)
+    arrived_low: float  # and where that may lie, 99 times in 100
     arrived_high: float
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """How good probabilities were; lower is better."""
 
-    count: int
+    count: float
     arrived: float
     brier: float  # the mean square of the error
+    brier_error: float  # a standard error of it
     log_loss: float
     ece: float  # the mean distance between what was said and what came, by row
+    ece_by_chance: float  # what a perfect forecast would have of so few messages
     rows: list[Row]
 
 
@@ -89,12 +93,16 @@ def score(scored: Iterable[Scored], bins: int = MASS_BINS) -> Score | None:
         return None
     rows = _table(found, bins)
     count = len(found)
+    errors = [(each.p - each.arrived) ** 2 for each in found]
+    brier = math.fsum(errors) / count
     return Score(
         count=count,
         arrived=sum(each.arrived for each in found) / count,
-        brier=math.fsum((each.p - each.arrived) ** 2 for each in found) / count,
+        brier=brier,
+        brier_error=math.sqrt(math.fsum((each - brier) ** 2 for each in errors)) / count,
         log_loss=-math.fsum(_log_chance(each) for each in found) / count,
         ece=math.fsum(row.count * abs(row.said - row.arrived) for row in rows) / count,
+        ece_by_chance=math.fsum(row.count * _by_chance(row) for row in rows) / count,
         rows=rows,
     )
 
@@ -144,7 +152,7 @@ def _row(found: Sequence[Scored]) -> Row:
     )
 
 
-def wilson(hits: float, trials: float, z: float = 2.576) -> tuple[float, float]:
+def wilson(hits: float, trials: float, z: float = Z_TWO_SIDED) -> tuple[float, float]:
     """Return where a share may lie: Wilson's interval, two-sided, 99 in 100 by default."""
     share = hits / trials
     middle = share + z * z / (2.0 * trials)
@@ -153,5 +161,16 @@ def wilson(hits: float, trials: float, z: float = 2.576) -> tuple[float, float]:
     return max((middle - width) / scale, 0.0), min((middle + width) / scale, 1.0)
 
 
+def _by_chance(row: Row) -> float:
+    """Return how far off a perfect forecast is on average, with so few messages."""
+    return MEAN_OF_NORMAL * math.sqrt(row.said * (1.0 - row.said) / row.count)
+
+
 def _log_chance(each: Scored) -> float:
-    return math.log(max(each.p if each.arrived else 1.0 - each.p, _SURE))
+    yes, no = log_chances(each.p)
+    return yes if each.arrived else no
+
+
+def log_chances(p: float) -> tuple[float, float]:
+    """Return the logarithms of a probability and of its opposite, both finite."""
+    return math.log(max(p, _SURE)), math.log(max(1.0 - p, _SURE))

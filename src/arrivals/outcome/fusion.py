@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.anchors import Chance
+from arrivals.outcome.anchors import Chance, Quality
 
 P_MIN: Final = 0.001  # nothing short of proof is surer than this
 P_MAX: Final = 0.999
@@ -26,6 +26,7 @@ HANDSET_TRUE_MIN: Final = 0.98  # of a route's handset receipts, to take one at 
 LIKELY_DELIVERED_MIN: Final = 0.85
 LIKELY_FILTERED_MAX: Final = 0.30
 FAILED_MAX: Final = 0.05
+INFERRED: Final = "inferred"  # how we know who filtered a message that nobody says was
 
 
 class Verdict(StrEnum):
@@ -156,6 +157,13 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     resolves: tuple[str, ...] = ()  # what would settle it, if it is unknown
 
 
+def chance_of_word(quality: Quality) -> Chance:
+    """Return the chance that a message was delivered which has heard a word of this quality."""
+    # What is only assumed gives bounds; it must not overrule the word itself.
+    p = None if quality.level is None else quality.p
+    return Chance(p=p, low=quality.low, high=quality.high)
+
+
 def judge(situation: Situation) -> Judgement:
     """Return the verdict on a message, whatever the order in which its evidence came."""
     counted = _voices(situation.seen)
@@ -283,7 +291,7 @@ def _filtered_by(situation: Situation, verdict: Verdict) -> FilteredBy | None:
     if verdict is Verdict.FILTERED:
         return FilteredBy(who=situation.word_by or "carrier", how="explicit_code")
     if verdict is Verdict.LIKELY_FILTERED:
-        return FilteredBy(who=str(situation.filter_alarm), how="inferred")
+        return FilteredBy(who=str(situation.filter_alarm), how=INFERRED)
     return None
 
 

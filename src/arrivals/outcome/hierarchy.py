@@ -27,6 +27,8 @@ STRENGTH_OF_WEEK: Final = 60.0  # hand-offs that the last week is worth to the l
 SHORT_CODE_DIGITS_MAX: Final = 8
 PREFIX_DIGITS: Final = 3  # of a national number stand for its carrier where that is unknown
 
+_WORDS: Final = ("carrier", "provider", "sender")
+
 Key = tuple[str, ...]  # a path's first names; () is the cell of all messages
 Path = tuple[str, str, str, str]  # the key of the last level
 
@@ -41,6 +43,11 @@ def path_of(
         provider,
         content,
     )
+
+
+def words_of(key: Key) -> str:
+    """Name a cell from its carrier down in words."""
+    return ", ".join(f"{word} {name}" for word, name in zip(_WORDS, key[1:], strict=False))
 
 
 def destination_of(country: str, sender: str) -> str:

@@ -15,8 +15,15 @@ import msgspec
 
 from arrivals.core.compare import Covariates, Expected
 from arrivals.core.selection import Estimate
-from arrivals.outcome.anchors import Book, Chance, Said, Source, Trust, p_delivered
-from arrivals.outcome.calibration import is_held_out
+from arrivals.outcome.anchors import (
+    Book,
+    Chance,
+    Said,
+    Source,
+    Trust,
+    p_delivered,
+)
+from arrivals.outcome.calibration import HELD_OUT_SHARE, is_held_out
 from arrivals.outcome.cells import (
     BINS,
     EDGES_S,
@@ -26,7 +33,9 @@ from arrivals.outcome.cells import (
     Pace,
     UnreadableCell,
 )
+from arrivals.outcome.change import Chart
 from arrivals.outcome.curves import Curve
+from arrivals.outcome.episodes import Trouble, TroubleKind
 from arrivals.outcome.estimates import Estimates
 from arrivals.outcome.fakes import (
     TAIL_S,
@@ -40,7 +49,11 @@ from arrivals.outcome.fakes import (
     too_fast,
     too_uniform,
 )
+from arrivals.outcome.fusion import P_MAX, P_MIN, chance_of_word
 from arrivals.outcome.hierarchy import CELLS_MAX, Key, Path, Tree, path_of
+from arrivals.outcome.holdout import Held, HoldOut
+from arrivals.outcome.recent import Recent
+from arrivals.outcome.record import Group, GroupRecord, TrackRecord
 from arrivals.outcome.watch import Waiting, Watch
 
 FORMAT: Final = 1  # of what is kept; another one is begun anew
@@ -104,11 +117,24 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     handoffs: float  # behind the nearest cell, as they count now
 
 
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """How good forecasts were, and how much isn't known, of all messages and by group."""
+
+    reporters: int  # accounts that ever said that a message arrived
+    held_out_share: float
+    waiting: int  # held out, and not yet a day old
+    groups: list[GroupRecord]  # all of them first, then the heaviest
+
+
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
     form: int
     cells: list[tuple[Key, bytes]]
     book: bytes
     reporters: list[str]
+    # Earlier programs kept nothing of these, and pass them by.
+    record: bytes | None = None
+    held: list[tuple[int, Held]] = []
+    charts: list[tuple[Key, Chart, Recent]] = []
 
 
 WATCHED_MIN: Final = 200.0  # hand-offs behind a cell before a fall in it is one
@@ -163,6 +189,8 @@ class Learner:
         self._tree = Tree()
         self._book = Book()
         self._watch = Watch(secret)
+        self._record = TrackRecord()
+        self._holdout = HoldOut()
         self._estimates = Estimates(self._tree)
         self._checkpoints: dict[Path, tuple[Curve, float, float]] = {}
         self._reporters: set[str] = set()
@@ -177,7 +205,7 @@ class Learner:
     def learn(self, facts: Iterable[Fact]) -> None:
         """Take in facts, each once."""
         for fact in facts:
-            self._watch.look(fact.at_us)
+            self.look(fact.at_us)
             if fact.provider is None and fact.kind != "feedback":
                 continue
             if fact.kind == "taken":
@@ -188,11 +216,19 @@ class Learner:
             elif fact.from_state != fact.to_state:
                 self._ended(fact)
 
+    def look(self, now_us: int) -> None:
+        """Look at the messages whose time has come, all facts before it being learnt."""
+        self._watch.look(now_us)
+        self._holdout.look(now_us, self._record, self._forecast, self._book.anchored_share)
+
     def _sent(self, fact: Fact) -> None:
         """Count a hand-off, and look at it again at its cell's checkpoint."""
         subject, at_us = fact.subject, fact.at_us
-        path = subject.path(str(fact.provider))
+        path, group = subject.path(str(fact.provider)), _group(fact)
         self._tree.sent(path, at_us, at_us)
+        self._record.handed_off(group, at_us)
+        if subject.account in self._reporters and is_held_out(subject.key, self._secret):
+            self._holdout.sent(subject.key, Held(path, subject.source, group, at_us))
         due_s, usual = self._checkpoint(path, at_us)
         if usual:
             waiting = Waiting(path, usual, at_us, subject.price, subject.text)
@@ -217,7 +253,10 @@ class Learner:
     def _ended(self, fact: Fact) -> None:
         """Count a message's first final word, or that it had none until its deadline."""
         subject, said = fact.subject, _WORDS.get(fact.to_state)
-        if said is None or fact.from_state not in OPEN | {"unknown"}:
+        if said is None:
+            return
+        self._note(fact, said)
+        if fact.from_state not in OPEN | {"unknown"}:
             return  # a contradiction, or what we ended ourselves: it says nothing new
         path = subject.path(str(fact.provider))
         if said is Said.POSITIVE:
@@ -234,6 +273,20 @@ class Learner:
         if fact.from_state == "unknown":
             self._told(path, subject, Said.SILENT, sent_us, -1, confirmed=confirmed)
         self._told(path, subject, said, sent_us, 1, confirmed=confirmed)
+
+    def _note(self, fact: Fact, said: Said) -> None:
+        """Keep the record of what is known; a contradiction's newest word stands."""
+        group, sent_us = _group(fact), fact.subject.sent_us
+        if sent_us is None or sent_us > fact.at_us:  # never answered: it is known only now
+            sent_us = fact.at_us
+            if fact.from_state in OPEN:
+                self._record.handed_off(group, sent_us)
+        before = _WORDS.get(fact.from_state or "", Said.SILENT)
+        for word, count in ((before, -1), (said, 1)):
+            if word is not Said.SILENT:
+                positive = word is Said.POSITIVE
+                self._record.received(group, sent_us, count, positive=positive)
+        self._holdout.heard(fact.subject.key, said)
 
     def _told(
         self,
@@ -257,6 +310,9 @@ class Learner:
             self._reporters.add(subject.account)
         said = _WORDS.get(fact.to_state)
         first = subject.confirmed_seq == fact.seq
+        if first and subject.sent_us is not None and fact.provider is not None:
+            self._record.confirmed(_group(fact), subject.sent_us)
+            self._holdout.confirmed(subject.key)
         if said is None or not first or subject.sent_us is None or fact.provider is None:
             return  # of an open message it is counted when it ends
         if self._may_compare(subject):
@@ -302,6 +358,25 @@ class Learner:
             heard_by=curve.heard_by(told.waited_s),
         )
 
+    def _forecast(self, held: Held, age_s: float, now_us: int) -> float | None:
+        """Return what is said of a message of this age, whatever its recipient did."""
+        trust = self._book.trust(held.path, now_us)
+        if held.heard is None:
+            chance = p_delivered(self._tree.curve(held.path, now_us), age_s, trust)
+        else:
+            positive = held.heard is Said.POSITIVE
+            chance = chance_of_word(trust.positive if positive else trust.negative)
+        return None if chance.p is None else min(max(chance.p, P_MIN), P_MAX)
+
+    def calibration(self, now_us: int) -> Calibration:
+        """Say how good forecasts were, and how much isn't known."""
+        return Calibration(
+            reporters=len(self._reporters),
+            held_out_share=HELD_OUT_SHARE,
+            waiting=len(self._holdout),
+            groups=self._record.groups(now_us),
+        )
+
     def estimate(self, destination: str, provider: str, now_us: int) -> Estimate:
         """Say what share of a provider's messages arrives in a country, by kind of sender."""
         return self._estimates.of(self._book, destination, provider, now_us)
@@ -310,10 +385,17 @@ class Learner:
         """Return to where a provider was used, by country and kind of sender."""
         return self._estimates.destinations(provider, now_us)
 
-    def alarms(self, now_us: int) -> list[str]:
+    def troubles(self, now_us: int) -> list[Trouble]:
         """Say where receipts fell, and whose receipts are probably made up."""
-        return self._watch.alarms(now_us) + [
-            f"provider {key[-1]} on carrier {key[-2]}: {found.words}"
+        cells = dict(self._tree.cells())
+        return self._watch.troubles(now_us) + [
+            Trouble(
+                kind=TroubleKind.RECEIPTS_DOUBTED,
+                cell=key,
+                began_us=now_us,
+                words=f"provider {key[-1]} on carrier {key[-2]}: {found.words}",
+                messages_at_risk=round(sum(cells[key].exposure(Pace.WEEK, now_us).positive)),
+            )
             for key, found in self.suspicions(now_us).items()
         ]
 
@@ -338,6 +420,9 @@ class Learner:
             [(key, cell.encode()) for key, cell in self._tree.cells()],
             self._book.encode(),
             sorted(self._reporters),
+            self._record.encode(),
+            self._holdout.waiting(),
+            self._watch.kept(),
         )
         return _encoder.encode(kept)
 
@@ -355,7 +440,15 @@ class Learner:
             learner._tree.restore(key, Cell.decode(cell))
         learner._book = Book.decode(found.book)
         learner._reporters = set(found.reporters)
+        if found.record is not None:
+            learner._record = TrackRecord.decode(found.record)
+        learner._holdout = HoldOut(found.held)
+        learner._watch.restore(found.charts)
         return learner
+
+
+def _group(fact: Fact) -> Group:
+    return str(fact.provider), fact.subject.country
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -10,7 +10,7 @@ template, link and hour, so that the alarm can say what it goes with.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from arrivals.core.instants import rfc3339
@@ -25,9 +25,11 @@ from arrivals.outcome.change import (
     Limits,
     limits,
     observe,
+    standing,
 )
 from arrivals.outcome.change import level as level_of
-from arrivals.outcome.hierarchy import Key, Path
+from arrivals.outcome.episodes import Trouble, TroubleKind
+from arrivals.outcome.hierarchy import Key, Path, words_of
 from arrivals.outcome.recent import Recent
 
 WAITING_MAX: Final = 100_000  # messages before their checkpoint; more aren't watched
@@ -35,7 +37,6 @@ CHARTS_MAX: Final = 10_000
 WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender there
 _ROUTE: Final = 3
 _STEPS: Final = 20  # usual chances are rounded to these parts, so that limits are solved once
-_NAMES: Final = ("", "", "carrier", "provider", "sender")
 
 
 class Waiting(NamedTuple):
@@ -86,8 +87,16 @@ class Watch:
             changed += self._one(message, due_us, positive=positive)
         return changed
 
-    def alarms(self, now_us: int) -> list[str]:
-        """Say what is wrong now: one sentence a cause, and what goes with it."""
+    def kept(self) -> list[tuple[Key, Chart, Recent]]:
+        """Return the charts as they stand; what waits for its checkpoint isn't among them."""
+        return [(key, *found) for key, found in sorted(self._charts.items())]
+
+    def restore(self, charts: Iterable[tuple[Key, Chart, Recent]]) -> None:
+        """Go on from charts that were kept."""
+        self._charts = {key: (chart, recent) for key, chart, recent in charts}
+
+    def troubles(self, now_us: int) -> list[Trouble]:
+        """Say what is wrong now: one trouble a cause, and what goes with it."""
         began = [
             chart.fall.began_us for chart, _ in self._charts.values() if chart.raised_message
         ]
@@ -98,7 +107,7 @@ class Watch:
             recent.since(since_us, now_us, cell=key, alarmed=bool(chart.raised_message))
             for key, (chart, recent) in self._charts.items()
         ]
-        return [self._sentence(each, since_us) for each in causes(nodes)]
+        return [self._trouble(each, since_us) for each in causes(nodes)]
 
     def alarmed(self, path: Path) -> Key | None:
         """Return the narrowest cell on a path whose alarm is on."""
@@ -152,13 +161,27 @@ class Watch:
         )
         tally.add(found, usual=message.usual, positive=positive)
 
-    def _sentence(self, cause: Node, since_us: int) -> str:
-        named = zip(_NAMES, ("", *cause.cell), strict=False)
-        where = ", ".join(f"{name} {value}" for name, value in named if name)
-        text = (
-            f"receipts of {where or 'everything'} fell: {cause.observed} of"
-            f" {cause.expected:.0f} expected since {rfc3339(since_us)}"
-        )
+    def _trouble(self, cause: Node, since_us: int) -> Trouble:
+        chart = self._charts[cause.cell][0]
+        alarm = standing(chart)
+        if alarm is not None:  # its own counts go back to its own beginning
+            since_us, expected, observed = alarm.began_us, alarm.expected, alarm.observed
+            at_risk, money = alarm.messages_at_risk, int(alarm.money_at_risk)
+        else:
+            expected, observed = cause.expected, cause.observed
+            at_risk = round(max(0.0, 1.0 - observed / expected) * cause.messages)
+            money = round(at_risk * chart.fall.spent / max(chart.fall.messages, 1))
         tally = self._tallies.get(cause.cell[:_ROUTE])
         found = tally.findings() if tally is not None else []
-        return f"{text}; {says(found[0])}" if found else text
+        return Trouble(
+            kind=TroubleKind.RECEIPTS_FELL,
+            cell=cause.cell,
+            began_us=since_us,
+            words=f"receipts of {words_of(cause.cell)} fell: {observed} of {expected:.0f}"
+            f" expected since {rfc3339(since_us)}",
+            goes_with=says(found[0]) if found else None,
+            expected=expected,
+            observed=observed,
+            messages_at_risk=at_risk,
+            money_at_risk=money,
+        )

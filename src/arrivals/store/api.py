@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.ledger import Posting
 from arrivals.core.message import Message
+from arrivals.outcome.episodes import Episode
 from arrivals.store.rows import (
     Attempt,
     Balance,
@@ -251,6 +252,16 @@ class Transaction(Protocol):
         """Delete what has outlived its keeping; return how many rows.
 
         Looks at no more than the `limit` oldest of a kind, so call it again while it finds.
+        """
+
+    # alarms
+    def standing_alarms(self) -> list[Episode]:
+        """Return the alarms that haven't ended, the oldest first."""
+
+    def save_alarms(self, episodes: Sequence[Episode]) -> None:
+        """Write alarms that begin, go on or end; forget the oldest ended ones beyond a bound.
+
+        One that another process began or ended meanwhile stays as that one left it.
         """
 
     # streams of recipients

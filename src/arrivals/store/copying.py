@@ -42,6 +42,7 @@ TABLES: Final = {
     "raw_receipts": "id",
     "idempotency": "at",
     "binds": "provider_id",
+    "alarms": "id",
 }
 ROWS_A_STRETCH: Final = 5_000  # read at once, and between two reports of progress
 

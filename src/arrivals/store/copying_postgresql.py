@@ -192,7 +192,7 @@ class PostgresTarget:
         highest = max(self._highest("orders"), floor[0] if floor else 0)
         self._continue("order_ids", highest)
         self._continue("posting_ids", self._highest("postings"))
-        for table in ("rates", "parked_receipts", "raw_receipts", "batches"):
+        for table in ("rates", "parked_receipts", "raw_receipts", "batches", "alarms"):
             found = execute("SELECT pg_get_serial_sequence(%s, 'id')", [table]).fetchall()
             self._continue(found[0][0], self._highest(table))
         spans = {n for (n,) in execute("SELECT n FROM spans").fetchall()}

@@ -18,6 +18,8 @@ from arrivals.core.ids import INDEX_BITS, ORDER_ID_MAX
 from arrivals.core.message import Message
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.outcome.cohort import Member, of_one_shape
+from arrivals.outcome.episodes import Episode
+from arrivals.store.alarms import AlarmCursor, page_of
 from arrivals.store.reading import ReaderBase, for_account
 from arrivals.store.rows import Batch, NewOrder
 from arrivals.store.statements import statements
@@ -378,6 +380,13 @@ class TraceQueries(ReaderBase):
                 ).get
             ),
         )
+
+    def alarm_page(
+        self, cursor: AlarmCursor, limit: int
+    ) -> tuple[list[Episode], AlarmCursor | None]:
+        """Return alarms, those that stand first, and where to go on, if there are more."""
+        limit = min(limit, PAGE_MAX)
+        return page_of(self._found("alarms_page", *cursor, limit + 1), limit)
 
     def last_run(self) -> Verified | None:
         """Return what the newest run of the checks found."""

@@ -19,6 +19,8 @@ from arrivals.core.ledger import Posting, PostingKind
 from arrivals.core.message import Message
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceList, Rate
+from arrivals.outcome.episodes import Episode
+from arrivals.store.alarms import read_standing, write_alarms
 from arrivals.store.api import Refused, RuleBroken, StaleWrite
 from arrivals.store.rows import (
     Attempt,
@@ -389,6 +391,14 @@ class SqlTransaction(ABC):
         for name, before in (("forget_raw", raw_before), ("forget_answers", answers_before)):
             forgotten += self._changed(name, before, limit)
         return forgotten
+
+    # --- alarms ----------------------------------------------------------------------
+
+    def standing_alarms(self) -> list[Episode]:
+        return read_standing(self._value)
+
+    def save_alarms(self, episodes: Sequence[Episode]) -> None:
+        write_alarms(self._run, episodes)
 
     # --- streams of recipients -------------------------------------------------------
 

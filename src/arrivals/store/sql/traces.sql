@@ -171,3 +171,10 @@ AND o.client_ref = ?
 
 -- name: order batch_id
 AND o.batch_id = ?
+
+-- name: alarms_page
+-- For operators. Those that stand come first, then the ended ones; of each the newest.
+SELECT {[}id, began_at, raised_at, seen_at, ended_at, {json trouble}{]}
+FROM (SELECT * FROM alarms
+      WHERE (ended_at IS NULL AND id < ?) OR (ended_at IS NOT NULL AND id < ?)
+      ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, id DESC LIMIT ?) AS a

@@ -1,0 +1,174 @@
+"""What operators read of the model of outcomes: how good it is, and what it finds wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from arrivals.http.calibration import NO_FEEDBACK, NO_NUMBERS, NOT_YET
+from arrivals.outcome.calibration import AGES_S
+from arrivals.outcome.episodes import Episode, Trouble, TroubleKind
+from arrivals.outcome.learner import Calibration
+from arrivals.outcome.record import TrackRecord
+from tests.http.installation import MAIN, Installation
+
+AT_US = 1_790_000_000_000_000
+
+
+@pytest.fixture
+async def operator(api: Installation, main: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Return a client of an account of the operator's."""
+    account = msgspec.to_builtins(api.platform.catalogue.accounts[MAIN])
+    await api.change("account", str(MAIN), account | {"operator": True})
+    return main
+
+
+async def raise_alarms(api: Installation, count: int, money: int | None = 2_500_000) -> None:
+    episodes = [
+        Episode(
+            began_us=AT_US,
+            raised_us=AT_US + 1,
+            seen_us=AT_US + 2,
+            trouble=Trouble(
+                kind=TroubleKind.RECEIPTS_FELL,
+                cell=("NL alphanumeric", "kpn", f"provider {n}"),
+                began_us=AT_US,
+                words=f"receipts of provider {n} fell",
+                expected=120.04,
+                observed=20,
+                messages_at_risk=100,
+                money_at_risk=money,
+            ),
+        )
+        for n in range(count)
+    ]
+    await api.in_store(lambda tx: tx.save_alarms(episodes))
+
+
+async def end_alarm(api: Installation, number: int) -> None:
+    def end(tx: Any) -> None:
+        found = tx.standing_alarms()[number]
+        tx.save_alarms([msgspec.structs.replace(found, ended_us=found.seen_us)])
+
+    await api.in_store(end)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/alarms", "/api/v1/calibration"])
+async def test_only_operators_read_what_concerns_all(
+    main: httpx.AsyncClient, path: str
+) -> None:
+    answer = await main.get(path)
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "operators_only"
+
+
+async def test_alarms_are_shown_with_what_is_at_risk(
+    api: Installation, operator: httpx.AsyncClient
+) -> None:
+    assert (await operator.get("/api/v1/alarms")).json()["alarms"] == []
+    await raise_alarms(api, 1)
+    (shown,) = (await operator.get("/api/v1/alarms")).json()["alarms"]
+    assert shown["words"] == "receipts of provider 0 fell"
+    assert shown["where"] == {
+        "country_and_sender": "NL alphanumeric",
+        "carrier": "kpn",
+        "provider": "provider 0",
+        "sender": None,
+    }
+    assert (shown["expected"], shown["observed"]) == (120.0, 20)
+    assert shown["at_risk"] == {"messages": 100, "money": 2.5, "currency": "EUR"}
+    assert shown["began_at"] < shown["raised_at"] < shown["seen_at"]
+    assert shown["ended_at"] is None
+    await end_alarm(api, 0)
+    (shown,) = (await operator.get("/api/v1/alarms")).json()["alarms"]
+    assert shown["ended_at"] == shown["seen_at"]
+
+
+async def test_money_of_several_currencies_is_not_added_up(
+    api: Installation, operator: httpx.AsyncClient
+) -> None:
+    await raise_alarms(api, 1)
+    account = msgspec.to_builtins(api.platform.catalogue.accounts[MAIN])
+    await api.change("account", "9", account | {"account_id": 9, "currency": "USD"})
+    (shown,) = (await operator.get("/api/v1/alarms")).json()["alarms"]
+    assert shown["at_risk"] == {"messages": 100, "money": None, "currency": None}
+
+
+async def test_pages_of_alarms(api: Installation, operator: httpx.AsyncClient) -> None:
+    """Those that stand first; each once, whatever the size of a page."""
+    await raise_alarms(api, 5)
+    await end_alarm(api, 4)
+    await end_alarm(api, 0)
+    for limit in (1, 2, 3, 5):
+        seen: list[str] = []
+        link: str | None = f"/api/v1/alarms?limit={limit}"
+        while link is not None:
+            page = (await operator.get(link)).json()
+            assert len(page["alarms"]) <= page["limit"] == limit
+            seen += [each["where"]["provider"][-1] for each in page["alarms"]]
+            link = page["next"]
+        assert seen == ["3", "2", "1", "4", "0"]
+    for cursor in ("7", "standing-", "ended-x", "begun-1"):
+        answer = await operator.get("/api/v1/alarms", params={"cursor": cursor})
+        assert answer.status_code == 422, cursor
+
+
+def checked(*, reporters: int = 1, record: TrackRecord | None = None) -> Calibration:
+    groups = (record or TrackRecord()).groups(AT_US)
+    return Calibration(reporters=reporters, held_out_share=0.1, waiting=7, groups=groups)
+
+
+async def test_where_nobody_reports_there_is_no_figure(operator: httpx.AsyncClient) -> None:
+    answer = (await operator.get("/api/v1/calibration")).json()
+    assert (answer["why"], answer["groups"]) == (NO_FEEDBACK, [])
+    assert answer["held_out_share"] == 0.1
+    assert any("not a random sample" in each for each in answer["notes"])
+
+
+async def test_what_is_known_is_shown_with_its_bounds_and_its_errors(
+    api: Installation, operator: httpx.AsyncClient
+) -> None:
+    record = TrackRecord()
+    for n in range(40):
+        record.handed_off(("north", "NL"), AT_US)
+        if n < 30:
+            record.received(("north", "NL"), AT_US, positive=n < 28)
+    record.came(("north", "NL"), AT_US, [0.9] * len(AGES_S), 1.25)
+    api.platform.calibration = lambda: checked(record=record)
+    answer = (await operator.get("/api/v1/calibration")).json()
+    everything, group = answer["groups"]
+    assert (everything["provider"], everything["country"]) == (None, None)
+    assert (group["provider"], group["country"], group["why"]) == ("north", "NL", None)
+    assert group["rate"] == {
+        "handoffs": 40.0,
+        "delivered": 0.7,
+        "failed": 0.05,
+        "unknown": 0.25,
+        "low": 0.7,
+        "high": 0.95,
+        "confirmed": 0.0,
+    }
+    assert [each["age_s"] for each in group["ages"]] == list(AGES_S)
+    score = group["ages"][0]["score"]
+    assert (score["messages"], score["said"], score["arrived"]) == (1.0, 0.9, 1.25)
+    assert score["ece"] == 0.35
+    (row,) = score["reliability"]
+    assert (row["low"], row["high"], row["arrived_high"]) == (0.9, 0.95, 1.0)
+    assert answer["waiting"] == 7
+
+
+async def test_why_there_is_no_score(api: Installation, operator: httpx.AsyncClient) -> None:
+    record = TrackRecord()
+    record.handed_off(("north", "NL"), AT_US)
+    for reporters, why in ((0, NO_FEEDBACK), (1, NOT_YET)):
+        found = checked(reporters=reporters, record=record)
+        api.platform.calibration = lambda found=found: found  # type: ignore[misc]
+        assert (await operator.get("/api/v1/calibration")).json()["why"] == why
+    record.came(("north", "NL"), AT_US, [None] * len(AGES_S), 1.0)
+    api.platform.calibration = lambda: checked(record=record)
+    answer = (await operator.get("/api/v1/calibration")).json()
+    assert answer["why"] == NO_NUMBERS
+    assert answer["groups"][0]["ages"][0]["without_forecast"] == 1.0

@@ -1,0 +1,116 @@
+"""Alarms begin once, go on whoever looks, and end when they have been quiet for a while."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from arrivals.outcome import episodes
+from arrivals.outcome.episodes import QUIET_US, Episode, Trouble, TroubleKind, follow
+
+MINUTE_US = 60_000_000
+BEGIN_US = 1_790_000_000_000_000
+FELL, DOUBTED = TroubleKind.RECEIPTS_FELL, TroubleKind.RECEIPTS_DOUBTED
+
+
+def trouble(*cell: str, kind: TroubleKind = FELL, **changes: Any) -> Trouble:
+    found = Trouble(
+        kind=kind,
+        cell=cell,
+        began_us=BEGIN_US,
+        words=f"{cell} fell",
+        expected=50.0,
+        observed=10,
+        messages_at_risk=40,
+        money_at_risk=4_000,
+    )
+    return msgspec.structs.replace(found, **changes)
+
+
+class Log:
+    """What a store would keep of alarms."""
+
+    def __init__(self) -> None:
+        self.all: dict[int, Episode] = {}
+        self.before: list[tuple[TroubleKind, tuple[str, ...]]] = []
+
+    def look(self, minute: int, *found: Trouble) -> list[Episode]:
+        """Look once; return what is standing after it."""
+        now_us = BEGIN_US + minute * MINUTE_US
+        for each in follow(self.standing, found, self.before, now_us):
+            number = each.alarm_id or len(self.all) + 1
+            self.all[number] = msgspec.structs.replace(each, alarm_id=number)
+        self.before = [(each.kind, each.cell) for each in found]
+        return self.standing
+
+    @property
+    def standing(self) -> list[Episode]:
+        return [each for each in self.all.values() if each.ended_us is None]
+
+
+def test_a_fall_is_an_alarm_at_once_and_ends_when_it_was_last_seen() -> None:
+    log = Log()
+    (began,) = log.look(1, trouble("NL", "kpn"))
+    assert (began.began_us, began.raised_us) == (BEGIN_US, BEGIN_US + MINUTE_US)
+    worse = trouble("NL", "kpn", messages_at_risk=90, money_at_risk=9_000)
+    (goes_on,) = log.look(2, worse)
+    assert goes_on.trouble == worse
+    better = trouble("NL", "kpn", messages_at_risk=60, money_at_risk=6_000, observed=45)
+    (goes_on,) = log.look(3, better)
+    assert (goes_on.trouble.observed, goes_on.trouble.messages_at_risk) == (45, 90)
+    assert goes_on.trouble.money_at_risk == 9_000
+    assert log.look(4) != []  # it may be back at the next look
+    assert log.look(3 + QUIET_US // MINUTE_US) == []
+    (over,) = log.all.values()
+    assert over.ended_us == BEGIN_US + 3 * MINUTE_US
+    log.look(20, trouble("NL", "kpn"))
+    assert len(log.all) == 2  # another one
+
+
+def test_what_is_only_doubted_is_an_alarm_when_it_is_found_twice() -> None:
+    log = Log()
+    fake = trouble("NL", "kpn", "south", kind=DOUBTED, money_at_risk=None)
+    assert log.look(1, fake) == []
+    assert log.look(2) == []
+    assert log.look(3, fake) == []
+    (began,) = log.look(4, fake)
+    assert began.trouble.money_at_risk is None
+    (goes_on,) = log.look(5, fake)
+    assert goes_on.trouble.money_at_risk is None
+
+
+def test_one_cause_is_one_alarm_under_whatever_name() -> None:
+    """A carrier's alarm becomes its provider's there; another kind is another alarm."""
+    log = Log()
+    log.look(1, trouble("NL", "kpn"))
+    (narrowed,) = log.look(2, trouble("NL", "kpn", "north", began_us=BEGIN_US - 1))
+    assert narrowed.trouble.cell == ("NL", "kpn", "north")
+    assert narrowed.began_us == BEGIN_US - 1
+    fake = trouble("NL", "kpn", "north", kind=DOUBTED)
+    log.look(3, fake, narrowed.trouble)
+    assert len(log.look(4, fake, narrowed.trouble)) == 2
+    assert len(log.look(5, fake, narrowed.trouble, trouble("NL", "odido"))) == 3
+
+
+def test_an_alarm_goes_to_its_own_cell_before_any_other() -> None:
+    """Two providers' alarms stand; a worse one above them doesn't take either one's place."""
+    log = Log()
+    north, south = trouble("NL", "kpn", "north"), trouble("NL", "kpn", "south")
+    log.look(1, north, south)
+    above = trouble("NL", "kpn", messages_at_risk=500)
+    assert len(log.look(2, above, north, south)) == 3
+    assert {each.alarm_id for each in log.standing if each.trouble.cell == north.cell} == {1}
+
+
+def test_alarms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(episodes, "STANDING_MAX", 2)
+    log = Log()
+    found = [trouble("NL", f"carrier {n}", messages_at_risk=n) for n in range(4)]
+    standing = log.look(1, *found)
+    assert [each.trouble.cell[1] for each in standing] == [
+        "carrier 3",
+        "carrier 2",
+    ]  # the worst
+    assert len(log.look(2, *found)) == 2
