@@ -197,14 +197,16 @@ class Learning:
         )
 
     async def learn_some(self) -> bool:
-        """Learn from the next events; False if that was all there are."""
+        """Learn from the next events; False if there's hardly anything to learn from yet."""
         cursor, until_us = self._cursor, self._platform.clock.now_us() - BEHIND_US
         events, self._cursor, subjects = await self._platform.store.read(
             lambda reader: _next(reader, cursor, until_us)
         )
         self._learner.learn(facts_of(events, subjects))
         observe(self._platform.habits, events)
-        more = len(events) == EVENTS_MAX
+        # One read needn't come to the end: a shared database gives a stretch at a time.
+        behind = bool(events) and events[-1].at_us < until_us - LEARN_EVERY_S * 1e6
+        more = behind or len(events) == EVENTS_MAX
         if not more:
             self._learner.look(until_us)
         return more
