@@ -89,7 +89,9 @@ class Process:
             self._work.append(asyncio.create_task(learning.run(), name="learning"))
 
     def _connect(self, provider: Provider) -> SmppConnection:
-        return SmppConnection(provider, "world", self._clock, self._chance)
+        return SmppConnection(
+            provider, "world", self._clock, self._chance, patience=self._patience
+        )
 
     @property
     def dead_parts(self) -> list[str]:

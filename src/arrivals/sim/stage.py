@@ -50,7 +50,7 @@ from arrivals.world.smsc import CarrierWorld
 from arrivals.world.traffic import Disturbance, sends
 from arrivals.world.truth import RECORDS_MAX
 
-STREAM_MAX: Final = 4_000  # messages of a stream; of a longer one so many are played
+STREAM_MAX: Final = 2_000  # messages of a stream; of a longer one so many are played
 MIDNIGHT_US: Final = 1_799_971_200 * 1_000_000
 DAY_S: Final = 86_400.0
 PORT: Final = 2775
@@ -62,7 +62,7 @@ PRICE: Final = 50_000  # micro-units
 FUNDS: Final = 1_000_000_000_000
 # Nobody waits here for what wasn't announced, so it is looked for every few seconds in place
 # of four times in one, and every few minutes once nothing is sent any more.
-PATIENCE: Final = 20.0
+PATIENCE: Final = 30.0
 PATIENCE_AFTER: Final = 600.0
 ENQUIRE_S: Final = 7_200.0
 LOOK_S: Final = 600.0  # at how things stand
