@@ -130,6 +130,11 @@ class SandboxAddress:
     port: int
     scenario: Scenario
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Those that the scenario has."""
+        return providers_of(self.scenario)
+
 
 def _provider(name: str, world: SandboxAddress) -> Provider:
     settings: dict[str, object] = {
@@ -152,17 +157,16 @@ def dev_preparation(
 
     def prepare(tx: Transaction) -> None:
         catalogue = tx.catalogue()
-        named = providers_of(world.scenario)
         earlier = (name for name, each in catalogue.providers.items() if each.sandbox)
         routes = tuple(
-            replace(each, providers=in_order(each.route_id, named))
+            replace(each, providers=in_order(each.route_id, world.providers))
             for each in ROUTES
             if each.route_id not in catalogue.routes
         )
         accounts = tuple(each for each in ACCOUNTS if each.account_id not in catalogue.accounts)
         configuration = Configuration(
             providers=tuple(
-                _provider(name, world) for name in dict.fromkeys((*named, *earlier))
+                _provider(name, world) for name in dict.fromkeys((*world.providers, *earlier))
             ),
             routes=routes,
             prices={

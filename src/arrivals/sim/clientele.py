@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -45,9 +45,9 @@ class Sent(msgspec.Struct):
         """The name under which the world knows the text's first part."""
         return text_hash(encode_segments(self.send.text)[0])
 
-    def references(self, attempts: int) -> Iterable[int]:
+    def references(self, attempts: int) -> Sequence[int]:
         """Return what its hand-offs carry."""
-        return (handoff_reference(self.key, n) for n in range(1, attempts + 1))
+        return [handoff_reference(self.key, n) for n in range(1, attempts + 1)]
 
 
 class Clientele:
@@ -70,7 +70,8 @@ class Clientele:
         """Tell the platform what somebody did, if that can be told."""
         kind = FEEDBACK.get(acted.kind)
         for sent in self._by_text.get((acted.destination, acted.text_hash), ()):
-            if kind is not None and acted.reference in sent.references(ATTEMPTS_MAX):
+            ours = sent.references(ATTEMPTS_MAX)
+            if kind is not None and acted.reference is not None and acted.reference in ours:
                 self._spawn(self._tell(sent, kind))
                 return
 

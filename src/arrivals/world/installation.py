@@ -1,4 +1,4 @@
-"""A scenario as an installation sees it: its providers, and the order in which routes try them."""
+"""A scenario as an installation has it: providers, and the order in which routes try them."""
 
 from __future__ import annotations
 
