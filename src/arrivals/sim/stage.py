@@ -130,7 +130,7 @@ class Stage:
         self._disk = FaultyDisk(folder) if scenario.disturbances else None
         self._process: Process | None = None
         self._lives = 0
-        self._alarms: dict[str, None] = {}
+        self._alarms: dict[str, str] = {}  # by what each is about
 
     def _now_us(self) -> int:
         began_us = MIDNIGHT_US + int(self._scenario.begins_h * 3_600_000_000)
@@ -164,7 +164,7 @@ class Stage:
             seed=self._seed,
             messages=messages,
             turned_away=sum(not each.key for each in self._clientele.sent),
-            alarms=tuple(self._alarms),
+            alarms=tuple(self._alarms.values()),
             broken=tuple(
                 f"invariant {each.invariant}: {each.sentence}"
                 for each in run_checks(self._folder, self._clock)
@@ -209,11 +209,11 @@ class Stage:
         return taken - ended
 
     async def _listen(self) -> None:
-        """Keep every alarm that is raised, by what it is about."""
+        """Keep every alarm that is raised, as it was last said."""
         while True:
             platform = self._process.platform if self._process else None
             for each in platform.outlook if platform else ():
-                self._alarms.setdefault(each)
+                self._alarms[each.partition(":")[0]] = each
             await asyncio.sleep(LOOK_S)
 
     # --- what is said, and what happened ---------------------------------------------
