@@ -66,7 +66,8 @@ FUNDS: Final = 1_000_000_000_000
 PATIENCE: Final = 30.0
 PATIENCE_AFTER: Final = 600.0
 ENQUIRE_S: Final = 7_200.0
-LOOK_S: Final = 600.0  # at how things stand
+LOOK_S: Final = 600.0  # at what is wrong
+LOOK_FOR_THE_END_S: Final = 10_800.0
 ENDS_WITHIN_S: Final = 5 * DAY_S  # of the last send: validity and grace are three days
 MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 
@@ -196,7 +197,7 @@ class Stage:
         while open_ or self._under_way:
             if self._loop.time() > deadline:
                 return  # what is open then is said to be open
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_FOR_THE_END_S)
             found = [(each, await self._trace(each)) for each in open_ if each.key]
             open_ = [each for each, (trace, _) in found if not is_terminal(trace.message.state)]
 
