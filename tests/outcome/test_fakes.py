@@ -199,19 +199,6 @@ def test_of_many_routes_compared_one_must_stand_out_more() -> None:
     lower = risk_ratio([Stratum(60, 200, 600, 1_000)])
     assert [converted(low, compared).found for compared in (1, 20)] == [True, False]
     assert [converted(lower, compared).found for compared in (1, 20)] == [True, True]
-    honest = [
-        risk_ratio([Stratum(hits, 40, 60_000, 100_000)]) for hits in binomials(0.6, 40, 4_000)
-    ]
-    together = [honest[first : first + 20] for first in range(0, len(honest), 20)]
-    wrong = sum(any(converted(each, 20).found for each in these) for these in together)
-    alone = sum(any(converted(each).found for each in these) for these in together)
-    assert wrong / len(together) < 0.03
-    assert alone / len(together) > 0.06
-
-
-def binomials(share: float, trials: int, count: int) -> list[int]:
-    chance = random.Random(20)
-    return [sum(chance.random() < share for _ in range(trials)) for _ in range(count)]
 
 
 def test_conversions_find_fakers_of_a_tenth_and_of_a_fifth() -> None:
