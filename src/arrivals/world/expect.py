@@ -53,8 +53,8 @@ class Expect(Part, frozen=True):
         return max(self.tolerance, _by_chance(share, count))
 
     def verdict_off_by(self, share: float, count: int) -> float:
-        """Return the same for the share of a verdict."""
-        return max(self.verdicts_tolerance, _by_chance(share, count))
+        """Return the same for the share of a verdict, which was measured in a play itself."""
+        return max(self.verdicts_tolerance, math.sqrt(2) * _by_chance(share, count))
 
     def __post_init__(self) -> None:
         """Refuse shares that don't make a whole."""
