@@ -31,6 +31,7 @@ reported = { silent = 1 }
 """
 
 
+@pytest.mark.slow
 def test_a_play_is_as_stated_and_the_same_again() -> None:
     scenario = load_scenario("balance-race")
     first = play(scenario, 1, most=300)
@@ -48,6 +49,7 @@ def test_only_what_people_told_is_known_where_receipts_say_nothing() -> None:
     assert found.days > 2  # until nothing more may come
 
 
+@pytest.mark.slow
 def test_what_cannot_be_paid_is_turned_away() -> None:
     scenario = parse_scenario(PEOPLE.replace("count = 60", "count = 60\nfunds_for = 20"))
     found = play(scenario, 1)
