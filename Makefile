@@ -1,7 +1,7 @@
 # Everything a contributor types. A bare `make` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check lint test format coverage docs prove prove-kills prove-cluster prove-model scenarios fuzz bench bench-postgres bench-peers lock clean
+.PHONY: help setup run check lint test format coverage docs prove prove-kills prove-cluster prove-model scenarios fuzz bench bench-postgres bench-peers profile lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -107,6 +107,9 @@ bench-postgres: $(DEV_READY) ## Measure what one PostgreSQL carries, by processe
 
 bench: $(DEV_READY) ## Measure rates, latencies and targets beside what the machine could do
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+profile: $(DEV_READY) ## See whose time a message takes, function by function
+	@$(BIN)/python -m tests.bench.profile $(ARGS)
 
 bench-peers: $(DEV_READY) ## Measure Kannel and Jasmin beside us; docs/peers.md gets the table
 	@$(BIN)/python -m tests.bench.peers $(ARGS)

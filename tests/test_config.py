@@ -18,6 +18,7 @@ from arrivals.config import (
     Server,
     read_settings,
 )
+from arrivals.core.catalogue import FLOOR, Strategy
 from arrivals.core.ids import cell_name, key_suffix, make_api_key
 from arrivals.core.money import Micros
 from arrivals.flows.configuration import Configuration, configuration_of
@@ -131,6 +132,14 @@ def test_a_small_file_is_enough(tmp_path) -> None:
     assert wanted.accounts[0].credit_limit == 0
 
 
+def test_a_route_may_choose_by_outcome(tmp_path) -> None:
+    by_outcome = 'strategy = "outcome"\nfloor = 0.9\nexplore = 0.02\nprices'
+    (plain,) = read(tmp_path, WHOLE).routes
+    (chosen,) = read(tmp_path, WHOLE.replace("prices", by_outcome, 1)).routes
+    assert (plain.strategy, plain.floor, plain.explore) == (Strategy.PRIORITY, FLOOR, 0.0)
+    assert (chosen.strategy, chosen.floor, chosen.explore) == (Strategy.OUTCOME, 0.9, 0.02)
+
+
 def test_a_key_comes_from_the_environment_or_a_file(tmp_path) -> None:
     """Keys are read where the file says, and don't show when they are printed."""
     first, second = a_key("live"), a_key("test")
@@ -191,6 +200,10 @@ def test_a_password_may_come_from_a_file_beside_the_settings(tmp_path) -> None:
         ("id = 1\nname", "id = 1\ncurrency = 'eur'\nname", "routes[0].currency", "EUR"),
         ("id = 1\nname", "id = 1\ncategory = 'x'\nname", "routes[0].category", "otp"),
         ("id = 1\nname", "id = 1\non_ambiguous = 'x'\nname", "routes[0].on_ambiguous", "wait"),
+        ("id = 1\nname", "id = 1\nstrategy = 'x'\nname", "routes[0].strategy", "thompson"),
+        ("id = 1\nname", "id = 1\nfloor = 1\nname", "routes[0].floor", "between 0 and 1"),
+        ("id = 1\nname", "id = 1\nexplore = 0.3\nname", "routes[0].explore", "0 to 0.2"),
+        ("id = 1\nname", "id = 1\nexplore = 0.1\nname", "routes[0].explore", "outcome"),
         ("id = 1\nname", "id = 1\nvalid_for = 300000\nname", "routes[0].valid_for", "72 hours"),
         ('username = "app"', 'username = "a p"', "accounts[0].username", "letters"),
         ('username = "app"', 'username = "app"\nroutes = [7]', "accounts[0].routes",

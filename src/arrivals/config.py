@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from arrivals.core.catalogue import SENDER
+from arrivals.core.catalogue import EXPLORE_MAX, FLOOR, SENDER
 
 FILE_BYTES_MAX: Final = 4_000_000  # a thousand providers and routes take a tenth of it
 TABLES_MAX: Final = 10_000  # of one kind
@@ -179,6 +179,12 @@ class RouteTable(_Table, frozen=True, kw_only=True):
         Meta(min_length=1, max_length=32, description="the ids of 1 to 32 providers, in order"),
     ]
     prices: FileName
+    strategy: Annotated[
+        Literal["priority", "outcome", "thompson"],
+        Meta(description='one of "priority", "outcome", "thompson"'),
+    ] = "priority"
+    floor: Annotated[float, Meta(gt=0, lt=1, description="a share between 0 and 1")] = FLOOR
+    explore: Annotated[float, Meta(ge=0, le=EXPLORE_MAX, description="a share, 0 to 0.2")] = 0.0
     failover: Switch = True
     on_ambiguous: Ambiguity = "wait"
     valid_for: Validity | None = None

@@ -154,6 +154,8 @@ def _work_behind(
         parts["verify"] = verifier.run()
     learning = Learning(platform, secret, learns=sends)
     platform.foresee = learning.foresee
+    platform.choosing.estimate = learning.estimate
+    platform.choosing.destinations = learning.destinations
     parts["learning"] = learning.run()
     if platform.store.is_shared:
         parts["neighbours"] = Neighbours(platform, fleet).run()

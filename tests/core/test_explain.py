@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arrivals.core.catalogue import Strategy
 from arrivals.core.explain import explain
 from arrivals.core.message import Message, Move, Reach, State
+from arrivals.core.selection import (
+    Candidate,
+    Estimate,
+    Obstacle,
+    Question,
+    record_of,
+    select,
+)
 from arrivals.core.timeline import Adjustment
 from tests.core.timelines import (
     ACCEPTED,
@@ -146,6 +155,37 @@ def test_acceptance_tells_parts_alphabet_and_schedule() -> None:
         "Accepted over route 3: 3 segments in UCS-2, 0.087 EUR held."
         " It was to go out at 2027-01-15T08:00:00.000000Z."
     )
+
+
+def test_a_choice_by_outcome_says_what_was_known() -> None:
+    """Shares, but no cost; and it cites the event by which it was accepted."""
+    honest = Estimate(delivered=0.97, low=0.931, high=0.99)
+    liar = Estimate(delivered=0.333, low=0.29, high=0.38)
+    away = Candidate(provider="far", cost=1, obstacle=Obstacle.AWAY)
+    question = Question(
+        strategy=Strategy.OUTCOME,
+        floor=0.85,
+        candidates=(
+            Candidate(provider="budget", cost=18, estimate=liar),
+            Candidate(provider="north", cost=36, estimate=honest),
+            Candidate(provider="new", cost=9),
+            away,
+        ),
+    )
+    text = told(message(), ACCEPTED, selection=record_of(question, select(question)))[1]
+    assert text == (
+        "Of its providers north goes first, least cost for a delivered message."
+        " budget: 33.3% arrive, at least 29.0% (not sure to reach 85%);"
+        " north: 97.0% arrive, at least 93.1%;"
+        " new: how many arrive isn't known (too few were confirmed to compare it);"
+        " far: how many arrive isn't known (it can't be reached)."
+    )
+    only = msgspec.structs.replace(question, candidates=question.candidates[:1])
+    found = explain(
+        trace(message(), selection=record_of(only, select(only))), timeline(ACCEPTED)
+    )
+    assert found[1].cites == [1]
+    assert "None is sure to deliver the 85% that the route asks for." in found[1].text
 
 
 def test_a_schedule_comes_due() -> None:

@@ -101,6 +101,16 @@ def test_lanes_and_providers_don_t_mix() -> None:
     assert ranks.take("north", 0, 2) == 51
 
 
+def test_what_stands_before_an_account_is_known() -> None:
+    ranks = FairRanks()
+    assert ranks.ahead("north", 0, 1) == 0
+    ranks.take("north", 0, 1, 100)
+    ranks.claimed("north", 0, 40)
+    assert ranks.ahead("north", 0, 1) == 60
+    ranks.claimed("north", 0, 140)
+    assert ranks.ahead("north", 0, 1) == 0
+
+
 def test_an_older_claim_doesn_t_turn_the_lane_back() -> None:
     ranks = FairRanks()
     ranks.claimed("north", 0, 50)

@@ -79,11 +79,13 @@ def _us(seconds: float) -> int:
     return START_US + int(seconds * 1e6)
 
 
-def report(kind: str, seeds: int, count: int, **options: Any) -> dict[str, Any]:
+def report(
+    kind: str, seeds: int, count: int, first_seed: int = 0, **options: Any
+) -> dict[str, Any]:
     """Return the figures of a world: pooled over its seeds, and the worst seed's error."""
     pooled: dict[float, list[tuple[Scored, Scored]]] = defaultdict(list)
     worst: dict[float, float] = defaultdict(float)
-    for seed in range(seeds):
+    for seed in range(first_seed, first_seed + seeds):
         for age_s, said in play(World(seed, kind), count, **options).items():
             pooled[age_s] += said
             worst[age_s] = max(worst[age_s], _score([ours for ours, _ in said]).ece)
@@ -99,7 +101,13 @@ def report(kind: str, seeds: int, count: int, **options: Any) -> dict[str, Any]:
             "naive_ece": round(naive.ece, 4),
             "gain": round(1 - ours.brier / naive.brier, 3),
         }
-    return {"world": kind, "seeds": seeds, "messages": count, "ages": rows}
+    return {
+        "world": kind,
+        "first_seed": first_seed,
+        "seeds": seeds,
+        "messages": count,
+        "ages": rows,
+    }
 
 
 def _score(said: list[Scored]) -> calibration.Score:
@@ -112,10 +120,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="others than they were made on"
+    )
     parser.add_argument("--world", choices=WORLDS, action="append")
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
-    found = [report(kind, wanted.seeds, wanted.messages) for kind in wanted.world or WORLDS]
+    found = [
+        report(kind, wanted.seeds, wanted.messages, wanted.first_seed)
+        for kind in wanted.world or WORLDS
+    ]
     if wanted.json:
         print(json.dumps(found, indent=2))
         return

@@ -1,18 +1,19 @@
 """The gates in their short form: calibrated where the model fits, and not far off where not.
 
-The long form, with twelve times the messages, is `python -m tests.outcome.gates`.
+The long form, of five seeds with twelve times the messages, is `python -m tests.outcome.gates`.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.outcome.gates import SEEDS, report
+from tests.outcome.gates import report
 
 ECE_MAX = 0.03
 MISSPECIFIED_ECE_MAX = 0.08
 GAIN_MIN = 0.4  # of the Brier score over "pending means delivered"
 SILENT_FROM_S = 60.0
+SEEDS = 2
 
 
 @pytest.mark.slow
@@ -24,7 +25,7 @@ def test_the_model_is_calibrated() -> None:
         if age_s >= SILENT_FROM_S:
             assert row["ece"] <= ECE_MAX, (age_s, row)
             assert row["gain"] >= GAIN_MIN, (age_s, row)
-    assert ages[60.0]["count"] > 5_000
+    assert ages[60.0]["count"] > 2_000
 
 
 @pytest.mark.slow

@@ -151,6 +151,18 @@ def test_reporters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert anchors(learner, Said.POSITIVE) == (0, 0)
 
 
+def test_a_provider_is_estimated_over_all_carriers_of_a_country() -> None:
+    learner = Learner(SECRET)
+    assert learner.destinations("north", BEGIN_US - 60 * SECOND_US) == []
+    for key in KEYS[:60]:
+        learner.learn([taken(key, BEGIN_US), ended(key, BEGIN_US + SECOND_US)])
+    (to,) = learner.destinations("north", BEGIN_US)
+    assert to == "NL alphanumeric"
+    found = learner.estimate(to, "north", BEGIN_US + 10 * SECOND_US)
+    assert found.handoffs == pytest.approx(60, abs=1)
+    assert found.delivered is None  # nobody said that anything arrived
+
+
 def test_what_was_learnt_goes_on_elsewhere() -> None:
     learner = Learner(SECRET)
     for n, key in enumerate(KEYS[:50]):

@@ -236,6 +236,7 @@ async def test_to_detach_takes_no_long_lock_and_gives_way_to_a_long_reader(
     await grown(database, 1)
     late = BEGIN_US + 200 * DAY_US
     async with opened(database, 2) as grounds:
+        await grounds[0].fund(2, amount=10**12)  # a quick machine spends the usual funds
         slowest_s = 0.0
         stopped = asyncio.Event()
 
@@ -243,7 +244,7 @@ async def test_to_detach_takes_no_long_lock_and_gives_way_to_a_long_reader(
             nonlocal slowest_s
             while not stopped.is_set():
                 began = time.monotonic()
-                await ground.accept()
+                await ground.accept(account_id=2)
                 slowest_s = max(slowest_s, time.monotonic() - began)
 
         customers = [asyncio.ensure_future(customer(each)) for each in grounds]

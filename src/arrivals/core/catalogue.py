@@ -18,6 +18,8 @@ LANE_OF_CATEGORY: Final = {"otp": 0, "alert": 1, "bulk": 2}
 AMBIGUITY_POLICIES: Final = ("wait", "query", "resend", "fail")
 # A sender id: 3 to 11 letters, digits and a few marks between them, or a number.
 SENDER: Final = r"[A-Za-z0-9][A-Za-z0-9 ._&-]{1,9}[A-Za-z0-9._&-]|\+?[0-9]{3,15}"
+FLOOR: Final = 0.85  # of messages must surely arrive, where a route chooses by outcome
+EXPLORE_MAX: Final = 0.2  # of a route's orders
 REFUNDABLE_OUTCOMES: Final = ("failed", "filtered", "expired", "unknown")
 
 
@@ -27,6 +29,14 @@ class Flow(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"  # what is accepted waits in its queue
     DRAINING = "draining"  # nothing new is accepted; the queue empties
+
+
+class Strategy(StrEnum):
+    """How a route chooses among its providers."""
+
+    PRIORITY = "priority"  # in the order they are listed
+    OUTCOME = "outcome"  # least cost for a delivered message, above the floor
+    THOMPSON = "thompson"  # the same, by a draw from what is known of each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +91,10 @@ class Route:
     access: str  # public | restricted
     sender_policy: str  # any | registered: must be one of the account's own
     currency: str
-    providers: tuple[str, ...]  # in the order they are tried
+    providers: tuple[str, ...]  # in the order they are tried, unless the strategy finds another
+    strategy: Strategy = Strategy.PRIORITY
+    floor: float = FLOOR
+    explore: float = 0.0  # share of orders that go to whoever is known least
     failover: bool = True  # a refusal or an outage may move on to the next provider
     on_ambiguous: str = "wait"
     valid_for_s: int | None = None  # None: the installation's default

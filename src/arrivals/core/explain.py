@@ -16,7 +16,9 @@ from arrivals.core.instants import rfc3339, spell
 from arrivals.core.message import Message, Move, Reach, State, is_terminal
 from arrivals.core.money import Micros, format_amount
 from arrivals.core.reasons import REASONS, status_name
+from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
 from arrivals.core.timeline import (
+    ACCEPTED,
     DUE,
     TimelineEvent,
     Trace,
@@ -89,6 +91,8 @@ def explain(
     for before, event in zip([None, *events], events, strict=False):
         text = _SAYINGS.get(event.kind, _other)(_Said(event, before, trace))
         sentences.append(Sentence(text=text, cites=[event.seq]))
+        if event.kind == ACCEPTED and trace.selection is not None:
+            sentences.append(Sentence(text=_selected(trace.selection), cites=[event.seq]))
     sentences.append(_conclusion(trace.message, events))
     if held_by:
         waits = f"It waits now because {', and '.join(held_by)}."
@@ -112,6 +116,41 @@ def _accepted(said: _Said) -> str:
     if trace.send_at_us is not None:
         text += f" It was to go out at {rfc3339(trace.send_at_us)}."
     return text
+
+
+def _selected(record: Record) -> str:
+    """Say which provider goes first and what was known of each, but nothing of its cost."""
+    asked, chosen = record.question, record.selection
+    estimates = {each.provider: each.estimate for each in asked.candidates}
+    floor = f"{asked.floor:.0%}"
+    told = []
+    for each in chosen.considered:
+        share = _share(estimates[each.provider_id])
+        why = _WHY_NOT.get(each.why_not or "", each.why_not)
+        behind = f" ({why.format(floor=floor)})" if why else ""
+        told.append(f"{each.provider_id}: {share}{behind}")
+    text = f"Of its providers {chosen.providers[0]} goes first, {chosen.rule.value}."
+    if chosen.floor_unmet:
+        text += f" None is sure to deliver the {floor} that the route asks for."
+    return f"{text} {'; '.join(told)}."
+
+
+def _share(known: Estimate) -> str:
+    if known.delivered is None:
+        return "how many arrive isn't known"
+    return f"{known.delivered:.1%} arrive, at least {known.low:.1%}"
+
+
+_WHY_NOT: Final[dict[str, str]] = {
+    WhyNot.TOO_FEW_ANCHORS: "too few were confirmed to compare it",
+    WhyNot.BELOW_FLOOR: "not sure to reach {floor}",
+    WhyNot.TOO_SLOW: "its receipts come too late",
+    WhyNot.MORE_EXPENSIVE: "dearer for a delivered message",
+    WhyNot.NOT_MUCH_CHEAPER: "not cheaper by enough to change",
+    WhyNot.EXPLORING: "the choice, but for learning about another",
+    Obstacle.AWAY: "it can't be reached",
+    Obstacle.NO_HEADROOM: "what waits there would outlast the message",
+}
 
 
 def _claimed(said: _Said) -> str:

@@ -41,6 +41,11 @@ class FairRanks:
         """Return a place near the front: for a message that has waited already."""
         return self._next(self._returned, (provider_id, lane, account_id), 1)
 
+    def ahead(self, provider_id: str, lane: int, account_id: int) -> int:
+        """Return how many rounds of the lane an account's own queue still takes."""
+        last = self._last.get((provider_id, lane, account_id), 0)
+        return max(last - self._now.get((provider_id, lane), 0), 0)
+
     def claimed(self, provider_id: str, lane: int, rank: int) -> None:
         """Move the lane's time to the highest rank that was just claimed."""
         place = (provider_id, lane)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import Final
 
 import msgspec
 
@@ -10,16 +11,20 @@ from arrivals.core.catalogue import Account, Catalogue, Flow, Provider, Route
 
 
 class Considered(msgspec.Struct, frozen=True, kw_only=True):
-    """One provider that routing looked at; `why_not` is None when it may be used."""
+    """One provider that routing looked at; `why_not` is None when it may be the first."""
 
     provider_id: str
     why_not: str | None
+
+
+OWN_ORDER: Final = "the route's own order of providers"
 
 
 class RouteDecision(msgspec.Struct, frozen=True, kw_only=True):
     route_id: int
     providers: tuple[str, ...]  # eligible, in the order they will be tried
     considered: tuple[Considered, ...]
+    rule: str = OWN_ORDER
 
     @property
     def first(self) -> str | None:

@@ -15,6 +15,7 @@ import msgspec
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import Message, Move, State, is_terminal
 from arrivals.core.reasons import status_name
+from arrivals.core.selection import Record
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -58,6 +59,7 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
     rate_price: int | None  # per segment
     rate_version: int | None
     adjustments: tuple[Adjustment, ...] = ()
+    selection: Record | None = None  # of its order's providers, where its route compares them
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from arrivals.config import (
     Settings,
     nearest,
 )
-from arrivals.core.catalogue import Account, Provider, Route
+from arrivals.core.catalogue import Account, Provider, Route, Strategy
 from arrivals.core.ids import parse_api_key
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
 from arrivals.core.pricing import InvalidPriceList, PriceRow, read_price_list
@@ -176,6 +176,9 @@ class _Meaning:
                 self._add(f"{key}.providers", f"there is no provider {each!r}", fix)
         if len(set(table.providers)) != len(table.providers):
             self._add(f"{key}.providers", "a provider stands twice", "name each once")
+        if table.explore and table.strategy != "outcome":
+            fix = 'set strategy = "outcome", or take explore out'
+            self._add(f"{key}.explore", "only a choice by outcome explores so", fix)
         return Route(
             route_id=table.id,
             name=table.name,
@@ -185,6 +188,9 @@ class _Meaning:
             sender_policy=table.sender_policy,
             currency=table.currency,
             providers=table.providers,
+            strategy=Strategy(table.strategy),
+            floor=table.floor,
+            explore=table.explore,
             failover=table.failover,
             on_ambiguous=table.on_ambiguous,
             valid_for_s=table.valid_for,

@@ -18,10 +18,12 @@ from typing import Final
 import msgspec
 
 from arrivals.core.layers import Forecast
+from arrivals.core.selection import Estimate
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.foresight import foresee
 from arrivals.flows.platform import Platform
 from arrivals.outcome.cells import UnreadableCell
+from arrivals.outcome.hierarchy import destination_of
 from arrivals.outcome.learner import Fact, Learner, Subject
 from arrivals.store.api import Step, StoreError, Transaction
 from arrivals.store.feed import EventCursor, FeedEvent
@@ -91,6 +93,19 @@ class Learning:
         platform = self._platform
         now_us = platform.clock.now_us()
         return foresee(self._learner, platform.catalogue, trace, events, now_us)
+
+    def estimate(self, country: str, sender: str, provider_id: str) -> Estimate:
+        """Return what is known now of a provider's messages to a country."""
+        now_us = self._platform.clock.now_us()
+        return self._learner.estimate(destination_of(country, sender), provider_id, now_us)
+
+    def destinations(self, provider_id: str) -> dict[str, Estimate]:
+        """Return what is known of a provider, by country and kind of sender."""
+        now_us, learner = self._platform.clock.now_us(), self._learner
+        return {
+            each: learner.estimate(each, provider_id, now_us)
+            for each in learner.destinations(provider_id, now_us)
+        }
 
     async def run(self) -> None:
         """Learn until cancelled, or read again and again what others learnt."""

@@ -1,6 +1,7 @@
 """Decide a request before anything is stored: who, over what, at what price, and why.
 
-`plan` is a pure function of the request, the catalogue snapshot and the time. An estimate
+`plan` is a pure function of the request, the catalogue snapshot and the time, and, on routes
+that choose by outcome, of what is known of their providers. An estimate
 stops here; a send goes on to flows/accept.py with the very same plan, so the two agree.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -22,12 +23,14 @@ from arrivals.core.catalogue import (
     Catalogue,
     Flow,
     Route,
+    Strategy,
 )
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse, route_not_allowed
 from arrivals.core.money import Micros, format_amount
 from arrivals.core.phone import InvalidNumber, country_of, normalise_msisdn
 from arrivals.core.pricing import Rate
 from arrivals.core.routing import RouteDecision, choose, may_use, sender_allowed
+from arrivals.core.selection import Record
 from arrivals.core.text import TextShape, analyse
 
 SECOND_US: Final = 1_000_000
@@ -106,6 +109,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     account: Account
     route: Route
     decision: RouteDecision
+    selection: Record | None  # where the route doesn't go by its own order
     catalogue_version: int
     price_version: int
     messages: Sequence[PlannedMessage]
@@ -152,7 +156,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                     {"provider": each.provider_id, "why_not": each.why_not}
                     for each in self.decision.considered
                 ],
-                "rule": "the route's own order of providers",
+                "rule": self.decision.rule,
+                **({} if self.selection is None else {"selection": self.selection}),
             },
             "prices": list(prices.values()),
             "versions": {"catalogue": self.catalogue_version, "prices": self.price_version},
@@ -166,7 +171,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 CHECKS: Final = ("key", "route", "sender", "currency", "recipients", "text", "price", "funds")
 
 
-def plan(request: SendRequest, catalogue: Catalogue, defaults: Defaults, now_us: int) -> Plan:
+class Chooser(Protocol):
+    """Who orders a route's providers by more than the catalogue knows."""
+
+    def order(
+        self,
+        decision: RouteDecision,
+        route: Route,
+        request: SendRequest,
+        messages: Sequence[PlannedMessage],
+        within: tuple[int, float],
+    ) -> tuple[RouteDecision, Record]:
+        """Return another order of a decision's providers; `within` is a lane and seconds."""
+
+
+def plan(
+    request: SendRequest,
+    catalogue: Catalogue,
+    defaults: Defaults,
+    now_us: int,
+    choosing: Chooser | None = None,
+) -> Plan:
     """Decide the request whole, or raise the Refusal that says what to mend."""
     account = catalogue.accounts[request.account_id]
     route = _route(request, account, catalogue)
@@ -193,17 +218,22 @@ def plan(request: SendRequest, catalogue: Catalogue, defaults: Defaults, now_us:
     _one_of(on_ambiguous, AMBIGUITY_POLICIES, "on_ambiguous")
     send_at_us, valid_for_us, outcome_grace_us = _times(request, route, defaults, now_us)
     messages, refused = _recipients(request, catalogue, route.route_id)
+    lane, selection = LANE_OF_CATEGORY[category], None
+    if route.strategy is not Strategy.PRIORITY and choosing is not None and messages:
+        within = (lane, valid_for_us / SECOND_US)
+        decision, selection = choosing.order(decision, route, request, messages, within)
     planned = Plan(
         request=request,
         account=account,
         route=route,
         decision=decision,
+        selection=selection,
         catalogue_version=catalogue.version,
         price_version=prices.version,
         messages=messages,
         refused=refused,
         category=category,
-        lane=LANE_OF_CATEGORY[category],
+        lane=lane,
         on_ambiguous=on_ambiguous,
         send_at_us=send_at_us,
         valid_for_us=valid_for_us,

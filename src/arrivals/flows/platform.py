@@ -17,6 +17,7 @@ from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.accept import Request, Result, accept_step
 from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
+from arrivals.flows.choosing import Choosing
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.store.api import Store, StoreFull, StoreUnavailable
 
@@ -60,6 +61,7 @@ class Platform:
         self.outlook: tuple[str, ...] = ()  # what the model of outcomes finds wrong now
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
+        self.choosing = Choosing(self)
         self._pepper = pepper
         self._verified: dict[str, str] = {}
         self._accept = accept_step(ranks)
@@ -94,7 +96,8 @@ class Platform:
 
     def plan(self, request: SendRequest) -> Plan:
         """Decide a request against the present snapshot, or raise the Refusal."""
-        return plan(request, self.catalogue, self.defaults, self.clock.now_us())
+        now_us = self.clock.now_us()
+        return plan(request, self.catalogue, self.defaults, now_us, self.choosing)
 
     async def accept(self, request: Request) -> Result:
         """Commit to a planned send; what comes back is durable, or a Refusal to answer with."""

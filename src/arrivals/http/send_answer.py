@@ -50,7 +50,7 @@ class RefusedEntry(msgspec.Struct):
 
 
 class ConsideredProvider(msgspec.Struct):
-    """A provider that routing looked at; `why_not` is null for one that may be used."""
+    """A provider that routing looked at; `why_not` is null for one that may be the first."""
 
     provider: str
     why_not: str | None
@@ -142,7 +142,6 @@ class SendAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     links: dict[str, str]
 
 
-RULE: Final = "the route's own order of providers"
 _LANES: Final = ("otp", "alert", "bulk")
 
 # Orders of one text over one route cost the same again and again.
@@ -228,7 +227,7 @@ def chosen_route(plan: Plan) -> ChosenRoute:
             ConsideredProvider(each.provider_id, each.why_not)
             for each in plan.decision.considered
         ],
-        RULE,
+        plan.decision.rule,
     )
 
 

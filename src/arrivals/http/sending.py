@@ -18,6 +18,7 @@ from arrivals.flows.accept import Accepted, Idempotency, Replay
 from arrivals.flows.accept import Request as Send
 from arrivals.flows.plan import Plan
 from arrivals.http.answers import Money
+from arrivals.http.delivery import DeliveryAdvice, advice
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import JSON, Header, Request, Response, json_response
 from arrivals.http.idempotency import answered_before, idempotency_of, replay
@@ -75,6 +76,7 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     quote_valid_until: str
     prices: list[PriceLine]
     route: ChosenRoute
+    delivery: DeliveryAdvice | None = None  # where something is known of such messages
     refused: list[RefusedEntry] | None = None
 
 
@@ -181,6 +183,7 @@ async def estimate(request: Request) -> Response:
             quote_valid_until=rfc3339(valid_until_us),
             prices=price_lines(plan.messages),
             route=chosen_route(plan),
+            delivery=advice(request.platform, plan),
             refused=refused_entries(plan.refused) if plan.request.partial else None,
         )
     )

@@ -154,13 +154,14 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Kept)
 
 
-class _Compared(NamedTuple):
+class Compared(NamedTuple):
     """A cell's anchors against its peers', with no account over its share."""
 
     observed: float
     expected: float
     se_log: float | None  # of the ratio of the two; None: too little to say
     ratio: RiskRatio | None = None
+    full: float = 0.0  # anchors of its own trials at the peers' rate, were that known exactly
 
 
 class Book:
@@ -178,7 +179,7 @@ class Book:
         self._liars: frozenset[Key] = frozenset()
         self._peers: dict[Source, _Sums] = {}
         self._routes: dict[Key, list[Key]] = {}
-        self._comparisons: dict[tuple[Key, Said], _Compared] = {}
+        self._comparisons: dict[tuple[Key, Said], Compared] = {}
         self._trusts: dict[Path, Trust] = {}
 
     def __len__(self) -> int:
@@ -282,8 +283,7 @@ class Book:
 
     def trust(self, path: Path, now_us: int) -> Trust:
         """Return how often each word on a path is true, as known at the last review."""
-        if self._reviewed_us is None or not 0 <= now_us - self._reviewed_us < REVIEW_US:
-            self._review(now_us)
+        self._review_if_due(now_us)
         found = self._trusts.get(path)
         if found is None:
             if len(self._trusts) >= TRUSTS_MAX:
@@ -300,6 +300,11 @@ class Book:
         """Return a cell's positive receipts against trusted peers', if there are any."""
         self._review(now_us)
         return self._compared(key, Said.POSITIVE).ratio
+
+    def compare(self, keys: Sequence[Key], said: Said, now_us: int) -> Compared:
+        """Compare the cells of one provider together, each account once, with trusted peers."""
+        self._review_if_due(now_us)
+        return self._compare(keys, said)
 
     def _quality(self, path: Path, said: Said, start: float) -> Quality:
         """Walk down a path; each level starts from the one above."""
@@ -344,15 +349,15 @@ class Book:
             return 0.0
         return min(max((hits - Z_99 * math.sqrt(hits)) / trials, 0.0), 1.0)
 
-    def _compared(self, key: Key, said: Said) -> _Compared:
+    def _compared(self, key: Key, said: Said) -> Compared:
         """Compare a cell with its peers, once between two reviews."""
         found = self._comparisons.get((key, said))
         if found is None:
-            compare = self._compare if len(key) >= _ROUTE else self._pool
-            found = self._comparisons[key, said] = compare(key, said)
+            found = self._compare([key], said) if len(key) >= _ROUTE else self._pool(key, said)
+            self._comparisons[key, said] = found
         return found
 
-    def _pool(self, key: Key, said: Said) -> _Compared:
+    def _pool(self, key: Key, said: Said) -> Compared:
         """Add up the routes within a cell that are alike.
 
         A route that drops messages has many silences, and would speak for all others.
@@ -360,20 +365,22 @@ class Book:
         routes = [self._compared(route, said) for route in self._routes.get(key, ())]
         known = [each for each in routes if each.expected >= ANCHORS_MIN]
         if not known:
-            return _Compared(0.0, 0.0, None)
+            return Compared(0.0, 0.0, None)
         middle = statistics.median(each.observed / each.expected for each in known)
         alike = [each for each in known if not _is_strange(each, middle)]
         observed = math.fsum(each.observed for each in alike)
         expected = math.fsum(each.expected for each in alike)
-        return _Compared(observed, expected, 1.0 / math.sqrt(max(observed, 0.5)))
+        return Compared(observed, expected, 1.0 / math.sqrt(max(observed, 0.5)))
 
-    def _compare(self, key: Key, said: Said) -> _Compared:
+    def _compare(self, keys: Sequence[Key], said: Said) -> Compared:
         strata: dict[str, list[Stratum]] = defaultdict(list)
-        for source, sums in self._of(key):
-            hits, trials = sums.hits[said] * self._scale, sums.trials[said] * self._scale
+        for source in sorted({each for key in keys for each in self._sources.get(key, ())}):
+            own = [self._sums[key, source] for key in keys if (key, source) in self._sums]
+            hits = sum(sums.hits[said] for sums in own) * self._scale
+            trials = sum(sums.trials[said] for sums in own) * self._scale
             peer_hits, peer_trials = PEERS_QUALITY * _CERTAIN, _CERTAIN
             if source.account != PROBES:  # what arrives at a probe is always seen
-                peer_hits, peer_trials = self._rest(key, source, said)
+                peer_hits, peer_trials = self._rest(keys, source, said)
             if trials > 0.0 and peer_trials > 0.0 and peer_hits > 0.0:
                 found = Stratum(max(hits, 0.0), trials, peer_hits, peer_trials)
                 strata[source.account].append(found)
@@ -387,23 +394,29 @@ class Book:
             fair += [Stratum(*(value * part for value in each)) for each in theirs]
         observed, wanted = _sums_of(fair)
         ratio = risk_ratio(fair) if wanted >= ANCHORS_MIN else None
-        return _Compared(observed, wanted, ratio.se_log if ratio else None, ratio)
+        full = sum(each.trials * each.peer_hits / each.peer_trials for each in fair)
+        return Compared(observed, wanted, ratio.se_log if ratio else None, ratio, full)
 
-    def _rest(self, key: Key, source: Source, said: Said) -> tuple[float, float]:
-        """Return a source's anchors and positive receipts on trusted routes other than this."""
+    def _rest(self, keys: Sequence[Key], source: Source, said: Said) -> tuple[float, float]:
+        """Return a source's anchors and positive receipts on trusted routes but these."""
         peers = self._peers.get(source)
         if peers is None:
             return 0.0, 0.0
         hits, trials = peers.hits[Said.POSITIVE], peers.trials[Said.POSITIVE]
-        if said is Said.POSITIVE and key[:_ROUTE] not in self._liars:
-            own = self._sums[key, source]
-            hits, trials = hits - own.hits[said], trials - own.trials[said]
+        for key in keys if said is Said.POSITIVE else ():
+            own = self._sums.get((key, source))
+            if own is not None and key[:_ROUTE] not in self._liars:
+                hits, trials = hits - own.hits[said], trials - own.trials[said]
         return max(hits, 0.0) * self._scale, max(trials, 0.0) * self._scale
 
     def _of(self, key: Key) -> Iterator[tuple[Source, _Sums]]:
         return ((source, self._sums[key, source]) for source in self._sources.get(key, ()))
 
     # --- whom to compare with ----------------------------------------------------------
+
+    def _review_if_due(self, now_us: int) -> None:
+        if self._reviewed_us is None or not 0 <= now_us - self._reviewed_us < REVIEW_US:
+            self._review(now_us)
 
     def _review(self, now_us: int) -> None:
         """Find the routes whose receipts can be trusted: all, but those found surely worse.
@@ -424,7 +437,7 @@ class Book:
                 self._routes[route[:depth]].append(route)
         for _ in range(ROUNDS_MAX):
             liars = frozenset(
-                key for key in routes if _is_worse(self._compare(key, Said.POSITIVE).ratio)
+                key for key in routes if _is_worse(self._compare([key], Said.POSITIVE).ratio)
             )
             if liars == self._liars:
                 break
@@ -447,7 +460,7 @@ ANCHORED: Final = "compared with the same senders' messages where receipts hold"
 _CERTAIN: Final = 1e9  # peers so many that they add no doubt
 
 
-def _is_strange(found: _Compared, above: float) -> bool:
+def _is_strange(found: Compared, above: float) -> bool:
     """Tell whether a cell differs from the level above by more than chance."""
     expected = found.expected * above
     return abs(found.observed - expected) > STRANGE_Z * math.sqrt(max(expected, 1.0))

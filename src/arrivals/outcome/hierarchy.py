@@ -36,11 +36,16 @@ def path_of(
 ) -> Path:
     """Name a message's cells; `content` is its template's name or hash, or its sender."""
     return (
-        f"{country} {kind_of_sender(sender)}",
+        destination_of(country, sender),
         carrier or f"{country} {_prefix(msisdn)}",
         provider,
         content,
     )
+
+
+def destination_of(country: str, sender: str) -> str:
+    """Name the cell of a country and a kind of sender."""
+    return f"{country} {kind_of_sender(sender)}"
 
 
 def kind_of_sender(sender: str) -> str:
@@ -106,15 +111,20 @@ class Tree:
 
         The last hour's is drawn towards the last week's of the same cell.
         """
-        drawn = TYPICAL
-        for level in range(len(path) + 1):
-            node = self._nodes.get(path[:level])
-            if node is None:
-                return drawn
-            drawn = self._draw(node, Pace.WEEK, drawn, self._strength[level], now_us)
-        if pace is Pace.WEEK:
+        drawn = self.curve_of(path, now_us)
+        if pace is Pace.WEEK or path not in self._nodes:
             return drawn
         return self._draw(self._nodes[path], pace, drawn, STRENGTH_OF_WEEK, now_us)
+
+    def curve_of(self, key: Key, now_us: int) -> Curve:
+        """Return the last week's curve of a cell, or of the nearest above that exists."""
+        drawn = TYPICAL
+        for level in range(len(key) + 1):
+            node = self._nodes.get(key[:level])
+            if node is None:
+                break
+            drawn = self._draw(node, Pace.WEEK, drawn, self._strength[level], now_us)
+        return drawn
 
     def level(self, path: Path) -> int:
         """Return the level of the nearest cell that exists; -1 in an empty tree."""

@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from arrivals.core.selection import Estimate
 from arrivals.outcome.anchors import Book, Chance, Said, Source, Trust, p_delivered
 from arrivals.outcome.calibration import is_held_out
 from arrivals.outcome.cells import BINS, EDGES_S, Cell, Exposure, Pace, UnreadableCell
 from arrivals.outcome.curves import Curve
+from arrivals.outcome.estimates import Estimates
 from arrivals.outcome.fakes import (
     TAIL_S,
     Ages,
@@ -152,6 +154,7 @@ class Learner:
         self._tree = Tree()
         self._book = Book()
         self._watch = Watch(secret)
+        self._estimates = Estimates(self._tree)
         self._checkpoints: dict[Path, tuple[Curve, float, float]] = {}
         self._reporters: set[str] = set()
 
@@ -272,6 +275,14 @@ class Learner:
             alarm=self._watch.alarmed(path),
             handoffs=curve.weight,
         )
+
+    def estimate(self, destination: str, provider: str, now_us: int) -> Estimate:
+        """Say what share of a provider's messages arrives in a country, by kind of sender."""
+        return self._estimates.of(self._book, destination, provider, now_us)
+
+    def destinations(self, provider: str, now_us: int) -> list[str]:
+        """Return to where a provider was used, by country and kind of sender."""
+        return self._estimates.destinations(provider, now_us)
 
     def alarms(self, now_us: int) -> list[str]:
         """Say where receipts fell, and whose receipts are probably made up."""

@@ -9,7 +9,8 @@ SELECT {row}({row}({message_columns}),
                   o.batch_id, r.prefix, r.price, r.version,
                   {json (SELECT {[}a.n, a.kind, a.amount, p.at{]}
                          FROM adjustments AS a JOIN postings AS p ON p.id = a.posting_id
-                         WHERE a.message_id = m.id)})
+                         WHERE a.message_id = m.id)},
+                  {json o.decision} -> 'route' -> 'selection')
 FROM messages AS m
 {order of m}
 LEFT JOIN rates AS r ON r.id = m.rate_id
