@@ -86,6 +86,8 @@ class Process:
         if self._learns:
             learning = Learning(platform, secret, learns=True)
             platform.foresee = learning.foresee
+            platform.choosing.estimate = learning.estimate
+            platform.choosing.destinations = learning.destinations
             self._work.append(asyncio.create_task(learning.run(), name="learning"))
 
     def _connect(self, provider: Provider) -> SmppConnection:
