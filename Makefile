@@ -1,7 +1,7 @@
 # Everything a contributor types. A bare `make` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check lint test format coverage docs prove prove-kills prove-cluster prove-model fuzz bench bench-postgres bench-peers profile lock clean
+.PHONY: help setup run check lint test format coverage docs prove prove-kills prove-cluster prove-model scenarios fuzz bench bench-postgres bench-peers profile lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -95,6 +95,9 @@ prove: $(DEV_READY) ## Every proof in its long form (hours, resumable); docs/gua
 
 prove-model: $(DEV_READY) ## Live 5,000 lives of an installation beside a reference, on each database
 	@$(BIN)/python -m tests.model --examples 5000 $(ARGS)
+
+scenarios: $(DEV_READY) ## Play every scenario; compare what is said with what really happened
+	@$(BIN)/arrivals scenarios --jobs $(JOBS) $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the API, SMPP, receipts, texts and files for ten minutes
 	@$(BIN)/python -m tests.fuzz --minutes 10 $(ARGS)

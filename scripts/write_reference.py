@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -202,6 +202,24 @@ def scenarios() -> Iterator[str]:
     )
 
 
+def verdicts() -> Iterator[str]:
+    """Yield what really happens in every stream of every scenario, and what is said of it."""
+    yield from rows(
+        ("Scenario", "Stream", "What happens", "What is said"),
+        (
+            (f"`{name}`", stream, _shares(expect.truth), _shares(expect.verdicts))
+            for name in scenario_names()
+            for stream, expect in load_scenario(name).expect.items()
+        ),
+    )
+
+
+def _shares(shares: Mapping[Any, float]) -> str:
+    """Show shares in percent, the largest first."""
+    by_size = sorted(shares.items(), key=lambda each: -each[1])
+    return ", ".join(f"{word} {100 * share:.3g} %" for word, share in by_size if share)
+
+
 def exits() -> Iterator[str]:
     """Yield every exit code."""
     meanings: dict[int, list[str]] = {}
@@ -269,6 +287,7 @@ TABLES: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "paths": paths,
     "scenarios": scenarios,
     "settings": settings,
+    "verdicts": verdicts,
 }
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from arrivals.cli.dev_installation import (
-    PROVIDERS,
     ROUTES,
     SandboxAddress,
     dev_preparation,
 )
 from arrivals.cli.serving import serve_until_stopped
+from arrivals.world.installation import PROVIDERS
 from arrivals.world.scenario import load_scenario, scenario_names
 from tests.flows.installation import installed, provider
 

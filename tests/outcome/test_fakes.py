@@ -19,13 +19,14 @@ from arrivals.outcome.fakes import (
     canary,
     contradiction,
     conversions,
+    converted,
     missing_tail,
     no_negatives,
     score,
     too_fast,
     too_uniform,
 )
-from arrivals.outcome.strata import Stratum
+from arrivals.outcome.strata import Stratum, risk_ratio
 from tests.outcome.routes import (
     LOG_AGES,
     TAIL,
@@ -190,6 +191,14 @@ def test_without_peers_dead_numbers_may_have_new_owners() -> None:
 
 
 # --- conversions ----------------------------------------------------------------------
+
+
+def test_of_many_routes_compared_one_must_stand_out_more() -> None:
+    """Twenty routes are twenty chances to be named by mistake."""
+    low = risk_ratio([Stratum(12, 40, 60, 100)])
+    lower = risk_ratio([Stratum(60, 200, 600, 1_000)])
+    assert [converted(low, compared).found for compared in (1, 20)] == [True, False]
+    assert [converted(lower, compared).found for compared in (1, 20)] == [True, True]
 
 
 def test_conversions_find_fakers_of_a_tenth_and_of_a_fifth() -> None:

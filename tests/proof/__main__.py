@@ -87,6 +87,8 @@ PROOFS: Final = (
           words="--states {size} --state {state} --json", told=_tried("states")),
     Proof(name="Whole worlds with faults", module="tests.proof.worlds", size=20_000,
           words="--seeds {size} --state {state} --json", told=_tried("seeds")),
+    Proof(name="Scenarios with known truth", module="tests.proof.scenarios", size=54,
+          words="--plays {size} --state {state} --json", told=_tried("plays")),
     Proof(name="Model beside the store", module="tests.model", size=2_000,
           words="--backend sqlite --examples {size} --json", told=_lives),
     Proof(name="Model beside it on PostgreSQL", module="tests.model", size=300,

@@ -32,6 +32,7 @@ class LongRun:
     unit: str
     ground: Callable[[], AbstractContextManager[Any]]
     each: Callable[[Any, range], Iterator[Wrong]]
+    chunk: int = CHUNK
 
 
 @dataclass(kw_only=True)
@@ -52,8 +53,8 @@ def main(run: LongRun, words: Sequence[str] | None = None) -> int:
         return _replay(run, asked.point)
     count = getattr(asked, run.unit)
     chunks = [
-        Chunk(run=run.name, first=first, count=min(CHUNK, asked.seed + count - first))
-        for first in range(asked.seed, asked.seed + count, CHUNK)
+        Chunk(run=run.name, first=first, count=min(run.chunk, asked.seed + count - first))
+        for first in range(asked.seed, asked.seed + count, run.chunk)
     ]
     done = _done_before(asked.state, chunks)
     todo = [each for each in chunks if each.first not in done]

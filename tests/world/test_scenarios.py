@@ -68,6 +68,7 @@ def test_every_stream_has_expectations_and_every_expectation_a_stream(name: str)
     streams = [stream.name for stream in scenario.traffic]
     assert sorted(streams) == sorted(scenario.expect)
     assert {stream.provider for stream in scenario.traffic} <= set(scenario.providers)
+    assert all(expect.verdicts for expect in scenario.expect.values())
 
 
 @pytest.mark.parametrize("name", scenario_names())

@@ -58,6 +58,7 @@ async def test_the_file_has_a_line_for_each_handoff_and_ending(tmp_path: Path) -
         "message_id": message_id,
         "status": c.ESME_ROK,
         "answered": True,
+        "reference": None,
     }
     assert (ended["event"], ended["ending"]) == ("ended", "reached")
     assert ended["message_id"] == message_id

@@ -23,6 +23,7 @@ from arrivals.cli.doctor import doctor
 from arrivals.cli.inspecting import compare, explain, timeline, watch
 from arrivals.cli.migrate import migrate
 from arrivals.cli.output import ExitCode, Stop, report
+from arrivals.cli.scenarios import scenarios
 from arrivals.cli.send import send
 from arrivals.cli.send_bulk import send_bulk
 from arrivals.cli.serve import reload, serve
@@ -43,7 +44,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     BEGIN: (dev, serve, world),
     SEND: (send, send_bulk, watch, explain, compare, timeline),
     OPERATE: (network.pause, network.resume, network.drain, reload, calibrate),
-    PROVE: (verify, sim, doctor, backup, restore, hold, migrate, copy),
+    PROVE: (verify, sim, scenarios, doctor, backup, restore, hold, migrate, copy),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:

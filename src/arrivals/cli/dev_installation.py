@@ -20,13 +20,18 @@ from arrivals.core.pricing import PriceRow
 from arrivals.flows.administer import apply_configuration
 from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.store.api import Transaction
-from arrivals.world.scenario import DEFAULT_PROVIDER, Scenario
+from arrivals.world.installation import (
+    PROVIDERS,
+    in_order,
+    provider_as_installed,
+    providers_of,
+)
+from arrivals.world.scenario import Scenario
 
 CURRENCY: Final = "EUR"
 SENDERS: Final = frozenset({"ARRIVALS", "BRIDGEXAPI"})
 FUNDS: Final = Micros(10_000 * MICROS_PER_UNIT)
 SANDBOX_PASSWORD: Final = "world"  # noqa: S105 - the carrier world's, in every example
-PROVIDERS: Final = ("north", "south")  # in every scenario; some have more
 RESTRICTED: Final = frozenset({5, 7, 8})
 DEV_FILE_MODE: Final = 0o600
 
@@ -42,14 +47,8 @@ def _route(route_id: int, name: str, *, category: str = "alert") -> Route:
         access="restricted" if route_id in RESTRICTED else "public",
         sender_policy="registered" if route_id == 8 else "any",
         currency=CURRENCY,
-        providers=_in_order(route_id, PROVIDERS),
+        providers=in_order(route_id, PROVIDERS),
     )
-
-
-def _in_order(route_id: int, providers: tuple[str, ...]) -> tuple[str, ...]:
-    """Let each provider be the first of some routes, from route 1 on."""
-    first = (route_id - 1) % len(providers)
-    return providers[first:] + providers[:first]
 
 
 ROUTES: Final = (
@@ -139,29 +138,17 @@ class SandboxAddress:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Those that the scenario names, ours first."""
-        named = [name for name in self.scenario.providers if name != DEFAULT_PROVIDER]
-        return tuple(dict.fromkeys((*PROVIDERS, *named)))
+        """Those that the scenario has."""
+        return providers_of(self.scenario)
 
 
 def _provider(name: str, world: SandboxAddress) -> Provider:
-    plays = world.scenario.provider(name)
-    return Provider(
-        provider_id=name,
-        sandbox=True,
-        # Half of what it takes: a lost answer stands in its window longer than in ours.
-        window=max(1, plays.window // 2),
-        error_namespace=plays.error_namespace,
-        expired_is_final=not plays.receipts.gives_up_after_s,
-        settings={
-            "host": world.host,
-            "port": world.port,
-            "bind": "transceiver",
-            "system_id": name,
-            "password": SANDBOX_PASSWORD,
-            "tls": False,
-        },
-    )
+    settings: dict[str, object] = {
+        "host": world.host,
+        "port": world.port,
+        "password": SANDBOX_PASSWORD,
+    }
+    return provider_as_installed(name, world.scenario, settings)
 
 
 def dev_preparation(
@@ -178,7 +165,7 @@ def dev_preparation(
         catalogue = tx.catalogue()
         earlier = (name for name, each in catalogue.providers.items() if each.sandbox)
         routes = tuple(
-            replace(each, providers=_in_order(each.route_id, world.providers))
+            replace(each, providers=in_order(each.route_id, world.providers))
             for each in ROUTES
             if each.route_id not in catalogue.routes
         )

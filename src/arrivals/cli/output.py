@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+PROGRESS_EVERY_S = 10.0  # where lines can't be written over
 
 # What an outcome or a layer's state looks like; unknown is never green.
 STYLES = {
@@ -95,6 +97,22 @@ def on_stderr() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), emoji=False)
+
+
+def progress() -> Callable[[str], None]:
+    """Return what shows one line of progress: in place on a terminal, else now and then."""
+    from arrivals.clock import SystemClock
+
+    console, clock, shown_at = on_stderr(), SystemClock(), [0.0]
+    in_place = sys.stderr.isatty()
+
+    def show(line: str) -> None:
+        if not in_place and (not line or clock.monotonic() - shown_at[0] < PROGRESS_EVERY_S):
+            return
+        shown_at[0] = clock.monotonic()
+        console.print(f"{line:<70}", end="\r" if in_place and line else "\n", markup=False)
+
+    return show
 
 
 def say(text: str = "") -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arrivals.cli.connection import AsJson
-from arrivals.cli.output import ExitCode, Stop, on_stderr, on_stdout, put_json, say
+from arrivals.cli.output import ExitCode, Stop, on_stderr, on_stdout, progress, put_json, say
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from arrivals.sim.plan import Plan
     from arrivals.sim.simulation import Verdict
 
@@ -99,7 +95,7 @@ def _many(first: int, runs: int, jobs: int, *, as_json: bool) -> list[Verdict]:
 
     clock, failed, totals = SystemClock(), [], Counter[str]()
     console, began = on_stderr(), clock.monotonic()
-    progress = _progress(console)
+    show = progress()
     for verdict in run_seeds(range(first, first + runs), jobs):
         totals.update(runs=1, recipients=verdict.recipients, handoffs=verdict.handoffs)
         totals.update(seconds=int(verdict.seconds), violations=len(verdict.violations))
@@ -107,11 +103,11 @@ def _many(first: int, runs: int, jobs: int, *, as_json: bool) -> list[Verdict]:
             failed.append(verdict)
             console.print(f"seed {verdict.seed}: {verdict.violations[0]}", style="red")
         took_s = clock.monotonic() - began
-        progress(
+        show(
             f"{totals['runs']:,} of {runs:,} runs, {len(failed)} failed, "
             f"{totals['runs'] / took_s:.1f} a second"
         )
-    progress("")
+    show("")
     if as_json:
         put_json({**totals, "failed": [each.seed for each in failed]})
     else:
@@ -122,22 +118,6 @@ def _many(first: int, runs: int, jobs: int, *, as_json: bool) -> list[Verdict]:
             f"{len(failed) or 'none'} failed."
         )
     return failed
-
-
-def _progress(console: Console) -> Callable[[str], None]:
-    """Return what shows one line of progress: in place on a terminal, else now and then."""
-    from arrivals.clock import SystemClock
-
-    clock, shown_at = SystemClock(), [0.0]
-    in_place = sys.stderr.isatty()
-
-    def show(line: str) -> None:
-        if not in_place and (not line or clock.monotonic() - shown_at[0] < 10):
-            return
-        shown_at[0] = clock.monotonic()
-        console.print(f"{line:<70}", end="\r" if in_place and line else "\n", markup=False)
-
-    return show
 
 
 def _keep_smallest(verdict: Verdict, folder: Path) -> None:

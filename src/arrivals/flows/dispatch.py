@@ -255,7 +255,7 @@ class Dispatcher:
             return
         self._waiting = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_LOOK_S):
+            async with asyncio.timeout(IDLE_LOOK_S * self._platform.patience):
                 await self._work.wait()
         self._waiting = False
 

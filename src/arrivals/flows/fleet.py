@@ -60,7 +60,7 @@ class Fleet:
         try:
             while True:
                 await self._adapt()
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(LOOK_EVERY_S * self._platform.patience)
                 await self._look()
         finally:
             await self._stop(list(self._running))

@@ -163,11 +163,12 @@ class Learning:
 
     async def _learn_and_keep(self) -> None:
         clock = self._platform.clock
-        until = clock.monotonic() + KEEP_EVERY_S
+        patience = self._platform.patience
+        until = clock.monotonic() + KEEP_EVERY_S * patience
         began = self._cursor
         while clock.monotonic() < until:
             if not await self.learn_some():
-                await asyncio.sleep(LEARN_EVERY_S)
+                await asyncio.sleep(LEARN_EVERY_S * patience)
         if self._cursor != began:
             await self.keep()
         await self.look()

@@ -65,6 +65,7 @@ class Platform:
         self.ranks = ranks
         self.changes = Changes()
         self.away_since: dict[str, float] = {}  # providers that can't be reached: monotonic
+        self.patience = 1.0  # times as long between looks for what nobody announced
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
         self.outlook: tuple[str, ...] = ()  # what the model of outcomes finds wrong now
         self.habits = Habits()  # how providers write their receipts

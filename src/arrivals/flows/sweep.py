@@ -232,7 +232,7 @@ class Sweeper:
                 if self._platform.store.is_shared and now - rematched_at >= REMATCH_EVERY_S:
                     rematched_at = now
                     await self._match_parked()
-                if now - alarmed_at >= ALARM_EVERY_S:
+                if now - alarmed_at >= ALARM_EVERY_S * self._platform.patience:
                     alarmed_at = now
                     await self._alarms.look()
             except StoreError as error:
@@ -242,7 +242,7 @@ class Sweeper:
                 _log.exception("a sweep failed; it goes on with the next")
                 more = False
             if not more:
-                await asyncio.sleep(SWEEP_EVERY_S)
+                await asyncio.sleep(SWEEP_EVERY_S * self._platform.patience)
 
     async def _once(self) -> bool:
         """Sweep once, fewer after each failure; return whether more may be due."""

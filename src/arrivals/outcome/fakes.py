@@ -24,11 +24,12 @@ import math
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import accumulate
+from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.strata import RiskRatio, Stratum, risk_ratio
+from arrivals.outcome.strata import LIMIT_LOG_MAX, RiskRatio, Stratum, risk_ratio
 
 LLR_CAP: Final = 3.0  # e^3, 20 to 1, is as much as one imperfect model may say
 CANARY_CAP: Final = 7.0  # a thousand to one: a number may have been switched on by mistake
@@ -47,6 +48,7 @@ NEGATIVES_LEFT: Final = 0.1
 NO_NEGATIVES_CHANCE_MAX: Final = 1e-4
 CONVERSIONS_LOST_MIN: Final = 0.05  # by a faker whom we'd ever compare with
 RATIO_MAX: Final = 0.97  # the upper limit of a route that is called a faker
+NAMED_WRONGLY: Final = 0.01  # of times that honest routes are compared
 
 
 class Kind(StrEnum):
@@ -248,12 +250,16 @@ def conversions(strata: Iterable[Stratum]) -> Part:
     return converted(risk_ratio(strata))
 
 
-def converted(ratio: RiskRatio | None) -> Part:
-    """Judge the same by the ratio itself; None: there is nobody to compare with."""
+def converted(ratio: RiskRatio | None, compared: int = 1) -> Part:
+    """Judge the same by the ratio itself; None: there is nobody to compare with.
+
+    Of `compared` routes that are judged together, all honest, one is named once in 100 times.
+    """
     name = "conversion ratio"
     if ratio is None:
         return _silent(Kind.CONVERSIONS, name, "no independent anchor: no peers convert")
-    found = ratio.high < RATIO_MAX
+    surer = NormalDist().inv_cdf(1 - NAMED_WRONGLY / compared)
+    found = ratio.rr * math.exp(min(surer * ratio.se_log, LIMIT_LOG_MAX)) < RATIO_MAX
     seen = math.log(ratio.rr)
     faked = min(seen, math.log(1 - CONVERSIONS_LOST_MIN))
     llr = (seen**2 - (seen - faked) ** 2) / (2 * ratio.se_log**2)

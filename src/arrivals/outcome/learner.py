@@ -403,8 +403,9 @@ class Learner:
         """Return the providers, by carrier, whose receipts don't look like handsets'."""
         found: dict[Key, Score] = {}
         cells = dict(self._tree.cells())
-        for key in [each for each in cells if len(each) == _ROUTE]:
-            parts = [converted(self._book.against_peers(key, now_us))]
+        routes = [each for each in cells if len(each) == _ROUTE]
+        for key in routes:
+            parts = [converted(self._book.against_peers(key, now_us), len(routes))]
             parts += _timing(cells[key], cells[key[:-1]], now_us)
             judged = score(parts)
             if judged.suspected:

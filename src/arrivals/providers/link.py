@@ -62,6 +62,7 @@ class Link(asyncio.Protocol):
         command_id: int,
         clock: Clock,
         on_events: Callable[[Link, Sequence[Event]], None],
+        patience: float = 1.0,
     ) -> None:
         self.closed = asyncio.Event()
         self.was_bound = False
@@ -70,6 +71,7 @@ class Link(asyncio.Protocol):
         self._command_id = command_id
         self._clock = clock
         self._on_events = on_events
+        self._patience = patience
         self._transport: asyncio.Transport | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self._writable = True
@@ -189,7 +191,9 @@ class Link(asyncio.Protocol):
         self._on_events(self, self.session.connection_lost())
 
     def _tick(self) -> None:
-        self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._ticking = asyncio.get_running_loop().call_later(
+            TICK_S * self._patience, self._tick
+        )
         timer = self.session.next_timer()
         now = self._clock.monotonic()
         if timer is not None and timer <= now:

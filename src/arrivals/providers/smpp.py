@@ -58,13 +58,23 @@ _BINDS: Final = {
 class SmppConnection:
     """One provider's binds."""
 
-    def __init__(self, provider: Provider, password: str, clock: Clock, chance: Chance) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        password: str,
+        clock: Clock,
+        chance: Chance,
+        *,
+        patience: float = 1.0,
+    ) -> None:
+        """Prepare to dial; `patience` is how much rarer its timers are looked at."""
         self.provider_id = provider.provider_id
         self.trouble: str | None = "not connected yet"
         self.submitted = self.throttled = self.inbound_ignored = 0
         self._provider = provider
         self._clock = clock
         self._chance = chance
+        self._patience = patience
         self._settings = _link_settings(provider, password)
         window = min(provider.window, WINDOW_MAX)
         limit = provider.throughput
@@ -193,7 +203,9 @@ class SmppConnection:
                     await self._receiving.wait()
         wait_s = RECONNECT_FIRST_S
         while not self._stopping:
-            link = Link(self._settings, command_id, self._clock, self._on_events)
+            link = Link(
+                self._settings, command_id, self._clock, self._on_events, self._patience
+            )
             self._links[command_id] = link
             try:
                 await link.open()

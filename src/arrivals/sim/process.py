@@ -12,8 +12,10 @@ import msgspec
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
 from arrivals.flows.fleet import Fleet
+from arrivals.flows.learning import Learning
 from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults
+from arrivals.flows.platform import Platform
 from arrivals.flows.sweep import Sweeper
 from arrivals.http.app import application
 from arrivals.http.exchange import ASGIApp
@@ -40,14 +42,19 @@ class Process:
         clock: Clock,
         chance: Chance,
         defaults: Defaults,
+        *,
+        learns: bool = False,
+        patience: float = 1.0,
     ) -> None:
         """Prepare; nothing is opened before `start`."""
         self._folder, self._clock, self._chance = folder, clock, chance
         self._defaults = defaults
+        self._learns, self._patience = learns, patience
         self._app: ASGIApp | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._work: list[asyncio.Task[None]] = []
         self.store: Store | None = None
+        self.platform: Platform | None = None
         self._activity: Any = None
 
     async def start(self) -> None:
@@ -68,15 +75,25 @@ class Process:
         platform, secret = await open_platform(
             self.store, self._clock, self._chance, self._defaults
         )
+        platform.patience = self._patience
+        self.platform = platform
         fleet = Fleet(platform, self._connect, "simulated")
         self._app = application(platform, self._activity, secret)
         self._work = [
             asyncio.create_task(fleet.run(), name="fleet"),
             asyncio.create_task(Sweeper(platform).run(), name="sweep"),
         ]
+        if self._learns:
+            learning = Learning(platform, secret, learns=True)
+            platform.foresee = learning.foresee
+            platform.choosing.estimate = learning.estimate
+            platform.choosing.destinations = learning.destinations
+            self._work.append(asyncio.create_task(learning.run(), name="learning"))
 
     def _connect(self, provider: Provider) -> SmppConnection:
-        return SmppConnection(provider, "world", self._clock, self._chance)
+        return SmppConnection(
+            provider, "world", self._clock, self._chance, patience=self._patience
+        )
 
     @property
     def dead_parts(self) -> list[str]:

@@ -109,6 +109,7 @@ class ActivityLog:
         self._sql = statements("activity", tables.dialect)
         self._lines: deque[Answered] = deque(maxlen=LINES_WAITING_MAX)
         self._hours: dict[tuple[int, int, str, str], list[int]] = {}
+        self._recorded = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "arrivals-activity")
         self._flusher: asyncio.Task[None] | None = None
 
@@ -120,6 +121,7 @@ class ActivityLog:
         counts = self._hours.get(key)
         if counts is None:
             counts = self._hours.setdefault(key, [0, 0, 0, 0])
+            self._recorded.set()
         counts[0] += 1
         counts[1] += status >= 400
         if latency_us is not None:
@@ -196,9 +198,10 @@ class ActivityLog:
 
     async def _flush_for_ever(self) -> None:
         while True:
+            await self._recorded.wait()
             await asyncio.sleep(FLUSH_EVERY_S)
-            if self._hours:
-                await self._run(self._flush_here)
+            self._recorded.clear()
+            await self._run(self._flush_here)
 
     def _flush_here(self) -> None:
         if not self._hours:

@@ -22,7 +22,7 @@ import msgspec
 
 from arrivals.world.carrier import Carrier
 from arrivals.world.draws import Draws
-from arrivals.world.expect import Expect
+from arrivals.world.expect import Expect, Shows
 from arrivals.world.people import Numbers, Sender, Users, kind_of
 from arrivals.world.provider import Provider
 from arrivals.world.tables import Hour, Part, PositiveSeconds, Seconds
@@ -89,6 +89,8 @@ class Scenario(Part, frozen=True, kw_only=True):
     traffic: tuple[Traffic, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
     expect: dict[str, Expect]  # by stream
+    shows: Shows = Shows()
+    enough: Annotated[int, msgspec.Meta(ge=1)] = 1_000  # messages of a stream, to show it
     eras: tuple[Era, ...] = ()  # follow from the timeline; no file states them
 
     def __post_init__(self) -> None:

@@ -45,6 +45,7 @@ class Handoff(
     message_id: str | None  # as answered; none when it wasn't taken
     status: int
     answered: bool  # whether the answer was sent
+    reference: int | None = None  # its user_message_reference
 
 
 class Ended(
@@ -67,6 +68,7 @@ class Ended(
     message_id: str
     ending: Ending
     cause: str = ""  # why a carrier kept it
+    reference: int | None = None  # its user_message_reference
 
 
 class Acted(
@@ -155,6 +157,7 @@ class TruthLedger:
             message_id=message_id,
             status=answer.status,
             answered=answered,
+            reference=submission.reference,
         )
         self._handoffs.append(record)
         self._keep(record)
@@ -180,6 +183,7 @@ class TruthLedger:
             message_id=message_id,
             ending=ending,
             cause=cause,
+            reference=submission.reference,
         )
         self._endings.append(record)
         self._keep(record)
