@@ -81,6 +81,7 @@ class Ground:
     throughput: float | None = None  # of every provider, PDUs a second
     verify_every: int = 60
     slow_commit_ms: float = 0.0
+    learns: bool = True
 
 
 class BenchSite:
@@ -197,6 +198,8 @@ class BenchSite:
     def _server(self) -> Process:
         slow = self._ground.slow_commit_ms
         entry = ("tests.bench.slow_commit", str(slow)) if slow else ("arrivals",)
+        if not self._ground.learns:
+            entry = ("tests.bench.unlearned",)
         return Process(
             *("serve", "--config", str(self._config), "--json"),
             entry=entry,
