@@ -264,7 +264,8 @@ def outcome_layer(
     probability, why = _probability(message, found, forecast)
     verdict = message.state.value if ended else None
     filtered_by = _filtered_by(message, end)
-    if forecast is not None and forecast.verdict is not None and probability is not None:
+    denied = forecast is not None and forecast.probability is not None and probability is None
+    if forecast is not None and forecast.verdict is not None and not denied:
         verdict = forecast.verdict
         filtered_by = filtered_by or _inferred(forecast)
     return OutcomeDetail(
@@ -328,6 +329,11 @@ def _probability(
         return (
             None,
             "a receipt is its sender's word, and nobody has confirmed that it holds",
+        )
+    if forecast is not None and forecast.verdict is not None:
+        return (
+            None,
+            "receipts of messages like it are missing while others come; nobody confirmed any",
         )
     if message.state is State.UNKNOWN:
         return None, "no receipt came in time, and nobody has confirmed such messages"

@@ -68,6 +68,7 @@ def foresee(
             codes_known=_codes_known(catalogue, provider_id),
             seen=_seen(events),
             filter_alarm=words_of(found.alarm) if found.alarm else None,
+            alike_lack=found.alike_lack,
             after_horizon=age_s >= HORIZON_S,
         )
     )
@@ -85,6 +86,7 @@ def _subject(trace: Trace, sent_us: int) -> Subject:
         category=trace.category,
         sent_us=sent_us,
         confirmed_seq=None,
+        text=trace.text,
     )
 
 
@@ -127,8 +129,9 @@ def _forecast(
     message: Message, found: Foreseen, judgement: Judgement, sent_us: int
 ) -> Forecast:
     ended = is_terminal(message.state)
-    known = judgement.p is not None
-    verdict: Verdict | None = judgement.verdict if known else None
+    # Of those that nobody confirms only a filter that shows in what is missing is said.
+    said = judgement.p is not None or judgement.verdict is Verdict.LIKELY_FILTERED
+    verdict: Verdict | None = judgement.verdict if said else None
     by = judgement.filtered_by
     if not ended and verdict is Verdict.UNKNOWN:
         verdict = None  # it is open: there's time to learn more
