@@ -74,13 +74,14 @@ LINKED = "Again: https://shop.example/y"
 PLAIN = "Your parcel 9 has left"
 
 
-def test_silence_of_what_goes_with_an_alarm_is_told_from_any_other() -> None:
+@pytest.mark.parametrize("link_chance", [0.0, 0.05, 0.5])
+def test_silence_of_what_goes_with_an_alarm_is_told_from_any_other(link_chance: float) -> None:
     """Texts with one link lack their receipts; all others of the cell have theirs."""
     watch = Watch(KEY)
     fair = {"north": USUAL, "south": USUAL}
     now_us = messages(watch, 0, 1_000, chance=fair)
     assert not watch.alike_lack(PATHS[0], LINKED, now_us)
-    now_us = messages(watch, 1_000, 3_000, chance=fair, link_chance=0.05)
+    now_us = messages(watch, 1_000, 3_000, chance=fair, link_chance=link_chance)
     assert watch.alike_lack(PATHS[0], LINKED, now_us)
     assert not watch.alike_lack(PATHS[0], PLAIN, now_us)
     assert not watch.alike_lack(PATHS[0], None, now_us)
@@ -95,12 +96,15 @@ def test_an_outage_of_all_receipts_says_nothing_of_one_message() -> None:
     assert not watch.alike_lack(PATHS[0], LINKED, now_us)
 
 
-def test_a_slice_that_lacks_some_doesnt_say_that_one_was_kept() -> None:
+def test_a_slice_that_lacks_few_doesnt_say_that_one_was_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     watch = Watch(KEY)
     fair = {"north": USUAL, "south": USUAL}
     messages(watch, 0, 1_000, chance=fair)
     now_us = messages(watch, 1_000, 3_000, chance=fair, link_chance=0.5)
-    assert watch.alarmed(PATHS[0]) is not None
+    assert watch.alike_lack(PATHS[0], LINKED, now_us)
+    monkeypatch.setattr(watching, "MISSING_MIN", 0.95)
     assert not watch.alike_lack(PATHS[0], LINKED, now_us)
 
 

@@ -35,8 +35,7 @@ from arrivals.outcome.recent import Recent
 WAITING_MAX: Final = 100_000  # messages before their checkpoint; more aren't watched
 CHARTS_MAX: Final = 10_000
 WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender there
-# A slice shows at most this share of the receipts that the others show, the doubt included.
-LACKING_MAX: Final = 0.3
+MISSING_MIN: Final = 0.7  # of what is silent in a slice, to say of one that it was kept
 _ROUTE: Final = 3
 _STEPS: Final = 20  # usual chances are rounded to these parts, so that limits are solved once
 
@@ -120,7 +119,7 @@ class Watch:
         return None
 
     def alike_lack(self, path: Path, text: str | None, sent_us: int) -> bool:
-        """Tell whether a slice that a message is in lacks most receipts, and the rest doesn't.
+        """Tell whether most of what is silent in a slice of a message's is so unlike the rest.
 
         Only of a route whose alarm is on: what goes with it was told apart since it began.
         """
@@ -129,7 +128,7 @@ class Watch:
             return False
         own = self._slices(path, text, sent_us)
         return any(
-            own.get(each.dimension) == each.value and each.ratio.high <= LACKING_MAX
+            own.get(each.dimension) == each.value and each.missing_of_silent >= MISSING_MIN
             for each in tally.findings()
         )
 
