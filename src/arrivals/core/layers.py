@@ -34,6 +34,7 @@ from arrivals.core.timeline import (
     ended_by,
     evidence,
     is_receipt,
+    is_word,
     provider_of,
 )
 
@@ -398,7 +399,7 @@ def _inferred(forecast: Forecast) -> FilteredBy | None:
 def _confirmed(
     message: Message, events: Sequence[TimelineEvent], accepted_at_us: int
 ) -> LayerDetail:
-    last = next((event for event in reversed(events) if event.kind == "feedback"), None)
+    last = next((event for event in reversed(events) if is_word(event)), None)
     if message.confirmed == "none" or last is None:
         return LayerDetail(state=message.confirmed, since=rfc3339(accepted_at_us), final=False)
     kind = str(last.body.get("kind", "support"))
