@@ -145,6 +145,8 @@ def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
          "We stopped trying: the retries are used up."),
         ("feedback", {"confirmed": True, "kind": "otp"},
          "Your own system says that the person got it (otp)."),
+        ("feedback", {"kind": "asked_again"},
+         "Your own system says that the person asked for another one. That is only a hint."),
         ("feedback", {}, "Your own system says that the person did not get it (support)."),
         ("due", {}, "After a wait of 1.0 s it was back in the queue."),
         ("put_on_hold", {"cause": "an operator asked"}, "Put on hold: an operator asked."),

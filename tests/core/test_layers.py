@@ -270,6 +270,23 @@ def test_a_message_that_was_probably_filtered_says_whose_alarm_says_so() -> None
     assert outcome_layer(silent, steps, START, nobody_knows).filtered_by is None
 
 
+def test_a_filter_that_shows_in_what_is_missing_needs_no_probability() -> None:
+    silent = message(State.SUBMITTED, attempts=1, reach=Reach.HANDED_OFF)
+    steps = timeline(ACCEPTED, CLAIMED, TAKEN)
+    alone = forecast(probability=None, verdict="likely_filtered", filtered_by="carrier kpn")
+    found = outcome_layer(silent, steps, START, alone)
+    assert (found.verdict, found.probability) == ("likely_filtered", None)
+    assert found.filtered_by is not None
+    assert "missing while others come" in found.why
+
+
+def test_a_denial_stands_above_what_is_thought_of_others() -> None:
+    denied = delivered(confirmed="denied")
+    likely = forecast(probability=0.9, verdict="likely_delivered")
+    found = outcome_layer(denied, timeline(*DELIVERED_TIMELINE), START, likely)
+    assert (found.verdict, found.probability) == ("delivered", None)
+
+
 @pytest.mark.parametrize(
     ("word", "probability", "depth"),
     [("confirmed", 1.0, "user"), ("denied", None, "carrier")],

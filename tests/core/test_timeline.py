@@ -118,6 +118,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
             ("refused_retryable", "delivered"),
             ("feedback", "delivered", {"confirmed": True}, "customer"),
             ("feedback", "delivered", {"confirmed": False}, "customer"),
+            ("feedback", "delivered", {"kind": "asked_again"}, "customer"),
             ("deadline_passed", "unknown", {}, "clock"),
         )
     )
@@ -128,6 +129,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         ("refusal", "refused"),
         ("feedback", "confirmed"),
         ("feedback", "denied"),
+        ("feedback", "asked_again"),
         ("silence", "no final receipt"),
     ]
     assert (found[0].depth, found[0].claimed_at, found[0].error) == (

@@ -189,8 +189,15 @@ class Story:
         assert diverted.count == int(count), diverted
 
     async def _amend(self, what: str) -> None:
-        confirmed = {"cancel": None, "confirmed": True, "denied": False}[what]
-        wish = Amendment(account_id=1, key=self.key(), confirmed=confirmed)
+        confirmed, kind = {
+            "cancel": (None, "support"),
+            "confirmed": (True, "support"),
+            "denied": (False, "support"),
+            "probe": (True, "probe"),
+            "missed": (False, "probe"),
+            "asked_again": (False, "asked_again"),
+        }[what]
+        wish = Amendment(account_id=1, key=self.key(), confirmed=confirmed, kind=kind)
         result = await self.here.platform.amend(wish)
         assert not isinstance(result, Refusal), result.code
 

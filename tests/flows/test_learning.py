@@ -216,6 +216,29 @@ async def test_an_alarm_says_what_probably_stopped_it(
     assert shown["filtered_by"].how == "inferred"
 
 
+async def test_hints_move_what_is_thought_and_proofs_settle_it(story: Story) -> None:
+    """Who asked again probably didn't get it; what a test phone got is proved."""
+    await lives(story, "north", MESSAGES)
+    await lives(story, "south", MESSAGES)
+    model = await learnt(story.here)
+    await lives(story, "north", 1, heard=False, confirmed=False)
+    before, _ = await foreseen(story, model)
+    await story._amend("asked_again")
+    after, _ = await foreseen(story, model)
+    assert before.probability is not None
+    assert after.probability is not None
+    assert after.probability < before.probability
+    await story._amend("missed")
+    missed, shown = await foreseen(story, model)
+    assert missed.probability is not None
+    assert missed.probability < after.probability
+    assert shown["probability"] is None  # their word stands above the model's
+    await story._amend("probe")
+    proved, shown = await foreseen(story, model)
+    assert (proved.probability, proved.verdict) == (1.0, "delivered")
+    assert shown["probability"] == 1.0
+
+
 async def test_a_mistake_of_the_model_ends_nothing(
     story: Story, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

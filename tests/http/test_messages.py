@@ -230,11 +230,31 @@ async def test_feedback_is_a_layer_of_its_own(
     assert found["layers"]["outcome"]["probability"] is None
 
 
+async def test_who_asks_again_neither_confirms_nor_denies(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """It is kept as a hint, whatever was said before, and explained as no more."""
+    [sent] = await send(main)
+    await api.move(key_of(api, sent), Move.CLAIMED, Move.TAKEN)
+    path = f"/api/v1/messages/{sent}/feedback"
+    asked = {"confirmed": False, "kind": "asked_again"}
+    found = (await main.post(path, json=asked)).json()
+    assert found["layers"]["confirmed"]["state"] == "none"
+    assert found["layers"]["outcome"]["evidence"][-1]["says"] == "asked_again"
+    await main.post(path, json={"confirmed": True, "kind": "probe"})
+    found = (await main.post(path, json=asked)).json()
+    assert found["layers"]["confirmed"]["state"] == "confirmed"
+    assert found["layers"]["confirmed"]["cause"]["code"] == "probe"
+    said = (await get(main, f"/api/v1/messages/{sent}/explain"))["sentences"]
+    assert "asked for another one" in said[3]["text"]
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
         ({"confirmed": "yes"}, "body_invalid"),
         ({"confirmed": True, "kind": "rumour"}, "body_invalid"),
+        ({"confirmed": True, "kind": "asked_again"}, "body_invalid"),
         ({"confirmed": True, "who": "Ann"}, "unknown_field"),
         ({}, "body_invalid"),
     ],

@@ -161,3 +161,13 @@ def test_the_order_of_messages_does_not_matter(messages, random) -> None:
     shuffled = list(messages)
     random.shuffle(shuffled)
     assert found(shuffled) == found(messages)
+
+
+@pytest.mark.parametrize(("left", "missing"), [(0.0, 0.89), (0.5, 0.82), (0.9, 0.47)])
+def test_of_what_is_silent_in_a_slice_it_is_known_how_much_is_too_much(
+    left: float, missing: float
+) -> None:
+    """Nine in ten are heard elsewhere; here `left` of that, and the rest is missing."""
+    found = tally(lambda message: left if message[Dimension.SENDER] == "Bank" else 1.0, 6_000)
+    finding = next(each for each in found.findings() if each.value == "Bank")
+    assert finding.missing_of_silent == pytest.approx(missing, abs=0.05)

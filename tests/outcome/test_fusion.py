@@ -57,6 +57,10 @@ CASES = [
     (given_that(0.1, filter_alarm="KE/alpha"), Verdict.LIKELY_FILTERED),
     (given_that(0.4, filter_alarm="KE/alpha"), Verdict.UNKNOWN),
     (given_that(None, filter_alarm="KE/alpha"), Verdict.UNKNOWN),
+    (given_that(None, filter_alarm="KE/alpha", alike_lack=True), Verdict.LIKELY_FILTERED),
+    (given_that(0.4, filter_alarm="KE/alpha", alike_lack=True), Verdict.UNKNOWN),
+    (given_that(None, alike_lack=True), Verdict.UNKNOWN),
+    (given_that(None, word=POSITIVE, filter_alarm="a", alike_lack=True), Verdict.UNKNOWN),
     (given_that(0.1), Verdict.UNKNOWN),
     (given_that(0.02, word=Word.EXPIRED), Verdict.EXPIRED),
     (given_that(0.9, word=Word.EXPIRED), Verdict.LIKELY_DELIVERED),
@@ -189,6 +193,7 @@ SITUATIONS = st.builds(
     expired_before_handoff=st.booleans(),
     seen=st.lists(st.sampled_from(Kind), max_size=8).map(tuple),
     filter_alarm=st.none() | st.just("cell"),
+    alike_lack=st.booleans(),
     after_horizon=st.booleans(),
 )
 

@@ -70,6 +70,44 @@ def test_an_alarm_says_what_it_goes_with() -> None:
     assert "a correlation, not a cause" in said
 
 
+LINKED = "Again: https://shop.example/y"
+PLAIN = "Your parcel 9 has left"
+
+
+@pytest.mark.parametrize("link_chance", [0.0, 0.05, 0.5])
+def test_silence_of_what_goes_with_an_alarm_is_told_from_any_other(link_chance: float) -> None:
+    """Texts with one link lack their receipts; all others of the cell have theirs."""
+    watch = Watch(KEY)
+    fair = {"north": USUAL, "south": USUAL}
+    now_us = messages(watch, 0, 1_000, chance=fair)
+    assert not watch.alike_lack(PATHS[0], LINKED, now_us)
+    now_us = messages(watch, 1_000, 3_000, chance=fair, link_chance=link_chance)
+    assert watch.alike_lack(PATHS[0], LINKED, now_us)
+    assert not watch.alike_lack(PATHS[0], PLAIN, now_us)
+    assert not watch.alike_lack(PATHS[0], None, now_us)
+    assert not watch.alike_lack((*PATHS[0][:2], "west", "SHOP"), LINKED, now_us)
+
+
+def test_an_outage_of_all_receipts_says_nothing_of_one_message() -> None:
+    watch = Watch(KEY)
+    messages(watch, 0, 1_000, chance={"north": USUAL, "south": USUAL})
+    now_us = messages(watch, 1_000, 1_000, chance={"north": 0.0, "south": 0.0})
+    assert watch.alarmed(PATHS[0]) is not None
+    assert not watch.alike_lack(PATHS[0], LINKED, now_us)
+
+
+def test_a_slice_that_lacks_few_doesnt_say_that_one_was_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = Watch(KEY)
+    fair = {"north": USUAL, "south": USUAL}
+    messages(watch, 0, 1_000, chance=fair)
+    now_us = messages(watch, 1_000, 3_000, chance=fair, link_chance=0.5)
+    assert watch.alike_lack(PATHS[0], LINKED, now_us)
+    monkeypatch.setattr(watching, "MISSING_MIN", 0.95)
+    assert not watch.alike_lack(PATHS[0], LINKED, now_us)
+
+
 def test_what_is_watched_is_bounded(monkeypatch) -> None:
     monkeypatch.setattr(watching, "WAITING_MAX", 1)
     monkeypatch.setattr(watching, "CHARTS_MAX", 1)

@@ -21,6 +21,7 @@ from arrivals.core.reasons import REASONS, status_name
 from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
 from arrivals.core.timeline import (
     ACCEPTED,
+    ASKED_AGAIN,
     DUE,
     TimelineEvent,
     Trace,
@@ -276,6 +277,10 @@ def _given_up(said: _Said) -> str:
 
 
 def _feedback(said: _Said) -> str:
+    if said.event.body.get("kind") == ASKED_AGAIN:
+        return (
+            "Your own system says that the person asked for another one. That is only a hint."
+        )
     got = "got it" if said.event.body.get("confirmed") else "did not get it"
     kind = said.event.body.get("kind", "support")
     return f"Your own system says that the person {got} ({kind})."

@@ -34,6 +34,7 @@ from arrivals.core.timeline import (
     ended_by,
     evidence,
     is_receipt,
+    is_word,
     provider_of,
 )
 
@@ -264,7 +265,8 @@ def outcome_layer(
     probability, why = _probability(message, found, forecast)
     verdict = message.state.value if ended else None
     filtered_by = _filtered_by(message, end)
-    if forecast is not None and forecast.verdict is not None and probability is not None:
+    denied = forecast is not None and forecast.probability is not None and probability is None
+    if forecast is not None and forecast.verdict is not None and not denied:
         verdict = forecast.verdict
         filtered_by = filtered_by or _inferred(forecast)
     return OutcomeDetail(
@@ -329,6 +331,11 @@ def _probability(
             None,
             "a receipt is its sender's word, and nobody has confirmed that it holds",
         )
+    if forecast is not None and forecast.verdict is not None:
+        return (
+            None,
+            "receipts of messages like it are missing while others come; nobody confirmed any",
+        )
     if message.state is State.UNKNOWN:
         return None, "no receipt came in time, and nobody has confirmed such messages"
     return None, "it is open, and nobody has confirmed such messages yet"
@@ -392,7 +399,7 @@ def _inferred(forecast: Forecast) -> FilteredBy | None:
 def _confirmed(
     message: Message, events: Sequence[TimelineEvent], accepted_at_us: int
 ) -> LayerDetail:
-    last = next((event for event in reversed(events) if event.kind == "feedback"), None)
+    last = next((event for event in reversed(events) if is_word(event)), None)
     if message.confirmed == "none" or last is None:
         return LayerDetail(state=message.confirmed, since=rfc3339(accepted_at_us), final=False)
     kind = str(last.body.get("kind", "support"))

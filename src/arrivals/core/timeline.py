@@ -18,6 +18,8 @@ from arrivals.core.message import Message, Move, State, is_terminal
 from arrivals.core.reasons import status_name
 from arrivals.core.selection import Record
 
+ASKED_AGAIN: Final = "asked_again"  # feedback: the person wanted another one
+
 
 class TimelineEvent(msgspec.Struct, frozen=True, array_like=True):
     """One line of a message's timeline."""
@@ -268,6 +270,10 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
             attempt=body.get("attempt"),
         )
     if event.kind == "feedback":
+        if body.get("kind") == ASKED_AGAIN:
+            return Evidence(
+                seq=event.seq, at=at, kind="feedback", source=event.actor, says=ASKED_AGAIN
+            )
         says = "confirmed" if body.get("confirmed") else "denied"
         return Evidence(
             seq=event.seq, at=at, kind="feedback", source=event.actor, says=says, depth="user"
@@ -277,6 +283,11 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
             seq=event.seq, at=at, kind="silence", source=event.actor, says="no final receipt"
         )
     return None
+
+
+def is_word(event: TimelineEvent) -> bool:
+    """Tell whether it is the customer's yes or no."""
+    return event.kind == "feedback" and event.body.get("kind") != ASKED_AGAIN
 
 
 def stages(events: Sequence[TimelineEvent]) -> list[Stage]:

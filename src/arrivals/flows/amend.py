@@ -10,19 +10,22 @@ import msgspec
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.message import Message, Move, allows
+from arrivals.core.timeline import ASKED_AGAIN
 from arrivals.flows.accept import Idempotency, Replay, replayed
 from arrivals.flows.journal import Journal
 from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import StoredAnswer
 
 AMEND_ORDER: Final = 40
-FEEDBACK_KINDS: Final = ("otp", "reply", "click", "support")
+# What the word rests on; `probe` is a phone of the customer's own.
+FEEDBACK_KINDS: Final = ("otp", "reply", "click", "support", "probe", ASKED_AGAIN)
 
 
 class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     """A customer's word about one of their messages.
 
-    `confirmed` None asks to cancel; True and False say whether the person got it.
+    `confirmed` None asks to cancel; True and False say whether the person got it. Of the kind
+    `asked_again` it is False and says nothing: they wanted another one.
     """
 
     account_id: int
@@ -68,6 +71,9 @@ def _once(tx: Transaction, journal: Journal, wanted: Amendment) -> Amended:
 
 
 def _apply(journal: Journal, message: Message, wanted: Amendment) -> Message | Refusal:
+    if wanted.kind == ASKED_AGAIN:  # a hint, and neither a yes nor a no
+        hint = {"kind": ASKED_AGAIN}
+        return journal.note(message, "feedback", "customer", hint, confirmed=message.confirmed)
     if wanted.confirmed is not None:
         word = "confirmed" if wanted.confirmed else "denied"
         body = {"confirmed": wanted.confirmed, "kind": wanted.kind}

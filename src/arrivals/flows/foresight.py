@@ -13,7 +13,15 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.depth import limit_of
 from arrivals.core.layers import Forecast, depth_of_receipts
 from arrivals.core.message import Message, Reach, State, is_terminal
-from arrivals.core.timeline import TimelineEvent, Trace, evidence, is_receipt, provider_of
+from arrivals.core.timeline import (
+    ASKED_AGAIN,
+    TimelineEvent,
+    Trace,
+    evidence,
+    is_receipt,
+    is_word,
+    provider_of,
+)
 from arrivals.outcome.anchors import Chance
 from arrivals.outcome.cells import HORIZON_S
 from arrivals.outcome.fusion import (
@@ -36,7 +44,12 @@ _WORDS: Final = {
     State.FILTERED: Word.FILTERED,
     State.EXPIRED: Word.EXPIRED,
 }
-_SEEN: Final = {"otp": Kind.CONVERSION, "reply": Kind.REPLY, "click": Kind.HUMAN_CLICK}
+_SEEN: Final = {
+    "otp": Kind.CONVERSION,
+    "reply": Kind.REPLY,
+    "click": Kind.HUMAN_CLICK,
+    "probe": Kind.PROBE,
+}
 
 
 def foresee(
@@ -68,6 +81,7 @@ def foresee(
             codes_known=_codes_known(catalogue, provider_id),
             seen=_seen(events),
             filter_alarm=words_of(found.alarm) if found.alarm else None,
+            alike_lack=found.alike_lack,
             after_horizon=age_s >= HORIZON_S,
         )
     )
@@ -85,6 +99,7 @@ def _subject(trace: Trace, sent_us: int) -> Subject:
         category=trace.category,
         sent_us=sent_us,
         confirmed_seq=None,
+        text=trace.text,
     )
 
 
@@ -108,14 +123,16 @@ def _chance(found: Foreseen, word: Word) -> Chance:
 
 
 def _seen(events: Sequence[TimelineEvent]) -> tuple[Kind, ...]:
-    """Return what people said; of a customer's words only the newest counts."""
-    said = [each for each in events if each.kind == "feedback"]
-    if not said:
-        return ()
-    body = said[-1].body
-    if not body.get("confirmed"):
-        return (Kind.DENIED,)
-    return (_SEEN.get(str(body.get("kind")), Kind.CONVERSION),)
+    """Return what people said; of a customer's yes and no only the newest counts."""
+    asked = any(each.body.get("kind") == ASKED_AGAIN for each in events)
+    hints = (Kind.ASKED_AGAIN,) if asked else ()
+    said = next((each.body for each in reversed(events) if is_word(each)), None)
+    if said is None:
+        return hints
+    kind = str(said.get("kind"))
+    if said.get("confirmed"):
+        return (*hints, _SEEN.get(kind, Kind.CONVERSION))
+    return (*hints, Kind.PROBE_MISSED if kind == "probe" else Kind.DENIED)
 
 
 def _codes_known(catalogue: Catalogue, provider_id: str) -> bool:
@@ -127,8 +144,9 @@ def _forecast(
     message: Message, found: Foreseen, judgement: Judgement, sent_us: int
 ) -> Forecast:
     ended = is_terminal(message.state)
-    known = judgement.p is not None
-    verdict: Verdict | None = judgement.verdict if known else None
+    # Of those that nobody confirms only a filter that shows in what is missing is said.
+    said = judgement.p is not None or judgement.verdict is Verdict.LIKELY_FILTERED
+    verdict: Verdict | None = judgement.verdict if said else None
     by = judgement.filtered_by
     if not ended and verdict is Verdict.UNKNOWN:
         verdict = None  # it is open: there's time to learn more

@@ -15,7 +15,7 @@ from arrivals.core.layers import outcome_layer
 from arrivals.core.message import TERMINAL, Message, State, is_terminal, status_of
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.routing import held_by
-from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
+from arrivals.core.timeline import ASKED_AGAIN, TimelineEvent, Trace, spent_ms, stages
 from arrivals.flows.accept import Replay
 from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
@@ -91,7 +91,10 @@ _FILTERS: Final = (
 
 
 class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What your own system knows: whether the person got it, and from what."""
+    """What your own system knows: whether the person got it, and from what.
+
+    With `asked_again`, `confirmed` is false, and all it says is that they wanted another one.
+    """
 
     confirmed: bool
     kind: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(FEEDBACK_KINDS)})] = (
@@ -275,16 +278,17 @@ async def give_feedback(request: Request) -> Response:
     raw = await request.body()
     body = read_json(_FEEDBACK, raw)
     if body.kind not in FEEDBACK_KINDS:
-        raise _kind_invalid()
+        raise _kind_invalid(f"must be one of {', '.join(FEEDBACK_KINDS)}")
+    if body.kind == ASKED_AGAIN and body.confirmed:
+        raise _kind_invalid("who asked for another one hasn't confirmed this one")
     return await _amended(request, raw, confirmed=body.confirmed, kind=body.kind)
 
 
 _FEEDBACK: Final = msgspec.json.Decoder(FeedbackBody, strict=True)
 
 
-def _kind_invalid() -> Refusal:
+def _kind_invalid(msg: str) -> Refusal:
     refusal = refuse(Code.BODY_INVALID, field="kind")
-    msg = f"must be one of {', '.join(FEEDBACK_KINDS)}"
     refusal.errors = ({"loc": ["body", "kind"], "msg": msg, "type": "choice"},)
     return refusal
 

@@ -30,6 +30,7 @@ FINDING_Z_MIN: Final = 4.0
 # Of slices that explain nearly as much as the best, the one that is hit hardest comes first.
 NEARLY: Final = 0.75
 
+_NONE: Final = 0.5  # messages: what none and all are counted short of, so that neither is sure
 _HOUR_CHARS: Final = len("2026-11-22T19")
 
 
@@ -54,6 +55,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     observed: int
     explains: float  # the share of all that is missing
     ratio: RiskRatio  # inside against outside, each for what was expected there
+
+    @property
+    def missing_of_silent(self) -> float:
+        """The share of its silent messages that wouldn't be silent, were it like the others."""
+        own = max(self.observed, _NONE) / self.messages
+        others = min(own / self.ratio.rr, 1.0)
+        return max(others - own, 0.0) / max(1.0 - own, _NONE / self.messages)
 
 
 class _Count:
@@ -189,7 +197,7 @@ def _ratio(inside: _Count, outside: _Count) -> RiskRatio:
     """Compare two standardised rates; half a message keeps none and all from being certain."""
     logarithm, variance = 0.0, 0.0
     for count, sign in ((inside, 1), (outside, -1)):
-        observed = min(max(float(count.observed), 0.5), count.messages - 0.5)
+        observed = min(max(float(count.observed), _NONE), count.messages - _NONE)
         logarithm += sign * math.log(observed / count.expected)
         variance += 1 / observed - 1 / count.messages
     rr, se_log = math.exp(logarithm), math.sqrt(variance)

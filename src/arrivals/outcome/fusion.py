@@ -133,6 +133,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     expired_before_handoff: bool = False
     seen: tuple[Kind, ...] = ()
     filter_alarm: str | None = None  # the cell whose alarm for silent filtering is on
+    alike_lack: bool = False  # what it has in common with others goes with what is missing
     after_horizon: bool = False
 
 
@@ -254,8 +255,17 @@ def _is_failed(view: _View) -> bool:
 
 
 def _is_likely_filtered(view: _View) -> bool:
-    unlikely = view.p is not None and view.p <= LIKELY_FILTERED_MAX
-    return view.situation.filter_alarm is not None and unlikely
+    """Tell of an alarm's cell what probably didn't arrive, and of silence what is all alike.
+
+    Receipts that are missing for texts with one link, and come for all others of the cell, are
+    no outage of receipts; so such a silence says something though nobody ever confirmed any.
+    """
+    situation = view.situation
+    if situation.filter_alarm is None:
+        return False
+    if view.p is None:
+        return situation.word is Word.NOTHING and situation.alike_lack
+    return view.p <= LIKELY_FILTERED_MAX
 
 
 def _is_likely_delivered(view: _View) -> bool:

@@ -114,6 +114,7 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     p90_s: float | None
     cell: Key
     alarm: Key | None  # the narrowest cell of its own whose receipts fell
+    alike_lack: bool  # what it has in common with others goes with what is missing there
     handoffs: float  # behind the nearest cell, as they count now
 
 
@@ -338,6 +339,8 @@ class Learner:
             p90_s=curve.eta_s(age_s, 0.9),
             cell=path[: max(self._tree.level(path), 0)],
             alarm=self._watch.alarmed(path),
+            alike_lack=age_s >= self._checkpoint(path, now_us)[0]
+            and self._watch.alike_lack(path, subject.text, now_us - round(age_s * 1e6)),
             handoffs=curve.weight,
         )
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from arrivals.core.instants import rfc3339
 from arrivals.outcome.alarms import Node, causes
-from arrivals.outcome.attribution import Tally, says, slices
+from arrivals.outcome.attribution import Dimension, Tally, says, slices
 from arrivals.outcome.change import (
     FALSE_ALARMS,
     Alarm,
@@ -35,6 +35,7 @@ from arrivals.outcome.recent import Recent
 WAITING_MAX: Final = 100_000  # messages before their checkpoint; more aren't watched
 CHARTS_MAX: Final = 10_000
 WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender there
+MISSING_MIN: Final = 0.7  # of what is silent in a slice, to say of one that it was kept
 _ROUTE: Final = 3
 _STEPS: Final = 20  # usual chances are rounded to these parts, so that limits are solved once
 
@@ -117,6 +118,30 @@ class Watch:
                 return path[:level]
         return None
 
+    def alike_lack(self, path: Path, text: str | None, sent_us: int) -> bool:
+        """Tell whether most of what is silent in a slice of a message's is so unlike the rest.
+
+        Only of a route whose alarm is on: what goes with it was told apart since it began.
+        """
+        tally = self._tallies.get(path[:_ROUTE])
+        if tally is None or self.alarmed(path) is None:
+            return False
+        own = self._slices(path, text, sent_us)
+        return any(
+            own.get(each.dimension) == each.value and each.missing_of_silent >= MISSING_MIN
+            for each in tally.findings()
+        )
+
+    def _slices(self, path: Path, text: str | None, sent_us: int) -> dict[Dimension, str]:
+        return slices(
+            sender=path[3],
+            text=text,
+            carrier=path[1],
+            route=path[2],
+            at_us=sent_us,
+            key=self._key,
+        )
+
     def _one(self, message: Waiting, at_us: int, *, positive: bool) -> Iterator[Alarm]:
         usual = round(message.usual * _STEPS) / _STEPS
         wanted = limits(Kind.RECEIPTS, usual, false_alarms=FALSE_ALARMS / len(WATCHED))
@@ -151,14 +176,7 @@ class Watch:
             self._tallies.pop(key, None)
             return
         tally = self._tallies.setdefault(key, Tally())
-        found = slices(
-            sender=message.path[3],
-            text=message.text,
-            carrier=message.path[1],
-            route=message.path[2],
-            at_us=message.sent_us,
-            key=self._key,
-        )
+        found = self._slices(message.path, message.text, message.sent_us)
         tally.add(found, usual=message.usual, positive=positive)
 
     def _trouble(self, cause: Node, since_us: int) -> Trouble:
