@@ -11,6 +11,7 @@ first, and are handed to whoever keeps them; what they counted stays in the cell
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from arrivals.core.phone import calling_code_of
@@ -25,6 +26,7 @@ AGED_US: Final = 60_000_000  # and after this in any case: those who wait have g
 STRENGTH_OF_WEEK: Final = 60.0  # hand-offs that the last week is worth to the last hour
 
 SHORT_CODE_DIGITS_MAX: Final = 8
+CALLING_CODE_DIGITS_MAX: Final = 3
 PREFIX_DIGITS: Final = 3  # of a national number stand for its carrier where that is unknown
 
 _WORDS: Final = ("carrier", "provider", "sender")
@@ -50,6 +52,7 @@ def words_of(key: Key) -> str:
     return ", ".join(f"{word} {name}" for word, name in zip(_WORDS, key[1:], strict=False))
 
 
+@lru_cache(maxsize=CELLS_MAX)
 def destination_of(country: str, sender: str) -> str:
     """Name the cell of a country and a kind of sender."""
     return f"{country} {kind_of_sender(sender)}"
@@ -65,8 +68,13 @@ def kind_of_sender(sender: str) -> str:
 
 def carrier_of(country: str, msisdn: str) -> str:
     """Return what stands for a number's carrier where that is unknown: its first digits."""
-    code = calling_code_of(msisdn) or ""
-    return f"{country} {msisdn[: len(code) + PREFIX_DIGITS]}"
+    return _carrier_of(country, msisdn[: CALLING_CODE_DIGITS_MAX + PREFIX_DIGITS])
+
+
+@lru_cache(maxsize=CELLS_MAX)
+def _carrier_of(country: str, digits: str) -> str:
+    code = calling_code_of(digits) or ""
+    return f"{country} {digits[: len(code) + PREFIX_DIGITS]}"
 
 
 class _Node:

@@ -34,7 +34,6 @@ from arrivals.outcome.cells import (
     UnreadableCell,
 )
 from arrivals.outcome.change import Chart
-from arrivals.outcome.curves import Curve
 from arrivals.outcome.episodes import Trouble, TroubleKind
 from arrivals.outcome.estimates import Estimates
 from arrivals.outcome.fakes import (
@@ -50,7 +49,7 @@ from arrivals.outcome.fakes import (
     too_uniform,
 )
 from arrivals.outcome.fusion import P_MAX, P_MIN, chance_of_word
-from arrivals.outcome.hierarchy import CELLS_MAX, Key, Path, Tree, path_of
+from arrivals.outcome.hierarchy import CELLS_MAX, REFRESH_US, Key, Path, Tree, path_of
 from arrivals.outcome.holdout import Held, HoldOut
 from arrivals.outcome.recent import Recent
 from arrivals.outcome.record import Group, GroupRecord, TrackRecord
@@ -146,6 +145,7 @@ _LOG_AGES: Final = tuple(
 OPEN: Final = frozenset(
     {"accepted", "scheduled", "waiting", "sending", "ambiguous", "submitted"}
 )
+_UNTOLD: Final = OPEN | {"unknown"}  # no word had been heard
 _WORDS: Final = {
     "delivered": Said.POSITIVE,
     "failed": Said.NEGATIVE,
@@ -193,7 +193,7 @@ class Learner:
         self._record = TrackRecord()
         self._holdout = HoldOut()
         self._estimates = Estimates(self._tree)
-        self._checkpoints: dict[Path, tuple[Curve, float, float]] = {}
+        self._checkpoints: dict[Path, tuple[int, float, float]] = {}
         self._reporters: set[str] = set()
 
     @property
@@ -240,15 +240,15 @@ class Learner:
 
         The chance is 0 until the cell is known well enough to say what is usual in it.
         """
-        curve = self._tree.curve(path, now_us)
         known = self._checkpoints.get(path)
-        if known is not None and known[0] is curve:
+        if known is not None and 0 <= now_us - known[0] < REFRESH_US:
             return known[1], known[2]
+        curve = self._tree.curve(path, now_us)
         due_s = curve.checkpoint_s()
         usual = curve.positive_by(due_s) if curve.weight >= WATCHED_MIN else 0.0
         if len(self._checkpoints) >= CELLS_MAX:
             self._checkpoints.clear()
-        self._checkpoints[path] = curve, due_s, usual
+        self._checkpoints[path] = now_us, due_s, usual
         return due_s, usual
 
     def _ended(self, fact: Fact) -> None:
@@ -257,7 +257,7 @@ class Learner:
         if said is None:
             return
         self._note(fact, said)
-        if fact.from_state not in OPEN | {"unknown"}:
+        if fact.from_state not in _UNTOLD:
             return  # a contradiction, or what we ended ourselves: it says nothing new
         path = subject.path(str(fact.provider))
         if said is Said.POSITIVE:

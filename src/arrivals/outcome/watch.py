@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final, NamedTuple
 
 from arrivals.core.instants import rfc3339
@@ -38,6 +39,11 @@ WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender 
 MISSING_MIN: Final = 0.7  # of what is silent in a slice, to say of one that it was kept
 _ROUTE: Final = 3
 _STEPS: Final = 20  # usual chances are rounded to these parts, so that limits are solved once
+
+
+@cache
+def _limits(parts: int) -> Limits:
+    return limits(Kind.RECEIPTS, parts / _STEPS, false_alarms=FALSE_ALARMS / len(WATCHED))
 
 
 class Waiting(NamedTuple):
@@ -143,8 +149,7 @@ class Watch:
         )
 
     def _one(self, message: Waiting, at_us: int, *, positive: bool) -> Iterator[Alarm]:
-        usual = round(message.usual * _STEPS) / _STEPS
-        wanted = limits(Kind.RECEIPTS, usual, false_alarms=FALSE_ALARMS / len(WATCHED))
+        wanted = _limits(round(message.usual * _STEPS))
         for level in WATCHED:
             key = message.path[:level]
             found = self._charts.get(key)
