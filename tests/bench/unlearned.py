@@ -1,6 +1,6 @@
 """`arrivals` whose model of outcomes learns nothing, to see what learning costs.
 
-    python -m tests.bench.unlearned serve --config arrivals.toml
+python -m tests.bench.unlearned serve --config arrivals.toml
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ async def never(_: Learning) -> None:
 
 
 if __name__ == "__main__":
-    Learning.run = never  # type: ignore[method-assign]
+    Learning.run = never  # type: ignore[method-assign, assignment]
     main()

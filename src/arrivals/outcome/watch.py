@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Final, NamedTuple
 
 from arrivals.core.instants import rfc3339
 from arrivals.outcome.alarms import Node, causes
 from arrivals.outcome.attribution import Dimension, Tally, says, slices
 from arrivals.outcome.change import (
-    FALSE_ALARMS,
     Alarm,
     Chart,
     Kind,
     Level,
     Limits,
-    limits,
     observe,
     standing,
 )
@@ -32,18 +29,13 @@ from arrivals.outcome.change import level as level_of
 from arrivals.outcome.episodes import Trouble, TroubleKind
 from arrivals.outcome.hierarchy import Key, Path, words_of
 from arrivals.outcome.recent import Recent
+from arrivals.outcome.solved import limits_of
 
 WAITING_MAX: Final = 100_000  # messages before their checkpoint; more aren't watched
 CHARTS_MAX: Final = 10_000
 WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender there
 MISSING_MIN: Final = 0.7  # of what is silent in a slice, to say of one that it was kept
 _ROUTE: Final = 3
-_STEPS: Final = 20  # usual chances are rounded to these parts, so that limits are solved once
-
-
-@cache
-def _limits(parts: int) -> Limits:
-    return limits(Kind.RECEIPTS, parts / _STEPS, false_alarms=FALSE_ALARMS / len(WATCHED))
 
 
 class Waiting(NamedTuple):
@@ -149,7 +141,7 @@ class Watch:
         )
 
     def _one(self, message: Waiting, at_us: int, *, positive: bool) -> Iterator[Alarm]:
-        wanted = _limits(round(message.usual * _STEPS))
+        wanted = limits_of(message.usual)
         for level in WATCHED:
             key = message.path[:level]
             found = self._charts.get(key)
