@@ -50,11 +50,9 @@ class Result:
 
 def machine(folder: str) -> str:
     """Return what it was measured on, in a line."""
-    processor = platform.processor() or platform.machine()
-    with_model = _model() or processor
     return ", ".join(
         (
-            f"{os.cpu_count()} × {with_model}",
+            f"{os.cpu_count()} cores ({platform.machine()})",
             f"{psutil.virtual_memory().total / 1e9:.0f} GB",
             platform.system(),
             f"{_file_system(folder)}",
@@ -62,15 +60,6 @@ def machine(folder: str) -> str:
             f"SQLite {apsw.sqlite_lib_version()}",
         )
     )
-
-
-def _model() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return ""
-    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else ""
 
 
 def _file_system(folder: str) -> str:
