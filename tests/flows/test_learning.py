@@ -216,6 +216,11 @@ async def test_an_alarm_says_what_probably_stopped_it(
     assert shown["filtered_by"].how == "inferred"
 
 
+def test_history_leaves_time_for_what_is_sent_now() -> None:
+    assert learning.rest_s(0.02, learning.HISTORY_US) == 0
+    assert learning.rest_s(0.02, learning.HISTORY_US + 1) == pytest.approx(0.08)
+
+
 async def test_hints_move_what_is_thought_and_proofs_settle_it(story: Story) -> None:
     """Who asked again probably didn't get it; what a test phone got is proved."""
     await lives(story, "north", MESSAGES)

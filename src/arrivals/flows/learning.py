@@ -42,6 +42,10 @@ LEARN_EVERY_S: Final = 1.0
 BEHIND_US: Final = 2_000_000  # a commit that takes longer than this may be passed by
 EVENTS_MAX: Final = 500  # in one reading: some milliseconds
 KEEP_EVERY_S: Final = 60.0
+# What happened longer ago is history, of an installation that is new to learning. It can wait:
+# after each reading the loop has so many times as long for what is sent now.
+HISTORY_US: Final = 60_000_000
+HISTORY_RESTS: Final = 4.0
 KINDS: Final = frozenset(
     {
         "taken",
@@ -108,6 +112,7 @@ class Learning:
         self._learns = learns
         self._learner = Learner(secret)
         self._cursor = EventCursor()
+        self._lag_us = 0  # how long ago the newest that was read happened
         self._seen: str | None = None  # what was kept when it was last read
         self._found: list[Trouble] = []  # at the last look
 
@@ -167,7 +172,10 @@ class Learning:
         until = clock.monotonic() + KEEP_EVERY_S * patience
         began = self._cursor
         while clock.monotonic() < until:
-            if not await self.learn_some():
+            started = clock.monotonic()
+            if await self.learn_some():
+                await asyncio.sleep(rest_s(clock.monotonic() - started, self._lag_us))
+            else:
                 await asyncio.sleep(LEARN_EVERY_S * patience)
         if self._cursor != began:
             await self.keep()
@@ -205,8 +213,9 @@ class Learning:
         )
         self._learner.learn(facts_of(events, subjects))
         observe(self._platform.habits, events)
+        self._lag_us = until_us - events[-1].at_us if events else 0
         # One read needn't come to the end: a shared database gives a stretch at a time.
-        behind = bool(events) and events[-1].at_us < until_us - LEARN_EVERY_S * 1e6
+        behind = self._lag_us > LEARN_EVERY_S * 1e6
         more = behind or len(events) == EVENTS_MAX
         if not more:
             self._learner.look(until_us)
@@ -233,6 +242,11 @@ class Learning:
         if kept.shared == self._platform.store.is_shared:
             self._learner, self._cursor = learner, kept.cursor
             self._platform.habits.by_provider = kept.habits
+
+
+def rest_s(took_s: float, lag_us: int) -> float:
+    """Return how long to rest after a reading that took so long and lags so far behind."""
+    return took_s * HISTORY_RESTS if lag_us > HISTORY_US else 0.0
 
 
 def _read(found: str, secret: bytes) -> tuple[_Kept, Learner]:
