@@ -2,8 +2,8 @@
 
 Both databases have a thousand accounts that send in turn. The stored messages have their
 events, hand-offs and postings. The proofs in the background and the model of outcomes are off
-in both: the first one over a database that was never verified, and a model that has learnt nothing
-of it, read all of it, which no running installation meets.
+in both: over a database that was never verified and of which nothing was learnt, both begin by
+reading all of it, which no running installation meets.
 """
 
 from __future__ import annotations
