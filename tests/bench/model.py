@@ -17,9 +17,10 @@ EVENTS = 200_000
 async def run(size: Size) -> Found:
     """Measure pairs of runs, the one that learns first in every second of them."""
     found = Found()
+    pairs = max(1, min(PAIRS, round(PAIRS * size.scale)))
     for connections in SINGLE:
         ratios: list[float] = []
-        for pair in range(PAIRS):
+        for pair in range(pairs):
             on_first = (Ground(), Ground(learns=False))
             grounds = on_first if pair % 2 == 0 else on_first[::-1]
             rates = {}
@@ -29,7 +30,7 @@ async def run(size: Size) -> Found:
                 rates[ground.learns] = _named(figure, learns=ground.learns)
             on, off = rates[True], rates[False]
             ratios.append(on.settled_per_s / off.settled_per_s)
-            if pair == PAIRS - 1:  # the last pair is shown; the ratio is the median of all
+            if pair == pairs - 1:  # the last pair is shown; the ratio is the median of all
                 found.figures += [off, on.beside("it learns nothing", off.settled_per_s)]
         found.measures[f"learning_{connections}"] = statistics.median(ratios)
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
