@@ -25,6 +25,7 @@ def test_all_are_listed() -> None:
     assert [each["name"] for each in json.loads(listed)] == list(scenario_names())
 
 
+@pytest.mark.slow
 def test_one_is_played_and_shown() -> None:
     code, said = scenarios("--run", "balance-race", "--most", "100")
     assert code == 0

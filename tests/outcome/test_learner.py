@@ -221,6 +221,7 @@ def test_a_book_that_is_unreadable_is_said() -> None:
         Learner.decode(msgspec.msgpack.encode([learning.FORMAT, [], b"", []]), SECRET)
 
 
+@pytest.mark.slow
 def test_falls_and_made_up_receipts_are_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
     """One provider's receipts come within a second, all of them, and none is negative."""
     monkeypatch.setattr(learning, "CELLS_MAX", 1)  # what is remembered of checkpoints
@@ -287,6 +288,7 @@ def lived(learner: Learner, count: int, seed: int, *, fake: float = 0.4) -> floa
     return sum(truth) / len(truth)
 
 
+@pytest.mark.slow
 def test_forecasts_are_checked_on_messages_that_were_never_learnt_from() -> None:
     """What is said of them is about what came, also where receipts are invented."""
     learner = Learner(SECRET)

@@ -53,6 +53,7 @@ def test_figures_by_hand() -> None:
     assert at(record) == found  # there is no other group
 
 
+@pytest.mark.slow
 def test_a_perfect_forecast_is_off_only_by_chance() -> None:
     """Three in ten who receive it say so; what is said of all is still found to be true."""
     dice, honest, stretched = random.Random(5), TrackRecord(), TrackRecord()

@@ -9,6 +9,7 @@ from arrivals.outcome.solved import CHARTS, FIRST, STEPS, limits_of
 from tests.outcome.solved import solved
 
 
+@pytest.mark.slow
 def test_the_rows_are_what_solving_gives() -> None:
     for parts, wanted in enumerate(solved(), FIRST):
         found = limits_of(parts / STEPS)

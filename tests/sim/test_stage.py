@@ -40,6 +40,7 @@ def test_a_play_is_as_stated_and_the_same_again() -> None:
     assert first != play(scenario, 2, most=300)
 
 
+@pytest.mark.slow
 def test_only_what_people_told_is_known_where_receipts_say_nothing() -> None:
     """Truth comes from the world, verdicts from the platform: each message's own."""
     found = play(parse_scenario(PEOPLE), 1)

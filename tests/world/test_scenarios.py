@@ -94,6 +94,7 @@ def share(which: list[Rehearsed], ending: Ending) -> float:
     return sum(each.fate.ending is ending for each in which) / len(which)
 
 
+@pytest.mark.slow
 def test_queue_wall_makes_one_wait_and_not_the_other() -> None:
     waits = [each.fate.ended_s for each in played("queue-wall", "campaign")]
     assert max(waits) > 1_900
