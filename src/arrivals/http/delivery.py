@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arrivals.core.catalogue import Account, Route
-from arrivals.core.errors import Code, Refusal, refuse, route_not_allowed
+from arrivals.core.errors import Code, Refusal, route_not_allowed
 from arrivals.core.money import MICROS_PER_UNIT
 from arrivals.core.phone import countries
 from arrivals.core.pricing import PriceList
@@ -17,7 +16,8 @@ from arrivals.core.selection import Estimate
 from arrivals.flows.plan import Plan
 from arrivals.flows.platform import Platform
 from arrivals.http.endpoints import Endpoint, endpoint
-from arrivals.http.exchange import Request, Response, json_response, whole_number
+from arrivals.http.exchange import Request, Response, json_response
+from arrivals.http.route_list import named_route
 
 ROUTES: Final[list[Endpoint]] = []
 
@@ -95,8 +95,9 @@ class RouteHealth(msgspec.Struct, kw_only=True):
 async def read_health(request: Request) -> Response:
     """Return what share of messages arrives, by provider, country and kind of sender."""
     platform = request.platform
-    route = _route(request.account, platform, request.values["route_id"])
-    request.route_id = route.route_id
+    route = named_route(request)
+    if not may_use(request.account, route):
+        raise route_not_allowed(route.route_id, route.name)
     binds, prices = platform.binds(), platform.catalogue.prices.get(route.route_id)
     return json_response(
         RouteHealth(
@@ -208,13 +209,3 @@ def _destination(
 def _number_in(country: str) -> str:
     """Return the first digits of a country's numbers, which its general price goes by."""
     return next((each.calling_code for each in countries() if each.iso2 == country), "")
-
-
-def _route(account: Account, platform: Platform, text: str) -> Route:
-    number = whole_number(text)
-    route = None if number is None else platform.catalogue.routes.get(number)
-    if route is None:
-        raise refuse(Code.INVALID_ROUTE, route_id="with this id" if number is None else number)
-    if not may_use(account, route):
-        raise route_not_allowed(route.route_id, route.name)
-    return route

@@ -84,7 +84,7 @@ async def list_routes(request: Request) -> Response:
 )
 async def read_route(request: Request) -> Response:
     """Return one route."""
-    return json_response(_view(request.account, _route(request)))
+    return json_response(_view(request.account, named_route(request)))
 
 
 @endpoint(
@@ -98,7 +98,7 @@ async def read_route(request: Request) -> Response:
 )
 async def read_pricing(request: Request) -> Response:
     """Return a route's prices a segment, by destination."""
-    route = _route(request)
+    route = named_route(request)
     prices = request.platform.catalogue.prices.get(route.route_id)
     if prices is None:
         raise refuse(Code.NO_PRICE)
@@ -120,7 +120,8 @@ async def read_pricing(request: Request) -> Response:
     )
 
 
-def _route(request: Request) -> Route:
+def named_route(request: Request) -> Route:
+    """Return the route that a path names, or raise the refusal."""
     text = request.values["route_id"]
     number = whole_number(text)
     route = None if number is None else request.platform.catalogue.routes.get(number)
