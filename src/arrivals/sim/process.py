@@ -11,6 +11,8 @@ import msgspec
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
+from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION
+from arrivals.flows.configuration import Configuration
 from arrivals.flows.fleet import Fleet
 from arrivals.flows.learning import Learning
 from arrivals.flows.opening import open_platform
@@ -24,6 +26,17 @@ from arrivals.store.api import Store, StoreError
 from arrivals.store.backend import activity_log, open_store
 
 REOPEN_S: Final = 1.0
+
+
+async def install(
+    folder: Path, clock: Clock, chance: Chance, configuration: Configuration
+) -> None:
+    """Make the database of a data folder, and apply a configuration to it."""
+    store = open_store(folder, clock)
+    await store.open()
+    await store.write(ENSURE_INSTALLATION, chance.entropy)
+    await store.write(APPLY_CONFIGURATION, configuration)
+    await store.close()
 
 
 class Answer(NamedTuple):

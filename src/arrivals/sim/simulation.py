@@ -26,7 +26,6 @@ from arrivals.core.catalogue import Account, Provider, Route
 from arrivals.core.ids import make_api_key
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceRow
-from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION
 from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.flows.plan import Defaults
 from arrivals.sim.auditor import RESPONSE_TIMEOUT_S, Auditor
@@ -35,9 +34,8 @@ from arrivals.sim.loop import Stuck, VirtualLoop
 from arrivals.sim.meddler import Mischief, WireMeddler
 from arrivals.sim.network import Meddler, Network, Wire
 from arrivals.sim.plan import PROVIDERS, Bind, Dice, Fault, Habits, Plan
-from arrivals.sim.process import Process
+from arrivals.sim.process import Process, install
 from arrivals.store.api import StoreError
-from arrivals.store.backend import open_store
 from arrivals.store.faulty_disk import FaultyDisk
 from arrivals.store.verifying import run_checks
 from arrivals.world.scenario import Scenario
@@ -134,7 +132,8 @@ class Simulation:
 
     async def run(self) -> None:
         """Play the plan, make everything whole, and judge."""
-        await self._install()
+        secrets = SeededChance(f"{self.plan.seed} secrets")
+        await install(self._folder, self._clock, secrets, self._configuration())
         for world in self._worlds.values():
             await world.start()
         await self._begin_life()
@@ -209,14 +208,6 @@ class Simulation:
             now_us=lambda: BEGAN_US + int(self._loop.time() * 1e6),
             housekeeping_s=1.0,
         )
-
-    async def _install(self) -> None:
-        chance = SeededChance(f"{self.plan.seed} secrets")
-        store = open_store(self._folder, self._clock)
-        await store.open()
-        await store.write(ENSURE_INSTALLATION, chance.entropy)
-        await store.write(APPLY_CONFIGURATION, self._configuration())
-        await store.close()
 
     def _configuration(self) -> Configuration:
         return Configuration(

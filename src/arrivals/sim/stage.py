@@ -33,16 +33,14 @@ from arrivals.core.message import Message, is_terminal
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceRow
 from arrivals.core.timeline import TimelineEvent, Trace
-from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION
 from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.flows.plan import Defaults
 from arrivals.sim.clientele import Clientele, Sent
 from arrivals.sim.findings import TRUTHS, Play, Seen
 from arrivals.sim.loop import VirtualLoop
 from arrivals.sim.network import Network
-from arrivals.sim.process import Process
+from arrivals.sim.process import Process, install
 from arrivals.smpp import constants as c
-from arrivals.store.backend import open_store
 from arrivals.store.faulty_disk import FaultyDisk
 from arrivals.store.verifying import run_checks
 from arrivals.world.installation import in_order, provider_as_installed, providers_of
@@ -142,7 +140,8 @@ class Stage:
     async def play(self, tell: Tell | None) -> Play:
         """Play it, wait until everything has ended, and look what is said of it."""
         try:
-            await self._install()
+            secrets = SeededChance(f"{self._seed} secrets")
+            await install(self._folder, self._clock, secrets, self._configuration())
             await self._world.start()
             await self._begin_life()
             going_on = [
@@ -271,14 +270,6 @@ class Stage:
         )
 
     # --- the platform ----------------------------------------------------------------
-
-    async def _install(self) -> None:
-        chance = SeededChance(f"{self._seed} secrets")
-        store = open_store(self._folder, self._clock)
-        await store.open()
-        await store.write(ENSURE_INSTALLATION, chance.entropy)
-        await store.write(APPLY_CONFIGURATION, self._configuration())
-        await store.close()
 
     def _configuration(self) -> Configuration:
         named = providers_of(self._scenario)
