@@ -10,12 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.outcome.calibration import (
-    Looked,
     Scored,
     is_held_out,
-    rate_bounds,
     score,
-    score_by,
     wilson,
 )
 
@@ -37,8 +34,6 @@ def test_scores_by_hand() -> None:
 def test_nothing_has_no_score() -> None:
     """No message, no figure."""
     assert score([]) is None
-    assert rate_bounds(0, 0, []) is None
-    assert score_by([]) == {}
 
 
 def test_a_sure_mistake_has_a_finite_price() -> None:
@@ -80,21 +75,6 @@ def test_rows_are_all_messages_in_order(drawn) -> None:
     assert 0.0 <= found.ece <= 1.0
 
 
-def test_groups_and_ages_are_scored_apart() -> None:
-    """Each group of cells at each age has its own score."""
-    looked = [
-        Looked("a", 0.0, 1.0, True),
-        Looked("a", 60.0, 1.0, False),
-        Looked("b", 0.0, 0.0, False),
-    ]
-    found = score_by(looked)
-    assert {place: each.brier for place, each in found.items()} == {
-        ("a", 0.0): 0.0,
-        ("a", 60.0): 1.0,
-        ("b", 0.0): 0.0,
-    }
-
-
 def test_one_in_ten_is_put_aside() -> None:
     """The same ones each time, others under another secret, a tenth of them."""
     aside = [key for key in range(20_000) if is_held_out(key, b"secret")]
@@ -103,14 +83,6 @@ def test_one_in_ten_is_put_aside() -> None:
     assert sum(is_held_out(key, b"other") for key in aside) == pytest.approx(200, abs=60)
     assert not is_held_out(1, b"secret", share=0.0)
     assert is_held_out(1, b"secret", share=1.0)
-
-
-def test_a_rate_has_two_bounds() -> None:
-    """All that is unknown may have failed, or arrived."""
-    found = rate_bounds(70, 10, [0.5] * 20)
-    assert found is not None
-    assert (found.low, found.expected, found.high) == (0.7, 0.8, 0.9)
-    assert found.unknown == 0.2
 
 
 def test_wilson() -> None:

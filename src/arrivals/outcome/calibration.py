@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -30,15 +29,6 @@ MEAN_OF_NORMAL: Final = math.sqrt(2.0 / math.pi)  # of its distance from the mid
 class Scored(NamedTuple):
     """A probability that was given, and whether the message arrived."""
 
-    p: float
-    arrived: bool
-
-
-class Looked(NamedTuple):
-    """A probability in its place: which group of cells, and at which age it was given."""
-
-    group: str
-    age_s: float
     p: float
     arrived: bool
 
@@ -68,16 +58,6 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[Row]
 
 
-class RateBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery rate, and how far what nobody knows could move it."""
-
-    count: int
-    low: float  # if all that is unknown failed
-    expected: float
-    high: float  # if all of it arrived
-    unknown: float  # the share that is unknown
-
-
 def is_held_out(message_key: int, secret: bytes, share: float = HELD_OUT_SHARE) -> bool:
     """Tell whether a message is put aside to check with, never to learn from."""
     digest = hashlib.blake2b(
@@ -104,28 +84,6 @@ def score(scored: Iterable[Scored], bins: int = MASS_BINS) -> Score | None:
         ece=math.fsum(row.count * abs(row.said - row.arrived) for row in rows) / count,
         ece_by_chance=math.fsum(row.count * _by_chance(row) for row in rows) / count,
         rows=rows,
-    )
-
-
-def score_by(looked: Iterable[Looked]) -> dict[tuple[str, float], Score]:
-    """Return the score of each group of cells at each age."""
-    groups: dict[tuple[str, float], list[Scored]] = defaultdict(list)
-    for each in looked:
-        groups[each.group, each.age_s].append(Scored(each.p, each.arrived))
-    return {place: found for place in sorted(groups) if (found := score(groups[place]))}
-
-
-def rate_bounds(arrived: int, failed: int, unknown: Sequence[float]) -> RateBounds | None:
-    """Return a delivery rate with its bounds; each unknown comes with its probability."""
-    count = arrived + failed + len(unknown)
-    if not count:
-        return None
-    return RateBounds(
-        count=count,
-        low=arrived / count,
-        expected=(arrived + math.fsum(unknown)) / count,
-        high=(arrived + len(unknown)) / count,
-        unknown=len(unknown) / count,
     )
 
 
