@@ -21,12 +21,13 @@ from arrivals.core.reasons import REASONS, status_name
 from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
 from arrivals.core.timeline import (
     ACCEPTED,
-    ASKED_AGAIN,
     DUE,
+    SCANNER_CLICK,
     TimelineEvent,
     Trace,
     ended_by,
     evidence,
+    hint_of,
     is_receipt,
     provider_of,
 )
@@ -277,13 +278,44 @@ def _given_up(said: _Said) -> str:
 
 
 def _feedback(said: _Said) -> str:
-    if said.event.body.get("kind") == ASKED_AGAIN:
+    body = said.event.body
+    hint = hint_of(said.event)
+    if hint == SCANNER_CLICK:
+        why = str(body.get("why", ""))
+        return (
+            f"Its link was opened by what {_BY_MACHINE.get(why, f'is no person ({why})')}: a"
+            " machine's click, which confirms nothing."
+        )
+    if hint is not None and said.event.actor == "customer":
         return (
             "Your own system says that the person asked for another one. That is only a hint."
         )
-    got = "got it" if said.event.body.get("confirmed") else "did not get it"
-    kind = said.event.body.get("kind", "support")
-    return f"Your own system says that the person {got} ({kind})."
+    if hint is not None:
+        return _asked_again(said)
+    got = "got it" if body.get("confirmed") else "did not get it"
+    return f"Your own system says that the person {got} ({body.get('kind', 'support')})."
+
+
+def _asked_again(said: _Said) -> str:
+    second, after_us = said.event.body.get("noticed"), said.event.body.get("after_us")
+    waited = f"{spell(after_us)} after" if isinstance(after_us, int) else "Soon after"
+    named = f" ({second})" if second else ""
+    return (
+        f"{waited} its hand-off another code was sent to the same number{named}, so perhaps"
+        " this one hadn't come. That is only a hint."
+    )
+
+
+_BY_MACHINE: Final = {
+    "preview": "fetches previews of pages",
+    "security": "looks for dangerous pages",
+    "crawler": "calls itself a robot",
+    "headless": "is a browser that nobody looks at",
+    "library": "programs fetch pages with",
+    "no_user_agent": "doesn't say what it is, as browsers do",
+    "head": "didn't ask for the page",
+    "too_soon": "came sooner than anybody could have read it",
+}
 
 
 def _other(said: _Said) -> str:

@@ -24,6 +24,7 @@ from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.foresight import foresee
 from arrivals.flows.platform import Platform
 from arrivals.flows.receipt_habits import LEARNT, observe
+from arrivals.flows.second_requests import Noticing
 from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.episodes import Cell, Episode, Trouble, TroubleKind, follow
 from arrivals.outcome.habits import Habit
@@ -115,6 +116,7 @@ class Learning:
         self._lag_us = 0  # how long ago the newest that was read happened
         self._seen: str | None = None  # what was kept when it was last read
         self._found: list[Trouble] = []  # at the last look
+        self._noticing = Noticing(platform)
 
     @property
     def cells(self) -> int:
@@ -219,6 +221,7 @@ class Learning:
         more = behind or len(events) == EVENTS_MAX
         if not more:
             self._learner.look(until_us)
+        await self._noticing.notice(events, subjects)
         return more
 
     async def keep(self) -> None:
