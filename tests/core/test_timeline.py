@@ -119,6 +119,13 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
             ("feedback", "delivered", {"confirmed": True}, "customer"),
             ("feedback", "delivered", {"confirmed": False}, "customer"),
             ("feedback", "delivered", {"kind": "asked_again"}, "customer"),
+            ("feedback", "delivered", {"kind": "asked_again"}, "worker"),
+            ("feedback", "delivered", {"kind": "click", "by": "scanner", "why": "head"}),
+            (
+                "feedback",
+                "delivered",
+                {"kind": "click", "by": "human", "why": "nothing_against", "confirmed": True},
+            ),
             ("deadline_passed", "unknown", {}, "clock"),
         )
     )
@@ -130,7 +137,16 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         ("feedback", "confirmed"),
         ("feedback", "denied"),
         ("feedback", "asked_again"),
+        ("feedback", "asked_again"),
+        ("feedback", "scanner_click"),
+        ("feedback", "confirmed"),
         ("silence", "no final receipt"),
+    ]
+    assert [each.source for each in found[6:8]] == ["customer", "worker"]
+    assert [(each.depth, each.reason) for each in found[7:10]] == [
+        (None, None),
+        ("carrier", "head"),
+        ("user", None),
     ]
     assert (found[0].depth, found[0].claimed_at, found[0].error) == (
         "carrier",

@@ -286,23 +286,22 @@ def _feedback(said: _Said) -> str:
             f"Its link was opened by what {_BY_MACHINE.get(why, f'is no person ({why})')}: a"
             " machine's click, which confirms nothing."
         )
-    if hint is not None and said.event.actor == "customer":
+    if hint is not None and "noticed" in body:
+        return _asked_again(said)
+    if hint is not None:
         return (
             "Your own system says that the person asked for another one. That is only a hint."
         )
-    if hint is not None:
-        return _asked_again(said)
     got = "got it" if body.get("confirmed") else "did not get it"
     return f"Your own system says that the person {got} ({body.get('kind', 'support')})."
 
 
 def _asked_again(said: _Said) -> str:
-    second, after_us = said.event.body.get("noticed"), said.event.body.get("after_us")
+    after_us = said.event.body.get("after_us")
     waited = f"{spell(after_us)} after" if isinstance(after_us, int) else "Soon after"
-    named = f" ({second})" if second else ""
     return (
-        f"{waited} its hand-off another code was sent to the same number{named}, so perhaps"
-        " this one hadn't come. That is only a hint."
+        f"{waited} its hand-off another code was asked for, to the same number"
+        f" ({said.event.body['noticed']}): perhaps this one hadn't come. That is only a hint."
     )
 
 
