@@ -10,6 +10,8 @@ from arrivals.core.timeline import (
     attempts,
     ended_by,
     evidence,
+    hint_of,
+    is_word,
     provider_of,
     spent_ms,
     stages,
@@ -154,6 +156,19 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         "000",
     )
     assert (found[1].conflict, found[1].inferred, found[1].confidence) == (True, True, 0.9)
+
+
+def test_a_hint_is_no_word_and_a_word_no_hint() -> None:
+    """And what isn't feedback is neither, whatever its body says."""
+    click = {"kind": "click", "by": "scanner"}
+    found = timeline(
+        ("feedback", "submitted", {"confirmed": True, "kind": "otp"}),
+        ("feedback", "submitted", {"kind": "asked_again"}),
+        ("feedback", "submitted", click),
+        ("receipt", "submitted", click | {"kind": "asked_again"}),
+    )
+    assert [hint_of(each) for each in found] == [None, "asked_again", "scanner_click", None]
+    assert [is_word(each) for each in found] == [True, False, False, False]
 
 
 def test_a_receipt_of_unknown_depth_speaks_for_the_carrier_at_most() -> None:
