@@ -67,13 +67,15 @@ class SecondRequests:
         """
         self._turn(code.sent_us)
         who = f"{account} {msisdn}"
-        known = (*self._older.pop(who, ()), *self._newer.pop(who, ()))
+        known = self._older.pop(who, ()) + self._newer.get(who, ())
+        if not known:  # as nearly always
+            self._newer[who] = (code,)
+            return []
         found: list[AskedAgain] = []
         if all(each.key != code.key for each in known):  # or else it was read a second time
-            known = (*known, code)
             found = [asked for each in known for asked in _asked_again(each, code)]
             done = {each.key for each in found}
-            known = tuple(each for each in known if each.key not in done)
+            known = tuple(each for each in (*known, code) if each.key not in done)
         self._newer[who] = known[-OF_A_NUMBER_MAX:]
         return found
 
