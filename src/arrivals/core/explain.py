@@ -311,7 +311,7 @@ _BY_MACHINE: Final = {
     "crawler": "calls itself a robot",
     "headless": "is a browser that nobody looks at",
     "library": "programs fetch pages with",
-    "no_user_agent": "doesn't say what it is, as browsers do",
+    "no_user_agent": "doesn't say what it is, though browsers do",
     "head": "didn't ask for the page",
     "too_soon": "came sooner than anybody could have read it",
 }
