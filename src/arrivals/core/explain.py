@@ -23,6 +23,7 @@ from arrivals.core.timeline import (
     ACCEPTED,
     ASKED_AGAIN,
     DUE,
+    JUDGED,
     TimelineEvent,
     Trace,
     ended_by,
@@ -30,6 +31,7 @@ from arrivals.core.timeline import (
     is_receipt,
     provider_of,
 )
+from arrivals.core.verdicts import is_inferred
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,6 +288,43 @@ def _feedback(said: _Said) -> str:
     return f"Your own system says that the person {got} ({kind})."
 
 
+def _judged(said: _Said) -> str:
+    return (
+        f"Receipts of {_alarmed(said)} were missing while others came, and this was one of "
+        f"those: it was probably kept from the person{_chance(said)}."
+    )
+
+
+def _deadline_passed(said: _Said) -> str:
+    model = said.event.body.get("model", {})
+    if not model:
+        return "The deadline passed without a final receipt."
+    if model.get("filtered_by"):
+        more = f"was probably kept from the person, with others of {_alarmed(said)}"
+    elif model.get("verdict") == "likely_delivered":
+        more = "had probably arrived nevertheless"
+    else:
+        more = "may have arrived or not"
+    return f"The deadline passed without a final receipt; it {more}{_chance(said)}."
+
+
+def _filter_inferred(said: _Said) -> str:
+    return (
+        "The deadline passed without a final receipt, as with others of "
+        f"{_alarmed(said)}{_chance(said)}: that is little enough to call it filtered."
+    )
+
+
+def _alarmed(said: _Said) -> str:
+    return str(said.event.body.get("model", {}).get("filtered_by") or "messages like it")
+
+
+def _chance(said: _Said) -> str:
+    """Return how likely it was that it arrived, in parentheses, or nothing."""
+    p = said.event.body.get("model", {}).get("probability")
+    return "" if p is None else f" (a chance of {p:.1%} that it arrived)"
+
+
 def _other(said: _Said) -> str:
     return f"{said.event.kind.replace('_', ' ').capitalize()}{said.because}."
 
@@ -315,7 +354,12 @@ _SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
     Move.FAIL_WANTED: _plain("The policy calls a hand-off without an answer a failure."),
     Move.CANCEL_ASKED: _plain("You cancelled it before any hand-off."),
     Move.VALIDITY_PASSED: _plain("Its validity ended in our queue, before any hand-off."),
-    Move.DEADLINE_PASSED: _plain("The deadline passed without a final receipt."),
+    Move.DEADLINE_PASSED: _deadline_passed,
+    Move.FILTER_INFERRED: _filter_inferred,
+    Move.INFERENCE_WITHDRAWN: _plain(
+        "Somebody says what became of it after all, so nothing is inferred any more."
+    ),
+    JUDGED: _judged,
     Move.GIVEN_UP: _given_up,
     "feedback": _feedback,
     "receipt": _receipt,
@@ -350,6 +394,8 @@ def _conclusion(
     if not is_terminal(message.state):
         return Sentence(text=_still_open(message), cites=[event.seq for event in events[-1:]])
     text = f"{_VERDICTS[message.state]}{_why_so(message)}."
+    if is_inferred(message):
+        text = "So it counts as filtered, by what is missing; nobody said so."
     if message.state is State.DELIVERED:
         text = f"{_VERDICTS[message.state]} {_whose_word(message, events, limit)}."
     if came_twice(message, events):
