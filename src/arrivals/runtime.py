@@ -154,6 +154,7 @@ def _work_behind(
         parts["verify"] = verifier.run()
     learning = Learning(platform, secret, learns=sends)
     platform.foresee = learning.foresee
+    platform.endings = learning.endings
     platform.expect = learning.expect
     platform.calibration = learning.calibration
     platform.choosing.estimate = learning.estimate

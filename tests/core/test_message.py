@@ -120,6 +120,7 @@ def test_an_end_is_only_ever_revised() -> None:
         *((State.EXPIRED, to) for to in (State.DELIVERED, State.FILTERED, State.FAILED)),
         *((State.FAILED, to) for to in (State.DELIVERED, State.FILTERED)),
         (State.FILTERED, State.DELIVERED),
+        (State.FILTERED, State.UNKNOWN),  # where it was only inferred
         (State.DELIVERED, State.UNKNOWN),
     }
     assert all(is_terminal(to) for _, to in revisions)

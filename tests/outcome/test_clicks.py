@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arrivals.core.explain import _BY_MACHINE
+from arrivals.core.feedback import MACHINES as SAID
 from arrivals.outcome.clicks import (
     ROBOTS,
     SOONEST_S,
@@ -121,4 +121,4 @@ def test_of_a_user_agent_only_so_much_is_looked_at() -> None:
 
 
 def test_every_reason_can_be_said() -> None:
-    assert set(_BY_MACHINE) == {each.value for each in Why} - {Why.NOTHING_AGAINST.value}
+    assert set(SAID) == {each.value for each in Why} - {Why.NOTHING_AGAINST.value}

@@ -22,6 +22,7 @@ from arrivals.outcome.fusion import (
     Situation,
     Verdict,
     Word,
+    is_surely_filtered,
     judge,
 )
 
@@ -224,3 +225,20 @@ def test_a_judgement_is_sound(situation: Situation) -> None:
         }
     assert bool(found.resolves) == (found.verdict is Verdict.UNKNOWN)
     assert math.isfinite(found.low)
+
+
+@pytest.mark.parametrize(
+    ("p", "alarm", "handoffs", "sure"),
+    [
+        (0.049, "KE/alpha", 200.0, True),
+        (0.06, "KE/alpha", 200.0, False),
+        (0.049, "KE/alpha", 199.0, False),
+        (0.049, None, 200.0, False),
+        (None, "KE/alpha", 200.0, False),
+    ],
+)
+def test_silence_ends_as_filtered_only_where_much_speaks_for_it(
+    p: float | None, alarm: str | None, handoffs: float, sure: bool
+) -> None:
+    found = judge(given_that(p, filter_alarm=alarm, alike_lack=True))
+    assert is_surely_filtered(found, handoffs) is sure

@@ -338,3 +338,12 @@ def test_what_an_earlier_program_kept_is_still_read() -> None:
     again = Learner.decode(msgspec.msgpack.encode(kept[:4]), SECRET)
     assert again.cells == learner.cells
     assert again.calibration(BEGIN_US).groups == []
+
+
+def test_a_learner_has_an_opinion_once_somebody_confirms_or_an_alarm_is_on() -> None:
+    learner = Learner(SECRET)
+    assert not learner.has_opinion
+    assert learner.silent() == []
+    learner.settled([1])
+    learner._reporters.add("1")
+    assert learner.has_opinion

@@ -88,6 +88,28 @@ def test_silence_of_what_goes_with_an_alarm_is_told_from_any_other(link_chance: 
     assert not watch.alike_lack((*PATHS[0][:2], "west", "SHOP"), LINKED, now_us)
 
 
+def test_those_an_alarm_may_be_about_are_remembered_until_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "SILENT_MAX", 20)
+    watch = Watch(KEY)
+    assert not watch.is_alarmed
+    fair = {"north": USUAL, "south": USUAL}
+    messages(watch, 0, 1_000, chance=fair)
+    assert watch.silent() == []
+    fallen = {"north": 0.2, "south": USUAL}
+    messages(watch, 1_000, 1_000, chance=fallen)
+    found = watch.silent()
+    assert watch.is_alarmed
+    norths = [key for key in found if key % 2 == 0]
+    assert len(norths) == 20
+    assert min(norths) >= 1_000
+    watch.settled(norths[:5])
+    assert [key for key in watch.silent() if key % 2 == 0] == norths[5:]
+    messages(watch, 2_000, 600, chance=fair)
+    assert watch.silent() == []
+
+
 def test_an_outage_of_all_receipts_says_nothing_of_one_message() -> None:
     watch = Watch(KEY)
     messages(watch, 0, 1_000, chance={"north": USUAL, "south": USUAL})

@@ -64,6 +64,7 @@ PLANTS = {
     "illegal_moves": "UPDATE events SET from_state = 'delivered' WHERE kind = 'claimed'",
     "event_gaps": f"DELETE FROM events WHERE message_id = {DELIVERED} AND seq = 2",
     "state_is_fold": f"UPDATE messages SET state = 'waiting' WHERE id = {SENDING}",
+    "verdict_is_told": f"UPDATE messages SET verdict = 'likely_filtered' WHERE id = {SENDING}",
     "broken_chains": "UPDATE events SET to_state = 'scheduled' WHERE seq = 1",
     "events_without_message": "INSERT INTO events VALUES (9, 1, 1, 'accepted', NULL, "
     "'accepted', 'api', '{}')",

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from arrivals.core.depth import Limit, limit_of
+from arrivals.core.feedback import feedback_sentence
 from arrivals.core.instants import rfc3339, spell
 from arrivals.core.layers import came_twice, depth_of_receipts
 from arrivals.core.message import Message, Move, Reach, State, is_terminal
@@ -22,15 +23,15 @@ from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
 from arrivals.core.timeline import (
     ACCEPTED,
     DUE,
-    SCANNER_CLICK,
+    JUDGED,
     TimelineEvent,
     Trace,
     ended_by,
     evidence,
-    hint_of,
     is_receipt,
     provider_of,
 )
+from arrivals.core.verdicts import is_inferred
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,43 +279,44 @@ def _given_up(said: _Said) -> str:
 
 
 def _feedback(said: _Said) -> str:
-    body = said.event.body
-    hint = hint_of(said.event)
-    if hint == SCANNER_CLICK:
-        why = str(body.get("why", ""))
-        return (
-            f"Its link was opened by what {_BY_MACHINE.get(why, f'is no person ({why})')}: a"
-            " machine's click, which confirms nothing."
-        )
-    if hint is not None and "noticed" in body:
-        return _asked_again(said)
-    if hint is not None:
-        return (
-            "Your own system says that the person asked for another one. That is only a hint."
-        )
-    got = "got it" if body.get("confirmed") else "did not get it"
-    return f"Your own system says that the person {got} ({body.get('kind', 'support')})."
+    return feedback_sentence(said.event)
 
 
-def _asked_again(said: _Said) -> str:
-    after_us = said.event.body.get("after_us")
-    waited = f"{spell(after_us)} after" if isinstance(after_us, int) else "Soon after"
+def _judged(said: _Said) -> str:
     return (
-        f"{waited} its hand-off another code was asked for, to the same number"
-        f" ({said.event.body['noticed']}): perhaps this one hadn't come. That is only a hint."
+        f"Receipts of {_alarmed(said)} were missing while others came, and this was one of "
+        f"those: it was probably kept from the person{_chance(said)}."
     )
 
 
-_BY_MACHINE: Final = {
-    "preview": "fetches previews of pages",
-    "security": "looks for dangerous pages",
-    "crawler": "calls itself a robot",
-    "headless": "is a browser that nobody looks at",
-    "library": "programs fetch pages with",
-    "no_user_agent": "doesn't say what it is, though browsers do",
-    "head": "didn't ask for the page",
-    "too_soon": "came sooner than anybody could have read it",
-}
+def _deadline_passed(said: _Said) -> str:
+    model = said.event.body.get("model", {})
+    if not model:
+        return "The deadline passed without a final receipt."
+    if model.get("filtered_by"):
+        more = f"was probably kept from the person, with others of {_alarmed(said)}"
+    elif model.get("verdict") == "likely_delivered":
+        more = "had probably arrived nevertheless"
+    else:
+        more = "may have arrived or not"
+    return f"The deadline passed without a final receipt; it {more}{_chance(said)}."
+
+
+def _filter_inferred(said: _Said) -> str:
+    return (
+        "The deadline passed without a final receipt, as with others of "
+        f"{_alarmed(said)}{_chance(said)}: that is little enough to call it filtered."
+    )
+
+
+def _alarmed(said: _Said) -> str:
+    return str(said.event.body.get("model", {}).get("filtered_by") or "messages like it")
+
+
+def _chance(said: _Said) -> str:
+    """Return how likely it was that it arrived, in parentheses, or nothing."""
+    p = said.event.body.get("model", {}).get("probability")
+    return "" if p is None else f" (a chance of {p:.1%} that it arrived)"
 
 
 def _other(said: _Said) -> str:
@@ -346,7 +348,12 @@ _SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
     Move.FAIL_WANTED: _plain("The policy calls a hand-off without an answer a failure."),
     Move.CANCEL_ASKED: _plain("You cancelled it before any hand-off."),
     Move.VALIDITY_PASSED: _plain("Its validity ended in our queue, before any hand-off."),
-    Move.DEADLINE_PASSED: _plain("The deadline passed without a final receipt."),
+    Move.DEADLINE_PASSED: _deadline_passed,
+    Move.FILTER_INFERRED: _filter_inferred,
+    Move.INFERENCE_WITHDRAWN: _plain(
+        "Somebody says what became of it after all, so nothing is inferred any more."
+    ),
+    JUDGED: _judged,
     Move.GIVEN_UP: _given_up,
     "feedback": _feedback,
     "receipt": _receipt,
@@ -381,6 +388,8 @@ def _conclusion(
     if not is_terminal(message.state):
         return Sentence(text=_still_open(message), cites=[event.seq for event in events[-1:]])
     text = f"{_VERDICTS[message.state]}{_why_so(message)}."
+    if is_inferred(message):
+        text = "So it counts as filtered, by what is missing; nobody said so."
     if message.state is State.DELIVERED:
         text = f"{_VERDICTS[message.state]} {_whose_word(message, events, limit)}."
     if came_twice(message, events):

@@ -96,6 +96,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     verdict: str | None
     filtered_by: str | None = None  # whose alarm says so, if it is likely_filtered
+    surely_filtered: bool = False  # enough to end it as that, if nobody speaks of it in time
     receipt_to_come: float
     p50_us: int | None
     p90_us: int | None
@@ -381,6 +382,9 @@ def came_twice(message: Message, events: Sequence[TimelineEvent]) -> bool:
 def _filtered_by(message: Message, end: TimelineEvent | None) -> FilteredBy | None:
     if message.state is not State.FILTERED:
         return None
+    if end is not None and end.kind == Move.FILTER_INFERRED:
+        who = str(end.body.get("model", {}).get("filtered_by", "carrier"))
+        return FilteredBy(who=who, how="inferred", reason=message.reason, event=end.seq)
     return FilteredBy(
         who=(provider_of(end) if end else None) or "carrier",
         how="explicit_code",
@@ -441,6 +445,9 @@ def retry_advice(message: Message, events: Sequence[TimelineEvent]) -> RetryAdvi
             useful=True,
             why="it was handed off and no word came back; another may be a duplicate",
         )
+    if message.state is State.FILTERED and message.verdict is not None:
+        why = "it was probably filtered, but nobody said so; another may be a duplicate"
+        return _advice(safe=False, useful=True, why=why)
     if message.state is State.CANCELLED:
         return _advice(safe=True, useful=True, why="it was cancelled before any hand-off")
     if any(is_receipt(event) and event.body.get("part") for event in events):

@@ -11,7 +11,8 @@ waits in the queue doesn't undo it, only a late answer that proves nothing was t
 
 A terminal state changes only by a revision: a row whose source is terminal. Receipts
 fold to one outcome in any order because revisions only climb: unknown, expired, failed,
-filtered, delivered. The one way down is proof that a receipt was fabricated.
+filtered, delivered. There are two ways down: proof that a receipt was fabricated, and a word
+about a message of which it was only inferred that it was filtered.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Move(StrEnum):
     VALIDITY_PASSED = "validity_passed"
     GIVEN_UP = "given_up"  # no provider left, retries used up, or poison
     DEADLINE_PASSED = "deadline_passed"
+    FILTER_INFERRED = "filter_inferred"  # at the deadline, and above the bar
+    INFERENCE_WITHDRAWN = "inference_withdrawn"  # somebody knows what became of it after all
 
 
 class Reach(IntEnum):
@@ -120,6 +123,7 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.AMBIGUOUS, Move.FAIL_WANTED): State.FAILED,
     (State.AMBIGUOUS, Move.DEADLINE_PASSED): State.UNKNOWN,
     (State.SUBMITTED, Move.DEADLINE_PASSED): State.UNKNOWN,
+    (State.SUBMITTED, Move.FILTER_INFERRED): State.FILTERED,
     **{(state, Move.RECEIPT_DELIVERED): State.DELIVERED for state in _RECEIVABLE},
     **{(state, Move.RECEIPT_FILTERED): State.FILTERED for state in _RECEIVABLE},
     **{(state, Move.RECEIPT_FAILED): State.FAILED for state in _RECEIVABLE},
@@ -138,6 +142,7 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.FAILED, Move.RECEIPT_FILTERED): State.FILTERED,
     (State.FILTERED, Move.RECEIPT_DELIVERED): State.DELIVERED,
     (State.DELIVERED, Move.RECEIPT_FABRICATED): State.UNKNOWN,
+    (State.FILTERED, Move.INFERENCE_WITHDRAWN): State.UNKNOWN,
 }
 
 
@@ -184,10 +189,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     provider_cost: Micros = Micros(0)
     confirmed: str = "none"  # none | confirmed | denied
     parts: str | None = None  # outcome letters by part, for messages of several parts
+    verdict: str | None = None  # of the model, as recorded; None: the state says all there is
 
 
 def advance(message: Message, move: Move, now_us: int, **changes: object) -> Message:
-    """Return the message after `move`, one event later, or raise IllegalTransition."""
+    """Return the message after `move`, one event later, or raise IllegalTransition.
+
+    What the model made of it was about the state it leaves, and goes with it.
+    """
     state = TRANSITIONS.get((message.state, move))
     if state is None:
         raise IllegalTransition(message.state, move)
@@ -196,7 +205,7 @@ def advance(message: Message, move: Move, now_us: int, **changes: object) -> Mes
         state=state,
         seq=message.seq + 1,
         changed_at_us=next_time(message, now_us),
-        **changes,
+        **{"verdict": None, **changes},
     )
 
 

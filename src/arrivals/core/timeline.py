@@ -21,6 +21,7 @@ from arrivals.core.selection import Record
 # Feedback that is a hint, and neither a yes nor a no.
 ASKED_AGAIN: Final = "asked_again"  # the person wanted another one
 SCANNER_CLICK: Final = "scanner_click"  # a machine opened the link
+JUDGED: Final = "judged"  # the kind of the event that records the model's verdict
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -90,7 +91,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     seq: int
     at: str
-    kind: str  # receipt | refusal | feedback | silence
+    kind: str  # receipt | refusal | feedback | silence | alarm
     source: str
     says: str
     error: str | None = None
@@ -122,6 +123,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 # Other parts' silence, taken for a sign that one receipt spoke for all of them.
 ONE_FOR_ALL: Final = "no receipt for the other parts"
+
+MISSING_ALIKE: Final = "receipts of messages like it are missing"
 
 DUE: Final = "due"  # the kind of the event with which a wait is over
 OPEN: Final = "open"
@@ -286,7 +289,11 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
         return Evidence(
             seq=event.seq, at=at, kind="feedback", source=event.actor, says=says, depth="user"
         )
-    if event.kind == Move.DEADLINE_PASSED:
+    if event.kind == JUDGED:
+        return Evidence(
+            seq=event.seq, at=at, kind="alarm", source=event.actor, says=MISSING_ALIKE
+        )
+    if event.kind in {Move.DEADLINE_PASSED, Move.FILTER_INFERRED}:
         return Evidence(
             seq=event.seq, at=at, kind="silence", source=event.actor, says="no final receipt"
         )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.depth import limit_of
 from arrivals.core.layers import Forecast, depth_of_receipts
@@ -22,6 +24,7 @@ from arrivals.core.timeline import (
     is_word,
     provider_of,
 )
+from arrivals.core.verdicts import Judged, recorded, stands
 from arrivals.outcome.anchors import Chance
 from arrivals.outcome.cells import HORIZON_S
 from arrivals.outcome.fusion import (
@@ -33,6 +36,7 @@ from arrivals.outcome.fusion import (
     Verdict,
     Word,
     chance_of_word,
+    is_surely_filtered,
     judge,
 )
 from arrivals.outcome.hierarchy import words_of
@@ -70,6 +74,10 @@ def foresee(
     age_s = max(now_us - sent_us, 0) / 1e6
     found = learner.foresee(subject, provider_id, age_s, now_us)
     word = _word(message, events)
+    before = recorded(events)
+    # An alarm that is over was on when this was silent.
+    alarm = words_of(found.alarm) if found.alarm else None
+    kept = before.filtered_by if before else None
     judgement = judge(
         Situation(
             chance=_chance(found, word),
@@ -80,12 +88,15 @@ def foresee(
             reason=message.reason,
             codes_known=_codes_known(catalogue, provider_id),
             seen=_seen(events),
-            filter_alarm=words_of(found.alarm) if found.alarm else None,
-            alike_lack=found.alike_lack,
+            filter_alarm=alarm or kept,
+            alike_lack=found.alike_lack or kept is not None,
             after_horizon=age_s >= HORIZON_S,
         )
     )
-    return _forecast(message, found, judgement, sent_us)
+    forecast = _forecast(message, found, judgement, sent_us)
+    if before is not None and is_terminal(message.state) and stands(events):
+        return _as_recorded(forecast, before)
+    return forecast
 
 
 def _subject(trace: Trace, sent_us: int) -> Subject:
@@ -155,10 +166,26 @@ def _forecast(
         high=judgement.high,
         verdict=verdict.value if verdict else None,
         filtered_by=by.who if by is not None and by.how == INFERRED else None,
+        surely_filtered=is_surely_filtered(judgement, found.handoffs),
         receipt_to_come=0.0 if ended else found.receipt_to_come,
         p50_us=None if ended or found.p50_s is None else sent_us + round(found.p50_s * 1e6),
         p90_us=None if ended or found.p90_s is None else sent_us + round(found.p90_s * 1e6),
         cell=found.cell,
         handoffs=found.handoffs,
         resolves=judgement.resolves,
+    )
+
+
+def _as_recorded(forecast: Forecast, before: Judged) -> Forecast:
+    """Return what was thought of a message when it ended: nothing was heard of it since."""
+    return msgspec.structs.replace(
+        forecast,
+        probability=before.probability,
+        low=before.low,
+        high=before.high,
+        verdict=before.verdict,
+        filtered_by=before.filtered_by,
+        cell=before.cell,
+        handoffs=before.handoffs,
+        resolves=forecast.resolves if before.verdict == Verdict.UNKNOWN else (),
     )

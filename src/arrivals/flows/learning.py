@@ -22,7 +22,8 @@ from arrivals.core.layers import Forecast
 from arrivals.core.selection import Estimate
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.foresight import foresee
-from arrivals.flows.platform import Platform
+from arrivals.flows.judging import Judging
+from arrivals.flows.platform import Endings, Platform
 from arrivals.flows.receipt_habits import LEARNT, observe
 from arrivals.flows.second_requests import Noticing
 from arrivals.outcome.cells import UnreadableCell
@@ -117,6 +118,7 @@ class Learning:
         self._seen: str | None = None  # what was kept when it was last read
         self._found: list[Trouble] = []  # at the last look
         self._noticing = Noticing(platform)
+        self._judging = Judging(platform, self.foresee)
 
     @property
     def cells(self) -> int:
@@ -128,6 +130,10 @@ class Learning:
         platform = self._platform
         now_us = platform.clock.now_us()
         return foresee(self._learner, platform.catalogue, trace, events, now_us)
+
+    async def endings(self, limit: int) -> Endings:
+        """Return how messages end of which nobody spoke until their deadlines."""
+        return await self._judging.endings(limit, has_opinion=self._learner.has_opinion)
 
     def expect(self, told: Covariates) -> Expected:
         """Return what is to be expected now of such a message at its hand-off."""
@@ -182,6 +188,7 @@ class Learning:
         if self._cursor != began:
             await self.keep()
         await self.look()
+        self._learner.settled(await self._judging.note(self._learner.silent()))
 
     async def look(self) -> None:
         """Record the alarms that begin, go on or end; log the first and the last of each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from arrivals.clock import Chance, Clock
@@ -13,8 +13,9 @@ from arrivals.core.errors import Code, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
 from arrivals.core.layers import Forecast
-from arrivals.core.message import Message
+from arrivals.core.message import Message, Move
 from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.core.verdicts import Judged
 from arrivals.flows.accept import Request, Result, accept_step
 from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
@@ -29,6 +30,7 @@ from arrivals.store.api import Store, StoreFull, StoreUnavailable
 KEYS_REMEMBERED_MAX: Final = 10_000
 
 
+Endings = Mapping[int, tuple[Move, Judged | None]]
 Foresee = Callable[[Trace, Sequence[TimelineEvent]], Forecast | None]
 
 
@@ -71,6 +73,8 @@ class Platform:
         self.habits = Habits()  # how providers write their receipts
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
+        # How messages end of which nobody spoke until their deadlines, by the model.
+        self.endings: Callable[[int], Awaitable[Endings]] | None = None
         self.expect: Expect | None = None  # what it expects at a hand-off, where it runs
         self.calibration: Callable[[], Calibration] = nothing_checked  # and how good that was
         self.choosing = Choosing(self)

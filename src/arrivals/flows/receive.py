@@ -34,6 +34,7 @@ from arrivals.core.parts import (
     place_of,
     roll_up,
 )
+from arrivals.core.verdicts import is_inferred
 from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.receipt_words import Found, body_of, read
@@ -369,7 +370,7 @@ class Receiving:
         body = body_of(receipt, found, reason, provider)
         if since_us is not None:
             body["came_at"] = since_us
-        message = self.journal.get(found.message.key) or found.message
+        message = self._heard_of(self.journal.get(found.message.key) or found.message, said)
         move, parts = said, message.parts
         # Of a long message in doubt, the other parts' receipts must still find it in doubt.
         in_doubt = message.segments > 1 and message.state is not State.SUBMITTED
@@ -407,6 +408,14 @@ class Receiving:
             wake_at_us=None if ends else wake_at_us,
             reason=reason if ends and move is not Move.RECEIPT_DELIVERED else None,
         )
+
+    def _heard_of(self, message: Message, said: Move | None) -> Message:
+        """Take back what was only inferred from silence, now that there's a word."""
+        if said not in FINAL_MOVES or not is_inferred(message):
+            return message
+        cause = {"cause": "a receipt came after all"}
+        withdrawn = Move.INFERENCE_WITHDRAWN
+        return self.journal.move(message, withdrawn, "model", cause, reason="no_receipt")
 
     def _note(
         self,

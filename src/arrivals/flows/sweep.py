@@ -16,14 +16,15 @@ from typing import Any, Final
 
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
-from arrivals.core.message import Message, Move, Reach, State
+from arrivals.core.message import Message, Move, Reach, State, allows
 from arrivals.core.parts import PARTS_WAIT_US, has_arrived_in_part
+from arrivals.core.verdicts import body_of
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
 from arrivals.flows.dispatch import expire
 from arrivals.flows.journal import Journal
 from arrivals.flows.plan import Defaults
-from arrivals.flows.platform import Platform
+from arrivals.flows.platform import Endings, Platform
 from arrivals.flows.receive import match_parked
 from arrivals.store.api import Step, StoreError, Transaction
 
@@ -53,17 +54,21 @@ ANSWERS_FOR_US: Final = 7 * DAY_US
 
 
 def sweep_step(
-    catalogue: Callable[[], Catalogue], ranks: FairRanks, defaults: Defaults
+    catalogue: Callable[[], Catalogue],
+    ranks: FairRanks,
+    defaults: Defaults,
+    endings: Callable[[], Endings | None] = lambda: None,
 ) -> Step[int, tuple[set[int], set[str], int]]:
     """Return the step that does what is due.
 
+    `endings` tells how those end whose deadlines have passed; None: all as unknown.
     Its result is the messages it touched, the providers whose queues grew, and how many
     messages were due.
     """
 
     def run(tx: Transaction, limits: Sequence[int]) -> list[tuple[set[int], set[str], int]]:
         due = tx.due(max(limits))
-        sweep = _Sweep(tx, catalogue(), ranks, defaults)
+        sweep = _Sweep(tx, catalogue(), ranks, defaults, endings())
         sweep.run(due)
         return [(sweep.touched, sweep.queues, len(due)) for _ in limits]
 
@@ -72,9 +77,15 @@ def sweep_step(
 
 class _Sweep:
     def __init__(
-        self, tx: Transaction, catalogue: Catalogue, ranks: FairRanks, defaults: Defaults
+        self,
+        tx: Transaction,
+        catalogue: Catalogue,
+        ranks: FairRanks,
+        defaults: Defaults,
+        endings: Endings | None,
     ) -> None:
         self._tx = tx
+        self._endings = endings
         self._catalogue = catalogue
         self._ranks = ranks
         self._defaults = defaults
@@ -131,9 +142,7 @@ class _Sweep:
             return
         in_doubt = message.state is State.AMBIGUOUS and message.reach is not Reach.HANDED_OFF
         if self._tx.now_us >= message.outcome_deadline_us:
-            body = {"cause": "the outcome deadline passed with no sufficient evidence"}
-            reason = message.reason or "no_receipt"
-            self._journal.move(message, Move.DEADLINE_PASSED, "clock", body, reason=reason)
+            self._end(message)
         elif in_doubt and message.on_ambiguous == "fail":
             self._journal.move(message, Move.FAIL_WANTED, "clock", {"policy": "fail"})
         elif in_doubt and self._may_resend(message):
@@ -142,6 +151,26 @@ class _Sweep:
             cause = {"cause": "there is nothing to do but wait for a receipt"}
             wake_at_us = speaks_at_us or message.outcome_deadline_us
             self._journal.note(message, "due", "clock", cause, wake_at_us=wake_at_us)
+
+    def _end(self, message: Message) -> None:
+        """End a message that nobody spoke of, as unknown or as what is as good as sure."""
+        move, judged = Move.DEADLINE_PASSED, None
+        if self._endings is not None:
+            if message.key not in self._endings:
+                return  # its deadline passed a moment ago: the next sweep knows what to say
+            move, judged = self._endings[message.key]
+        if not allows(message.state, move):  # it was in doubt meanwhile
+            move = Move.DEADLINE_PASSED
+        body = {"cause": "the outcome deadline passed with no sufficient evidence"}
+        inferred = move is Move.FILTER_INFERRED
+        self._journal.move(
+            message,
+            move,
+            "clock",
+            body | body_of(judged),
+            reason="silently_filtered" if inferred else message.reason or "no_receipt",
+            verdict=judged.verdict if judged else None,
+        )
 
     def _speaks_for_all_at(self, message: Message) -> int | None:
         """Return when a part that arrived will stand for the others, if they stay silent.
@@ -207,7 +236,13 @@ class Sweeper:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._sweep = sweep_step(lambda: platform.catalogue, platform.ranks, platform.defaults)
+        self._endings: Endings | None = None
+        self._sweep = sweep_step(
+            lambda: platform.catalogue,
+            platform.ranks,
+            platform.defaults,
+            lambda: self._endings,
+        )
         self._forget = Step("forget", 90, self._run_forget)
         self._rematch = rematch_step(lambda: platform.catalogue)
         self._alarms = Alarms(platform)
@@ -253,6 +288,8 @@ class Sweeper:
             self._limit = SWEEP_MAX
             return True
         self._limit = max(limit // SHRINK_BY, int(limit > 1))  # for the next, if this one fails
+        if self._platform.endings is not None:
+            self._endings = await self._platform.endings(limit)
         touched, queues, count = await self._platform.store.write(self._sweep, limit)
         self._limit = SWEEP_MAX
         self._platform.changes.publish(touched)

@@ -23,6 +23,7 @@ from arrivals.core.money import Micros, json_number
 from arrivals.core.parts import outcomes
 from arrivals.core.text import segment
 from arrivals.core.timeline import Attempt, Stage, TimelineEvent, Trace, attempts
+from arrivals.core.verdicts import on_record
 from arrivals.http.answers import Money
 from arrivals.store.traces import ListedMessage
 
@@ -109,6 +110,7 @@ class MessageLine(msgspec.Struct, kw_only=True):
     status: str
     state: str
     layers: LayerWords
+    verdict: str | None  # on record: how it ended, or what was thought while nobody spoke
     reason: str | None
     attempts: int
     segments: int
@@ -267,6 +269,7 @@ def message_line(ids: MessageIds, row: ListedMessage) -> MessageLine:
             outcome=outcome_of(message.state),
             confirmed=message.confirmed,
         ),
+        verdict=on_record(message),
         reason=message.reason,
         attempts=message.attempts,
         segments=message.segments,

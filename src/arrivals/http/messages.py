@@ -14,6 +14,7 @@ from arrivals.core.message import TERMINAL, Message, State, is_terminal, status_
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.routing import held_by
 from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
+from arrivals.core.verdicts import LIKELY
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     TEXT,
@@ -52,10 +53,8 @@ _STATES_OF_STATUS: Final = {
     status: tuple(state.value for state in State if status_of(state) == status)
     for status in dict.fromkeys(status_of(state) for state in State)
 }
-_STATES_OF_VERDICT: Final = {
-    **{state.value: (state.value,) for state in TERMINAL},
-    _OPEN_WORD: tuple(state.value for state in State if not is_terminal(state)),
-}
+_OPEN: Final = frozenset(state.value for state in State if not is_terminal(state))
+_VERDICTS: Final = (*(state.value for state in TERMINAL), *LIKELY, _OPEN_WORD)
 
 FORMAT: Final = Parameter(name="format", about="`text`: for people; else JSON")
 _KEYED: Final = Parameter(
@@ -73,7 +72,9 @@ _FILTERS: Final = (
         choices=tuple(_STATES_OF_STATUS),
     ),
     Parameter(
-        name="verdict", about="How it ended, if it did", choices=tuple(_STATES_OF_VERDICT)
+        name="verdict",
+        about="How it ended, if it did, or what was on record of it while nobody spoke of it",
+        choices=_VERDICTS,
     ),
     Parameter(name="route_id", about="The route", type="integer"),
     Parameter(name="country", about="ISO 3166 code of two letters; ZZ is the sandbox"),
@@ -258,15 +259,19 @@ for _suffix, _media_type in ((".csv", "text/csv"), (".ndjson", "application/x-nd
 
 def _wanted(request: Request) -> MessageFilter:
     query = request.query
-    states: set[str] | None = None
-    for name, read in (("state", _states), ("status", _status), ("verdict", _verdict)):
+    states: frozenset[str] | None = None
+    for name, read in (("state", _states), ("status", _status)):
         if name in query:
             found = read(query[name])
             states = found if states is None else states & found
+    verdict = one_of("verdict", query["verdict"], _VERDICTS) if "verdict" in query else None
+    if verdict == _OPEN_WORD:
+        states, verdict = _OPEN if states is None else states & _OPEN, None
     span = time_span(request)
     return MessageFilter(
         before_key=_cursor(request),
         states=None if states is None else tuple(sorted(states)),
+        verdict=verdict,
         route_id=whole(request, "route_id"),
         country=_country(query.get("country")),
         client_ref=client_ref(request),
@@ -277,16 +282,13 @@ def _wanted(request: Request) -> MessageFilter:
     )
 
 
-def _states(text: str) -> set[str]:
-    return {one_of("state", word.strip(), State) for word in text.split(",")[: len(State)]}
+def _states(text: str) -> frozenset[str]:
+    words = text.split(",")[: len(State)]
+    return frozenset(one_of("state", word.strip(), State) for word in words)
 
 
-def _status(text: str) -> set[str]:
-    return set(_STATES_OF_STATUS[one_of("status", text, _STATES_OF_STATUS)])
-
-
-def _verdict(text: str) -> set[str]:
-    return set(_STATES_OF_VERDICT[one_of("verdict", text, _STATES_OF_VERDICT)])
+def _status(text: str) -> frozenset[str]:
+    return frozenset(_STATES_OF_STATUS[one_of("status", text, _STATES_OF_STATUS)])
 
 
 def _cursor(request: Request) -> int | None:

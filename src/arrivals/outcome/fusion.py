@@ -26,6 +26,10 @@ HANDSET_TRUE_MIN: Final = 0.98  # of a route's handset receipts, to take one at 
 LIKELY_DELIVERED_MIN: Final = 0.85
 LIKELY_FILTERED_MAX: Final = 0.30
 FAILED_MAX: Final = 0.05
+# What ends a silent message as filtered at its deadline: no more chance than this, an alarm,
+# and so many hand-offs behind it.
+SURELY_FILTERED_MAX: Final = 0.05
+SURELY_FILTERED_HANDOFFS_MIN: Final = 200.0
 INFERRED: Final = "inferred"  # how we know who filtered a message that nobody says was
 
 
@@ -182,6 +186,16 @@ def judge(situation: Situation) -> Judgement:
         filtered_by=_filtered_by(situation, verdict),
         counted=counted,
         resolves=_resolves(situation, chance) if verdict is Verdict.UNKNOWN else (),
+    )
+
+
+def is_surely_filtered(judgement: Judgement, handoffs: float) -> bool:
+    """Tell whether so much speaks for a filter that silence may end by it."""
+    return (
+        judgement.verdict is Verdict.LIKELY_FILTERED
+        and judgement.p is not None
+        and judgement.p <= SURELY_FILTERED_MAX
+        and handoffs >= SURELY_FILTERED_HANDOFFS_MIN
     )
 
 

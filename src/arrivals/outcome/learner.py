@@ -416,6 +416,19 @@ class Learner:
                 found[key] = judged
         return found
 
+    @property
+    def has_opinion(self) -> bool:
+        """Whether it may say more of a silent message than that it is silent."""
+        return bool(self._reporters) or self._watch.is_alarmed
+
+    def silent(self) -> list[int]:
+        """Return the messages that an alarm which is on may be about."""
+        return self._watch.silent()
+
+    def settled(self, messages: Iterable[int]) -> None:
+        """Forget messages of which nothing more need be said."""
+        self._watch.settled(messages)
+
     # --- to keep, and back -----------------------------------------------------------
 
     def encode(self) -> bytes:

@@ -34,6 +34,7 @@ from arrivals.outcome.solved import limits_of
 WAITING_MAX: Final = 100_000  # messages before their checkpoint; more aren't watched
 CHARTS_MAX: Final = 10_000
 WATCHED: Final = (2, 3, 4)  # levels of a path: carrier, provider there, sender there
+SILENT_MAX: Final = 10_000  # of one route, since something seems wrong there
 MISSING_MIN: Final = 0.7  # of what is silent in a slice, to say of one that it was kept
 _ROUTE: Final = 3
 
@@ -59,6 +60,7 @@ class Watch:
         self._heard: set[int] = set()
         self._charts: dict[Key, tuple[Chart, Recent]] = {}
         self._tallies: dict[Key, Tally] = {}
+        self._silent: dict[Key, dict[int, None]] = {}  # message keys, the eldest first
 
     def __len__(self) -> int:
         """Return how many messages wait for their checkpoint."""
@@ -83,7 +85,7 @@ class Watch:
             message = self._waiting.pop(key)
             positive = key in self._heard
             self._heard.discard(key)
-            changed += self._one(message, due_us, positive=positive)
+            changed += self._one(key, message, due_us, positive=positive)
         return changed
 
     def kept(self) -> list[tuple[Key, Chart, Recent]]:
@@ -108,6 +110,11 @@ class Watch:
         ]
         return [self._trouble(each, since_us) for each in causes(nodes)]
 
+    @property
+    def is_alarmed(self) -> bool:
+        """Whether any alarm is on."""
+        return any(chart.raised_message for chart, _ in self._charts.values())
+
     def alarmed(self, path: Path) -> Key | None:
         """Return the narrowest cell on a path whose alarm is on."""
         for level in reversed(WATCHED):
@@ -130,6 +137,24 @@ class Watch:
             for each in tally.findings()
         )
 
+    def silent(self) -> list[int]:
+        """Return the messages that an alarm may be about, of routes where one is on."""
+        routes = {
+            key[:_ROUTE] for key, (chart, _) in self._charts.items() if chart.raised_message
+        }
+        return [
+            message
+            for route, messages in self._silent.items()
+            if routes & {route, route[: _ROUTE - 1]}
+            for message in messages
+        ]
+
+    def settled(self, messages: Iterable[int]) -> None:
+        """Forget messages of which nothing more need be said."""
+        done = set(messages)
+        for route, those in self._silent.items():
+            self._silent[route] = {key: None for key in those if key not in done}
+
     def _slices(self, path: Path, text: str | None, sent_us: int) -> dict[Dimension, str]:
         return slices(
             sender=path[3],
@@ -140,7 +165,9 @@ class Watch:
             key=self._key,
         )
 
-    def _one(self, message: Waiting, at_us: int, *, positive: bool) -> Iterator[Alarm]:
+    def _one(
+        self, number: int, message: Waiting, at_us: int, *, positive: bool
+    ) -> Iterator[Alarm]:
         wanted = limits_of(message.usual)
         for level in WATCHED:
             key = message.path[:level]
@@ -160,21 +187,25 @@ class Watch:
                 price=message.price,
             )
             if level == _ROUTE:
-                self._tell_apart(message, chart, wanted, positive=positive)
+                self._tell_apart(number, message, chart, wanted, positive=positive)
             if alarm is not None:
                 yield alarm
 
     def _tell_apart(
-        self, message: Waiting, chart: Chart, wanted: Limits, *, positive: bool
+        self, number: int, message: Waiting, chart: Chart, wanted: Limits, *, positive: bool
     ) -> None:
         """Tally a route's messages by slice for as long as something seems wrong there."""
         key = message.path[:_ROUTE]
         if level_of(chart, wanted) is Level.CLEAR:
             self._tallies.pop(key, None)
+            self._silent.pop(key, None)
             return
         tally = self._tallies.setdefault(key, Tally())
         found = self._slices(message.path, message.text, message.sent_us)
         tally.add(found, usual=message.usual, positive=positive)
+        silent = self._silent.setdefault(key, {})
+        if not positive and len(silent) < SILENT_MAX:
+            silent[number] = None
 
     def _trouble(self, cause: Node, since_us: int) -> Trouble:
         chart = self._charts[cause.cell][0]

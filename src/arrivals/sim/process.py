@@ -99,6 +99,7 @@ class Process:
         if self._learns:
             learning = Learning(platform, secret, learns=True)
             platform.foresee = learning.foresee
+            platform.endings = learning.endings
             platform.choosing.estimate = learning.estimate
             platform.choosing.destinations = learning.destinations
             self._work.append(asyncio.create_task(learning.run(), name="learning"))

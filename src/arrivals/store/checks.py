@@ -73,6 +73,7 @@ CHECKS: Final = (
     Check(21, "illegal_moves", "States moved along the table of moves only."),
     Check(22, "event_gaps", "A message's events count up from 1 without a gap."),
     Check(22, "state_is_fold", "A message's state is what its newest event says."),
+    Check(22, "verdict_is_told", "A verdict on record is one of its message's events."),
     Check(22, "broken_chains", "Each event starts from the state in which the one before it "
           "ended."),
     Check(22, "events_without_message", "Every event belongs to a message."),

@@ -55,6 +55,7 @@ def trace_statements(dialect: str) -> dict[str, str]:
         "{message_columns}": MESSAGE_COLUMNS,
         "{order_columns}": _ORDER_COLUMNS,
         "{middle}": texts["middle"],
+        "{whole}": _whole(texts["whole"], {"{message_columns}": MESSAGE_COLUMNS}),
     }
     return {name: _whole(text, parts) for name, text in texts.items()}
 
@@ -93,6 +94,7 @@ class MessageFilter:
 
     before_key: int | None = None  # the cursor: keys below it
     states: tuple[str, ...] | None = None
+    verdict: str | None = None  # on record, or the state of one that ended
     route_id: int | None = None
     country: str | None = None
     client_ref: str | None = None
@@ -126,6 +128,9 @@ class Backlog:
     lane_heads: list[tuple[str, int, int]]  # provider, lane, since when its first is ready
 
 
+_TRACES: Final = msgspec.json.Decoder(list[Trace])
+_EVENT_ROWS: Final = msgspec.json.Decoder(list[tuple[int, TimelineEvent]])
+_ENDING: Final = msgspec.json.Decoder(list[tuple[int, str | None]])
 _TRACE: Final = msgspec.json.Decoder(Trace)
 _EVENTS: Final = msgspec.json.Decoder(list[TimelineEvent])
 _LISTED: Final = msgspec.json.Decoder(list[ListedMessage])
@@ -140,7 +145,7 @@ _HEADS: Final = msgspec.json.Decoder(list[tuple[str, int, int]])
 
 _OVERDUE_US: Final = 60_000_000  # the sweep has had its turn by then
 
-_FIELD_FILTERS: Final = ("states", "route_id", "country", "msisdn")
+_FIELD_FILTERS: Final = ("states", "verdict", "route_id", "country", "msisdn")
 _SPAN_FILTERS: Final = ("from_us", "to_us")
 _ORDER_FILTERS: Final = ("route_id", "client_ref", "batch_id", *_SPAN_FILTERS)
 
@@ -182,6 +187,26 @@ class TraceQueries(ReaderBase):
             rows = self._found("lookalikes", account_id, *values)
         members = of_one_shape(_MEMBERS.decode(rows), like.text)
         return sorted(members, key=lambda each: -each.key), cut
+
+    def journeys(self, keys: Sequence[int]) -> list[tuple[Trace, list[TimelineEvent]]]:
+        """Return messages whole with their events, whoever's they are, for the model."""
+        wanted = _text(list(keys))
+        with self._connection:  # one snapshot for both statements
+            traces = _TRACES.decode(self._found("messages", wanted))
+            rows = _EVENT_ROWS.decode(self._found("events_of_messages", wanted, EVENTS_MAX))
+        events: dict[int, list[TimelineEvent]] = {}
+        for key, event in rows:
+            events.setdefault(key, []).append(event)
+        for those in events.values():
+            those.sort(key=lambda each: each.seq)
+        return [(each, events.get(each.message.key, [])) for each in traces]
+
+    def ending(self, now_us: int, limit: int) -> list[tuple[int, str | None]]:
+        """Return the messages that nobody spoke of until now, their deadline, by when due.
+
+        Each comes with the verdict on record. They are among the first `limit` that are due.
+        """
+        return _ENDING.decode(self._found("ending", now_us, limit, now_us))
 
     # --- pages -----------------------------------------------------------------------
 

@@ -43,7 +43,8 @@ MESSAGE_COLUMNS: Final = (
     "m.id, m.account_id, m.route_id, m.msisdn, m.segments, m.price, o.expires_at,"
     " o.outcome_deadline, o.on_ambiguous, m.lane, m.provider_id, m.state, m.reach, m.reason,"
     " m.seq, m.changed_at, m.attempts, m.tries, m.resends, m.rank, m.wake_at, m.epoch,"
-    " m.resolution, m.resolution_posting, m.provider_cost, m.confirmed, m.parts"
+    " m.resolution, m.resolution_posting, m.provider_cost, m.confirmed, m.parts,"
+    " m.verdict"
 )
 
 MESSAGES: Final = msgspec.json.Decoder(list[Message])

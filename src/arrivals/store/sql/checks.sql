@@ -243,6 +243,12 @@ LEFT JOIN events AS e ON e.message_id = m.id AND e.seq = m.seq
 WHERE {within m.id}
   AND (e.to_state IS DISTINCT FROM m.state OR e.at IS DISTINCT FROM m.changed_at)
 
+-- name: verdict_is_told
+SELECT m.id FROM messages AS m
+WHERE {within m.id} AND m.verdict IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM events AS e
+                  WHERE e.message_id = m.id AND e.body->'model'->>'verdict' = m.verdict)
+
 -- name: broken_chains
 SELECT DISTINCT e.message_id AS id FROM events AS e
 JOIN events AS before ON before.message_id = e.message_id AND before.seq = e.seq - 1

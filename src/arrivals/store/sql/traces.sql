@@ -2,8 +2,8 @@ Statements that read whole journeys: messages, orders and streams, for whoever o
 Every statement that serves a customer has the account in its WHERE. Rows come back as one
 JSON array, so that a page is a single step of the database.
 
--- name: message
-SELECT {row}({row}({message_columns}),
+-- name: whole
+{row}({row}({message_columns}),
                   m.country, m.encoding, coalesce(m.text, o.text), m.client_ref, o.client_ref,
                   o.sender, o.category, o.accepted_at, o.send_at, o.currency, o.request_id,
                   o.batch_id, r.prefix, r.price, r.version,
@@ -11,10 +11,33 @@ SELECT {row}({row}({message_columns}),
                          FROM adjustments AS a JOIN postings AS p ON p.id = a.posting_id
                          WHERE a.message_id = m.id)},
                   {json o.decision} -> 'route' -> 'selection')
+
+-- name: message
+SELECT {whole}
 FROM messages AS m
 {order of m}
 LEFT JOIN rates AS r ON r.id = m.rate_id
 WHERE m.id = ? AND m.account_id = ?
+
+-- name: messages
+-- For the model, whoever's they are.
+SELECT {list[}{whole}{]list}
+FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k JOIN messages AS m ON m.id = k.id
+{order of m}
+LEFT JOIN rates AS r ON r.id = m.rate_id
+
+-- name: events_of_messages
+SELECT {[}message_id, {row}(seq, at, kind, from_state, to_state, actor, {json body}){]}
+FROM (SELECT e.* FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k
+      JOIN events AS e ON e.message_id = k.id AND e.seq <= ?
+      ORDER BY e.message_id, e.seq) AS e
+
+-- name: ending
+-- Of which nobody spoke until their deadlines, each with the verdict on record.
+SELECT {[}m.id, m.verdict{]}
+FROM (SELECT id, verdict, state FROM messages WHERE wake_at <= ? ORDER BY wake_at LIMIT ?) AS m
+{order of m}
+WHERE m.state IN ('submitted', 'ambiguous') AND o.outcome_deadline <= ?
 
 -- name: events
 SELECT {[}seq, at, kind, from_state, to_state, actor, {json body}{]}
@@ -138,6 +161,11 @@ SELECT min(received_at) FROM parked_receipts
 
 -- name: field states
 m.state IN (SELECT value FROM {values})
+
+-- name: field verdict
+CASE WHEN m.state NOT IN ('submitted', 'ambiguous', 'unknown') THEN m.state
+     WHEN m.confirmed = 'confirmed' THEN 'delivered'
+     ELSE coalesce(m.verdict, m.state) END = ?
 
 -- name: field bounds
 m.account_id = ? AND m.id < ? AND m.id >= ?

@@ -236,7 +236,7 @@ UPDATE messages SET
   tries = (v.j->>17)::bigint, resends = (v.j->>18)::bigint, rank = (v.j->>19)::bigint,
   wake_at = (v.j->>20)::bigint, epoch = (v.j->>21)::bigint, resolution = v.j->>22,
   resolution_posting = (v.j->>23)::bigint, provider_cost = (v.j->>24)::bigint,
-  confirmed = v.j->>25, parts = v.j->>26
+  confirmed = v.j->>25, parts = v.j->>26, verdict = v.j->>27
 FROM (SELECT (value->>0)::bigint AS id, (value->>14)::bigint - 1 AS seq, value AS j
       FROM {arrays} ORDER BY 1) AS v
 WHERE messages.id = v.id AND messages.seq = v.seq

@@ -161,7 +161,8 @@ UPDATE messages SET
   provider_id = v.j->>10, state = v.j->>11, reach = v.j->>12, reason = v.j->>13, seq = v.j->>14,
   changed_at = v.j->>15, attempts = v.j->>16, tries = v.j->>17, resends = v.j->>18,
   rank = v.j->>19, wake_at = v.j->>20, epoch = v.j->>21, resolution = v.j->>22,
-  resolution_posting = v.j->>23, provider_cost = v.j->>24, confirmed = v.j->>25, parts = v.j->>26
+  resolution_posting = v.j->>23, provider_cost = v.j->>24, confirmed = v.j->>25, parts = v.j->>26,
+  verdict = v.j->>27
 FROM (SELECT value->>0 AS id, value AS j FROM jsonb_each(?)) AS v
 WHERE messages.id = v.id AND messages.seq = (v.j->>14) - 1
 
