@@ -248,7 +248,9 @@ def test_falls_and_made_up_receipts_are_alarms(monkeypatch: pytest.MonkeyPatch) 
     assert any("receipts of" in each and "north" in each for each in said), said
     doubted = next(each for each in found if each.words.startswith("provider south"))
     assert doubted.kind is TroubleKind.RECEIPTS_DOUBTED
-    assert doubted.words.startswith("provider south on carrier")
+    assert doubted.words.startswith(
+        "provider south on 3 carriers (NL alphanumeric), as on NL 3161"
+    )
     assert doubted.messages_at_risk > 400
     assert doubted.money_at_risk is None  # they may all have arrived
     # The same is found by who goes on from what was kept, and its alarm is on.

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from arrivals.outcome import watch as watching
+from arrivals.outcome.attribution import Tally
 from arrivals.outcome.watch import Waiting, Watch
 
 KEY = b"a key of this test"
@@ -128,6 +129,33 @@ def test_a_slice_that_lacks_few_doesnt_say_that_one_was_kept(
     assert watch.alike_lack(PATHS[0], LINKED, now_us)
     monkeypatch.setattr(watching, "MISSING_MIN", 0.95)
     assert not watch.alike_lack(PATHS[0], LINKED, now_us)
+
+
+def test_one_cause_on_many_carriers_is_one_alarm() -> None:
+    """A link is kept back for every carrier: it is said once, with the link and the money."""
+    watch = Watch(KEY)
+    dice = random.Random(1)
+    for n in range(6_000):
+        at_us = n * SECOND_US
+        linked = dice.random() < 0.3
+        text = "See https://shop.example/x" if linked else "Your parcel 1234 has left"
+        path = ("NL alphanumeric", f"NL 3161{n % 10}", "north", "SHOP")
+        watch.sent(n, at_us + 5 * SECOND_US, Waiting(path, USUAL, at_us, 1_000, text))
+        if dice.random() < (0.1 if linked and n > 3_000 else USUAL):
+            watch.heard(n)
+    now_us = 6_006 * SECOND_US
+    watch.look(now_us)
+    (found,) = watch.troubles(now_us)
+    assert found.words.startswith("receipts of provider north, all carriers (NL alphanumeric)")
+    assert found.goes_with is not None
+    assert found.goes_with.startswith("link shop.example")
+    assert 500 <= found.messages_at_risk <= 900
+    assert found.money_at_risk == pytest.approx(found.messages_at_risk * 1_000, abs=1_000)
+    # What another country lacks has no part in it.
+    watch._tallies["DE alphanumeric", "DE 49151", "north"] = Tally()
+    assert watch.troubles(now_us) == [found]
+    # What the carriers ring for is still known of each.
+    assert watch.alarmed(("NL alphanumeric", "NL 31610", "north", "SHOP")) is not None
 
 
 def test_what_is_watched_is_bounded(monkeypatch) -> None:

@@ -7,9 +7,13 @@ away; so a fall that all children share is the parent's, and one child's fall is
 child's. A cell with nothing beside it can't be told from its parent, and the narrower name
 claims less.
 
+What has nothing beside it is compared with what stands beside the cell above it: one sender
+on each of ten carriers is ten only children, and their common fall is one cause.
+
 One order of names can't show every cause: a provider that fails on all carriers is one cell
-where providers come first, and one cell a carrier where carriers do. So sum the same leaves
-in several orders, and take the explanation with the fewest causes.
+where providers come first, and one cell a carrier where carriers do. So the same leaves are
+summed in several orders, and of the explanations that leave out no alarm the one with the
+fewest causes is taken. In its cells ANY stands for a name that doesn't matter.
 """
 
 from __future__ import annotations
@@ -20,10 +24,17 @@ from typing import Final
 
 import msgspec
 
+from arrivals.outcome.hierarchy import ANY
+
+# Country and kind of sender; then carrier, provider and sender, each of the last three first.
+ORDERS: Final = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))
+
 EXPLAINED_MIN: Final = 0.5  # by its siblings, of what a cell lacks
 EXPECTED_MIN: Final = 20.0  # siblings with less to show explain nothing
 # Cells without an alarm of their own are looked at by the hundred when one above them rings.
 LACK_Z_MIN: Final = 4.0
+
+_CARRIER: Final = 2  # the length of a carrier's cell
 
 Path = tuple[str, ...]
 
@@ -91,8 +102,40 @@ def fewest(explanations: Iterable[Sequence[Node]]) -> list[Node]:
     return list(best)
 
 
-def _claim(causes: Sequence[Node]) -> tuple[int, float]:
-    return len(causes), math.fsum(each.expected for each in causes)
+def _claim(causes: Sequence[Node]) -> tuple[int, float, int]:
+    names = sum(name != ANY for each in causes for name in each.cell)
+    return len(causes), round(math.fsum(each.expected for each in causes), 3), -names
+
+
+def explained(nodes: Iterable[Node]) -> list[Node]:
+    """Return the causes of all alarms, in whichever order of names says it in the fewest.
+
+    Nodes are those of leaves with the four names of ORDERS and of the cells above them, but for
+    the two widest, which are summed here.
+    """
+    known = list(nodes)
+    alarmed = [each for each in known if each.alarmed]
+    if not alarmed:
+        return []
+    carriers = [each for each in known if len(each.cell) == _CARRIER]
+    wide = [each for each in summed(carriers) if len(each.cell) < _CARRIER]
+    found = [causes([*known, *(msgspec.structs.replace(each, alarmed=False) for each in wide)])]
+    leaves = [each for each in known if len(each.cell) == len(ORDERS[0])]
+    for order in ORDERS[1:]:
+        others = causes(summed(leaves, order))
+        found.append(
+            [msgspec.structs.replace(each, cell=_named(each.cell, order)) for each in others]
+        )
+    return fewest(
+        each
+        for each in found
+        if all(any(meet(cause.cell, node.cell) for cause in each) for node in alarmed)
+    )
+
+
+def meet(cell: Path, other: Path) -> bool:
+    """Tell whether two cells may have messages in common."""
+    return all(one == two or ANY in {one, two} for one, two in zip(cell, other, strict=False))
 
 
 def causes(nodes: Iterable[Node]) -> list[Node]:
@@ -102,10 +145,16 @@ def causes(nodes: Iterable[Node]) -> list[Node]:
     """
     tree = {each.cell: each for each in nodes}
     deepest_first = sorted(tree.values(), key=lambda each: (-len(each.cell), each.cell))
-    alarming: set[Path] = set()  # alarmed, or under a cell that is
+    alarming: set[Path] = set()  # alarmed, under a cell that is, or above one
     for node in reversed(deepest_first):
         if node.alarmed or (node.cell and node.cell[:-1] in alarming):
             alarming.add(node.cell)
+    alarming |= {
+        node.cell[:length]
+        for node in deepest_first
+        if node.alarmed
+        for length in range(len(node.cell))
+    }
     found: list[Node] = []
     for node in deepest_first:
         if node.cell not in alarming:
@@ -114,13 +163,24 @@ def causes(nodes: Iterable[Node]) -> list[Node]:
         rest = node.without(below) if below else node
         if not rest.alarmed and rest.z < LACK_Z_MIN:
             continue
-        if not node.cell or not _explained(rest, _siblings(node, tree, found)):
+        if not _explained(rest, _beside(node, tree, found)):
             found.append(rest)
     for node in reversed(deepest_first):
         # Its siblings explain it, and yet no cell above it says so: then it says so itself.
         if node.alarmed and not any(_related(each.cell, node.cell) for each in found):
             found.append(node)
     return sorted(found, key=lambda each: (-each.lack, each.cell))
+
+
+def _beside(node: Node, tree: Mapping[Path, Node], found: Sequence[Node]) -> Node | None:
+    """Return what stands beside a cell or, if that shows too little, beside one above it."""
+    at: Node | None = node
+    while at is not None and at.cell:
+        siblings = _siblings(at, tree, found)
+        if siblings is not None and siblings.expected >= EXPECTED_MIN:
+            return siblings
+        at = tree.get(at.cell[:-1])
+    return None
 
 
 def _siblings(node: Node, tree: Mapping[Path, Node], found: Sequence[Node]) -> Node | None:
@@ -142,7 +202,7 @@ def _explained(node: Node, siblings: Node | None) -> bool:
     """Tell whether the siblings' own fall makes up for half of what a cell lacks."""
     if node.lack <= 0:
         return True
-    if siblings is None or siblings.expected < EXPECTED_MIN:
+    if siblings is None:
         return False
     share_lost = max(0.0, siblings.lack / siblings.expected)
     return share_lost * node.expected >= EXPLAINED_MIN * node.lack
@@ -154,3 +214,10 @@ def _under(cell: Path, other: Path) -> bool:
 
 def _related(cell: Path, other: Path) -> bool:
     return _under(cell, other) or _under(other, cell)
+
+
+def _named(cell: Path, order: Sequence[int]) -> Path:
+    """Put a cell's names where they belong, and ANY for those before the last it lacks."""
+    places = order[: len(cell)]
+    names = dict(zip(places, cell, strict=True))
+    return tuple(names.get(place, ANY) for place in range(max(places, default=-1) + 1))

@@ -75,6 +75,11 @@ class _Count:
         self.observed = 0
         self.last = 0  # which message of the tally it last had
 
+    def take_in(self, other: _Count) -> None:
+        self.messages += other.messages
+        self.expected += other.expected
+        self.observed += other.observed
+
 
 def slices(
     *, sender: str, text: str | None, carrier: str | None, route: str, at_us: int, key: bytes
@@ -114,6 +119,15 @@ class Tally:
                 count = counts[value] = _Count()
             self._count(count, usual, positive=positive)
             count.last = self._whole.messages
+
+    def merge(self, other: Tally) -> None:
+        """Add the messages of another cell; its rarest values may not find room."""
+        for dimension, theirs in other._by_value.items():
+            ours = self._by_value[dimension]
+            for value, count in sorted(theirs.items(), key=lambda each: -each[1].messages):
+                if value in ours or len(ours) < VALUES_MAX:
+                    ours.setdefault(value, _Count()).take_in(count)
+        self._whole.take_in(other._whole)
 
     @staticmethod
     def _count(count: _Count, usual: float, *, positive: bool) -> None:

@@ -8,9 +8,9 @@
 
 One cause is one alarm though its name may change: as more is known, what was a carrier's
 trouble turns out to be one provider's there, or the other way round. So what is found belongs
-to the standing alarm of its own cell, else to one above or below it. Who looks may change as
-well, or start anew: an alarm lives in its record, and ends only after nobody has found it for
-a while.
+to the standing alarm of its own cell, else to one that may have messages in common with it.
+Who looks may change as well, or start anew: an alarm lives in its record, and ends only after
+nobody has found it for a while.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+from arrivals.outcome.alarms import meet
 
 QUIET_US: Final = 5 * 60 * 1_000_000  # an alarm that nobody found for so long is over
 STANDING_MAX: Final = 200  # alarms at once; more begin when others end
@@ -101,8 +103,7 @@ def _is_same(one: Trouble, other: Trouble) -> bool:
 
 
 def _is_related(one: Trouble, other: Trouble) -> bool:
-    length = min(len(one.cell), len(other.cell))
-    return one.kind is other.kind and one.cell[:length] == other.cell[:length]
+    return one.kind is other.kind and meet(one.cell, other.cell)
 
 
 def _go_on(episode: Episode, trouble: Trouble, now_us: int) -> Episode:

@@ -29,6 +29,7 @@ SHORT_CODE_DIGITS_MAX: Final = 8
 CALLING_CODE_DIGITS_MAX: Final = 3
 PREFIX_DIGITS: Final = 3  # of a national number stand for its carrier where that is unknown
 
+ANY: Final = "*"  # in a cell: whatever that name is
 _WORDS: Final = ("carrier", "provider", "sender")
 
 Key = tuple[str, ...]  # a path's first names; () is the cell of all messages
@@ -48,8 +49,13 @@ def path_of(
 
 
 def words_of(key: Key) -> str:
-    """Name a cell from its carrier down in words."""
-    return ", ".join(f"{word} {name}" for word, name in zip(_WORDS, key[1:], strict=False))
+    """Name a cell from its carrier down in words; of all carriers, with its country."""
+    names = [
+        f"{word} {name}" for word, name in zip(_WORDS, key[1:], strict=False) if name != ANY
+    ]
+    if len(key) <= 1 or key[1] == ANY:
+        names.append(f"all carriers ({key[0]})" if key and key[0] != ANY else "all carriers")
+    return ", ".join(names)
 
 
 @lru_cache(maxsize=CELLS_MAX)

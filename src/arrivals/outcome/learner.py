@@ -8,7 +8,7 @@ is kept is sums, so two learners add up to one, and what was learnt is kept as b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -49,7 +49,7 @@ from arrivals.outcome.fakes import (
     too_uniform,
 )
 from arrivals.outcome.fusion import P_MAX, P_MIN, chance_of_word
-from arrivals.outcome.hierarchy import CELLS_MAX, REFRESH_US, Key, Path, Tree, path_of
+from arrivals.outcome.hierarchy import ANY, CELLS_MAX, REFRESH_US, Key, Path, Tree, path_of
 from arrivals.outcome.holdout import Held, HoldOut
 from arrivals.outcome.recent import Recent
 from arrivals.outcome.record import Group, GroupRecord, TrackRecord
@@ -392,15 +392,12 @@ class Learner:
     def troubles(self, now_us: int) -> list[Trouble]:
         """Say where receipts fell, and whose receipts are probably made up."""
         cells = dict(self._tree.cells())
+        doubted: dict[Key, list[tuple[float, Key, Score]]] = {}
+        for key, found in self.suspicions(now_us).items():
+            receipts = sum(cells[key].exposure(Pace.WEEK, now_us).positive)
+            doubted.setdefault((key[0], ANY, key[2]), []).append((receipts, key, found))
         return self._watch.troubles(now_us) + [
-            Trouble(
-                kind=TroubleKind.RECEIPTS_DOUBTED,
-                cell=key,
-                began_us=now_us,
-                words=f"provider {key[-1]} on carrier {key[-2]}: {found.words}",
-                messages_at_risk=round(sum(cells[key].exposure(Pace.WEEK, now_us).positive)),
-            )
-            for key, found in self.suspicions(now_us).items()
+            _doubt(cell, each, now_us) for cell, each in doubted.items()
         ]
 
     def suspicions(self, now_us: int) -> dict[Key, Score]:
@@ -463,6 +460,21 @@ class Learner:
         learner._holdout = HoldOut(found.held)
         learner._watch.restore(found.charts)
         return learner
+
+
+def _doubt(cell: Key, carriers: Sequence[tuple[float, Key, Score]], now_us: int) -> Trouble:
+    """Say once of a provider what its receipts to any number of carriers look like."""
+    _, most, found = max(carriers, key=lambda each: each[:2])
+    where = f"on carrier {most[1]}"
+    if len(carriers) > 1:
+        where = f"on {len(carriers)} carriers ({cell[0]}), as on {most[1]}"
+    return Trouble(
+        kind=TroubleKind.RECEIPTS_DOUBTED,
+        cell=cell if len(carriers) > 1 else most,
+        began_us=now_us,
+        words=f"provider {cell[2]} {where}: {found.words}",
+        messages_at_risk=round(sum(receipts for receipts, _, _ in carriers)),
+    )
 
 
 def _group(fact: Fact) -> Group:

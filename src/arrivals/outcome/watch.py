@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from arrivals.core.instants import rfc3339
-from arrivals.outcome.alarms import Node, causes
+from arrivals.outcome.alarms import Node, explained, meet
 from arrivals.outcome.attribution import Dimension, Tally, says, slices
 from arrivals.outcome.change import (
     Alarm,
@@ -98,17 +98,15 @@ class Watch:
 
     def troubles(self, now_us: int) -> list[Trouble]:
         """Say what is wrong now: one trouble a cause, and what goes with it."""
-        began = [
-            chart.fall.began_us for chart, _ in self._charts.values() if chart.raised_message
-        ]
-        if not began:
+        raised = [chart for chart, _ in self._charts.values() if chart.raised_message]
+        if not raised:
             return []
-        since_us = min(began)
+        since_us = min(chart.fall.began_us for chart in raised)
         nodes = [
             recent.since(since_us, now_us, cell=key, alarmed=bool(chart.raised_message))
             for key, (chart, recent) in self._charts.items()
         ]
-        return [self._trouble(each, since_us) for each in causes(nodes)]
+        return [self._trouble(each, since_us) for each in explained(nodes)]
 
     @property
     def is_alarmed(self) -> bool:
@@ -207,18 +205,30 @@ class Watch:
         if not positive and len(silent) < SILENT_MAX:
             silent[number] = None
 
+    def _price_in(self, cell: Key) -> float:
+        """Return the mean price of what is watched in a cell."""
+        falls = [
+            chart.fall
+            for key, (chart, _) in self._charts.items()
+            if len(key) == WATCHED[-1] and meet(key, cell)
+        ]
+        return sum(each.spent for each in falls) / max(sum(each.messages for each in falls), 1)
+
     def _trouble(self, cause: Node, since_us: int) -> Trouble:
-        chart = self._charts[cause.cell][0]
-        alarm = standing(chart)
+        chart, _ = self._charts.get(cause.cell, (None, None))
+        alarm = standing(chart) if chart is not None else None
         if alarm is not None:  # its own counts go back to its own beginning
             since_us, expected, observed = alarm.began_us, alarm.expected, alarm.observed
             at_risk, money = alarm.messages_at_risk, int(alarm.money_at_risk)
         else:
             expected, observed = cause.expected, cause.observed
             at_risk = round(max(0.0, 1.0 - observed / expected) * cause.messages)
-            money = round(at_risk * chart.fall.spent / max(chart.fall.messages, 1))
-        tally = self._tallies.get(cause.cell[:_ROUTE])
-        found = tally.findings() if tally is not None else []
+            money = round(at_risk * self._price_in(cause.cell))
+        tally = Tally()
+        for route, each in self._tallies.items():
+            if meet(route, cause.cell):
+                tally.merge(each)
+        found = tally.findings()
         return Trouble(
             kind=TroubleKind.RECEIPTS_FELL,
             cell=cause.cell,

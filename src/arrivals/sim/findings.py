@@ -39,7 +39,7 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     messages: tuple[Seen, ...]
     turned_away: int  # sends that weren't accepted, for want of funds
-    alarms: tuple[str, ...]  # all that were raised, in order
+    alarms: tuple[str, ...]  # all that were raised, in order, as each was said last
     broken: tuple[str, ...]  # promises that the database shows to be broken
     days: float  # of its own time
 

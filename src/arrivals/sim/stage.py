@@ -41,7 +41,10 @@ from arrivals.sim.loop import VirtualLoop
 from arrivals.sim.network import Network
 from arrivals.sim.process import Process, install
 from arrivals.smpp import constants as c
+from arrivals.store.alarms import AlarmCursor
+from arrivals.store.api import Store
 from arrivals.store.faulty_disk import FaultyDisk
+from arrivals.store.traces import PAGE_MAX
 from arrivals.store.verifying import run_checks
 from arrivals.world.installation import in_order, provider_as_installed, providers_of
 from arrivals.world.scenario import Scenario
@@ -129,7 +132,6 @@ class Stage:
         self._disk = FaultyDisk(folder) if scenario.disturbances else None
         self._process: Process | None = None
         self._lives = 0
-        self._alarms: dict[str, str] = {}  # by what each is about
 
     def _now_us(self) -> int:
         began_us = MIDNIGHT_US + int(self._scenario.begins_h * 3_600_000_000)
@@ -147,13 +149,14 @@ class Stage:
             going_on = [
                 asyncio.create_task(self._disturb(each)) for each in self._scenario.disturbances
             ]
-            going_on.append(asyncio.create_task(self._listen()))
             await self._send_all(tell)
-            await asyncio.gather(*going_on[:-1])
+            await asyncio.gather(*going_on)
             await self._until_all_ended()
             await self._clientele.finish()
             messages = await self._look_at_all()
-            going_on[-1].cancel()
+            raised, _ = await self._store.read(
+                lambda reader: reader.alarm_page(AlarmCursor(), PAGE_MAX)
+            )
             await self._serving.stop()
             await self._world.stop()
         finally:
@@ -164,7 +167,9 @@ class Stage:
             seed=self._seed,
             messages=messages,
             turned_away=sum(not each.key for each in self._clientele.sent),
-            alarms=tuple(self._alarms.values()),
+            alarms=tuple(
+                each.trouble.words for each in sorted(raised, key=lambda each: each.alarm_id)
+            ),
             broken=tuple(
                 f"invariant {each.invariant}: {each.sentence}"
                 for each in run_checks(self._folder, self._clock)
@@ -178,6 +183,12 @@ class Stage:
         if self._process is None:
             raise RuntimeError("nobody serves")
         return self._process
+
+    @property
+    def _store(self) -> Store:
+        if self._serving.store is None:
+            raise RuntimeError("nobody serves")
+        return self._serving.store
 
     async def _send_all(self, tell: Tell | None) -> None:
         began = self._loop.time()
@@ -208,21 +219,11 @@ class Stage:
         ended = sum(count[word] for word in TRUTHS if word != "refused")
         return taken - ended
 
-    async def _listen(self) -> None:
-        """Keep every alarm that is raised, as it was last said."""
-        while True:
-            platform = self._process.platform if self._process else None
-            for each in platform.outlook if platform else ():
-                self._alarms[each.partition(":")[0]] = each
-            await asyncio.sleep(LOOK_S)
-
     # --- what is said, and what happened ---------------------------------------------
 
     async def _trace(self, sent: Sent) -> tuple[Trace, list[TimelineEvent]]:
-        account_id, store = ACCOUNTS[sent.send.stream.account], self._serving.store
-        if store is None:
-            raise RuntimeError("nobody serves")
-        found: tuple[Trace, list[TimelineEvent]] | None = await store.read(
+        account_id = ACCOUNTS[sent.send.stream.account]
+        found: tuple[Trace, list[TimelineEvent]] | None = await self._store.read(
             lambda reader: reader.trace(account_id, sent.key)
         )
         if found is None:
