@@ -19,7 +19,7 @@ import typer
 from arrivals.cli.output import ExitCode
 from arrivals.core.depth import LIMITS
 from arrivals.core.errors import ERRORS, Code
-from arrivals.http.messages import FeedbackBody
+from arrivals.http.feedback import FeedbackBody
 from arrivals.http.send_body import SendBody
 from arrivals.http.table import endpoints
 from arrivals.telemetry import Telemetry

@@ -148,6 +148,14 @@ def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
         ("feedback", {"kind": "asked_again"},
          "Your own system says that the person asked for another one. That is only a hint."),
         ("feedback", {}, "Your own system says that the person did not get it (support)."),
+        ("feedback", {"kind": "click", "by": "scanner", "why": "too_soon"},
+         "Its link was opened by what came sooner than anybody could have read it:"
+         " a machine's click, which confirms nothing."),
+        ("feedback", {"kind": "click", "by": "scanner", "why": "newer"},
+         "Its link was opened by what is no person (newer):"
+         " a machine's click, which confirms nothing."),
+        ("feedback", {"kind": "click", "by": "human", "confirmed": True},
+         "Your own system says that the person got it (click)."),
         ("due", {}, "After a wait of 1.0 s it was back in the queue."),
         ("put_on_hold", {"cause": "an operator asked"}, "Put on hold: an operator asked."),
     ],
@@ -157,6 +165,25 @@ def test_each_kind_of_event_has_its_sentence(
 ) -> None:
     """Filled from the event's own body, and shorter where that tells less."""
     assert said(kind, body) == sentence
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"noticed": "BX-1", "after_us": 45_000_000},
+         "45 s after its hand-off another code was asked for, to the same number (BX-1):"
+         " perhaps this one hadn't come. That is only a hint."),
+        ({"noticed": "BX-1"},
+         "Soon after its hand-off another code was asked for, to the same number (BX-1):"
+         " perhaps this one hadn't come. That is only a hint."),
+    ],
+)  # fmt: skip
+def test_what_we_noticed_is_told_from_what_customers_say(
+    body: dict[str, Any], sentence: str
+) -> None:
+    noticed = ("feedback", "delivered", {"kind": "asked_again", **body}, "worker")
+    told = explain(trace(delivered()), timeline(*DELIVERED_TIMELINE, noticed))
+    assert (told[4].text, told[4].cites) == (sentence, [5])
 
 
 @pytest.mark.parametrize(

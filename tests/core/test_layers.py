@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from arrivals.core.depth import limit_of
@@ -303,6 +304,24 @@ def test_the_customers_word_is_a_layer_of_its_own(
     assert found.confirmed.cause.code == "otp"
     assert (found.outcome.probability, found.outcome.depth) == (probability, depth)
     assert found.outcome.verdict == "delivered"
+
+
+def test_a_machines_click_confirms_nothing() -> None:
+    """Whoever opened the link had the text; what the customer said before stands."""
+    click = ("feedback", "submitted", {"kind": "click", "by": "scanner", "why": "head"})
+    sent = message(State.SUBMITTED, reach=Reach.HANDED_OFF)
+    found = layers(sent, timeline(*DELIVERED_TIMELINE[:3], click), START)
+    assert (found.confirmed.state, found.outcome.probability) == ("none", None)
+    assert (found.outcome.depth, found.outcome.evidence[-1].says) == (
+        "carrier",
+        "scanner_click",
+    )
+    yes = ("feedback", "submitted", {"confirmed": True, "kind": "otp"})
+    confirmed = msgspec.structs.replace(sent, confirmed="confirmed")
+    found = layers(confirmed, timeline(*DELIVERED_TIMELINE[:3], yes, click), START)
+    assert found.confirmed.cause is not None
+    assert (found.confirmed.state, found.confirmed.cause.code) == ("confirmed", "otp")
+    assert (found.outcome.probability, found.outcome.depth) == (1.0, "user")
 
 
 def test_a_receipt_alone_gives_no_probability() -> None:

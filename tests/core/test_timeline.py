@@ -10,6 +10,8 @@ from arrivals.core.timeline import (
     attempts,
     ended_by,
     evidence,
+    hint_of,
+    is_word,
     provider_of,
     spent_ms,
     stages,
@@ -119,6 +121,13 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
             ("feedback", "delivered", {"confirmed": True}, "customer"),
             ("feedback", "delivered", {"confirmed": False}, "customer"),
             ("feedback", "delivered", {"kind": "asked_again"}, "customer"),
+            ("feedback", "delivered", {"kind": "asked_again"}, "worker"),
+            ("feedback", "delivered", {"kind": "click", "by": "scanner", "why": "head"}),
+            (
+                "feedback",
+                "delivered",
+                {"kind": "click", "by": "human", "why": "nothing_against", "confirmed": True},
+            ),
             ("deadline_passed", "unknown", {}, "clock"),
         )
     )
@@ -130,7 +139,16 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         ("feedback", "confirmed"),
         ("feedback", "denied"),
         ("feedback", "asked_again"),
+        ("feedback", "asked_again"),
+        ("feedback", "scanner_click"),
+        ("feedback", "confirmed"),
         ("silence", "no final receipt"),
+    ]
+    assert [each.source for each in found[6:8]] == ["customer", "worker"]
+    assert [(each.depth, each.reason) for each in found[7:10]] == [
+        (None, None),
+        ("carrier", "head"),
+        ("user", None),
     ]
     assert (found[0].depth, found[0].claimed_at, found[0].error) == (
         "carrier",
@@ -138,6 +156,19 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         "000",
     )
     assert (found[1].conflict, found[1].inferred, found[1].confidence) == (True, True, 0.9)
+
+
+def test_a_hint_is_no_word_and_a_word_no_hint() -> None:
+    """And what isn't feedback is neither, whatever its body says."""
+    click = {"kind": "click", "by": "scanner"}
+    found = timeline(
+        ("feedback", "submitted", {"confirmed": True, "kind": "otp"}),
+        ("feedback", "submitted", {"kind": "asked_again"}),
+        ("feedback", "submitted", click),
+        ("receipt", "submitted", click | {"kind": "asked_again"}),
+    )
+    assert [hint_of(each) for each in found] == [None, "asked_again", "scanner_click", None]
+    assert [is_word(each) for each in found] == [True, False, False, False]
 
 
 def test_a_receipt_of_unknown_depth_speaks_for_the_carrier_at_most() -> None:

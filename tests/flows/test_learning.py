@@ -11,8 +11,11 @@ import pytest
 from arrivals.core.compare import Measure, Side, compare
 from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.flows import learning
+from arrivals.flows.amend import Amendment
 from arrivals.flows.learning import FOLLOW, KEPT, Learning, Look
+from arrivals.outcome.clicks import Click
 from arrivals.outcome.episodes import Episode, Trouble, TroubleKind
+from arrivals.outcome.fusion import LADDER, Kind
 from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner, Subject
 from arrivals.outcome.watch import Watch
@@ -242,6 +245,32 @@ async def test_hints_move_what_is_thought_and_proofs_settle_it(story: Story) -> 
     proved, shown = await foreseen(story, model)
     assert (proved.probability, proved.verdict) == (1.0, "delivered")
     assert shown["probability"] == 1.0
+
+
+async def test_a_machines_click_is_a_hint_and_a_persons_is_evidence(story: Story) -> None:
+    """Who opened it had the text, so it is somewhat likelier; nobody is an anchor by it."""
+    await lives(story, "north", MESSAGES)
+    await lives(story, "south", MESSAGES)
+    model = await learnt(story.here)
+    await lives(story, "north", 1, heard=False, confirmed=False)
+    chances = []
+    for user_agent in (None, "curl/8.5.0", "Mozilla/5.0 (iPhone)"):
+        if user_agent is not None:
+            click = Click(at_us=story.clock.us, user_agent=user_agent)
+            wish = Amendment(
+                account_id=1, key=story.key(), confirmed=True, kind="click", click=click
+            )
+            await story.here.platform.amend(wish)
+        forecast, _ = await foreseen(story, model)
+        assert forecast.probability is not None
+        chances.append(forecast.probability / (1 - forecast.probability))
+        [(subject, _)] = await story.here.store.read(
+            lambda reader: reader.subjects([story.key()])
+        )
+        assert (subject.confirmed_seq is None) == (user_agent != "Mozilla/5.0 (iPhone)")
+    ratio = LADDER[Kind.SCANNER_CLICK].ratio
+    assert chances[1] / chances[0] == pytest.approx(ratio)
+    assert chances[2] > chances[1]
 
 
 async def test_a_mistake_of_the_model_ends_nothing(

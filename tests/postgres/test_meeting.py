@@ -15,11 +15,14 @@ import pytest
 
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
+from arrivals.core.ids import MessageIds
 from arrivals.core.ledger import PostingKind, funding, posting
 from arrivals.core.message import Message, noted
 from arrivals.core.money import Micros
 from arrivals.flows.plan import Defaults
+from arrivals.flows.second_requests import notice_step
 from arrivals.flows.sweep import sweep_step
+from arrivals.outcome.second_requests import AskedAgain
 from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import Event, Handoff, StoredAnswer
 from tests.postgres.server import execute
@@ -90,6 +93,23 @@ async def test_overlapping_batches_in_any_order_all_succeed(
     assert ledger_sums(database) == []
     [(events,)] = execute(database, "SELECT count(*) FROM events")
     assert events == len(keys) + sum(counts)
+
+
+async def test_workers_that_notice_a_second_request_note_it_once(database: str) -> None:
+    """Every worker reads all events, so all of them notice it, at about the same time."""
+    nothing = Catalogue(version=1, accounts={}, keys={}, providers={}, routes={}, prices={})
+    step = notice_step(lambda: nothing, MessageIds(b"a secret of this test"))
+    async with opened(database, 3) as grounds:
+        await grounds[0].fund(amount=1_000 * PRICE)
+        keys = await grounds[0].accept(*({} for _ in range(40)))
+        asked = [AskedAgain(key, keys[0], 45_000_000) for key in keys]
+        noted = await asyncio.gather(
+            *(each.store.write(step, one) for each in grounds for one in asked)
+        )
+    assert sorted(key for key in noted if key is not None) == keys
+    [(events,)] = execute(database, "SELECT count(*) FROM events WHERE kind = 'feedback'")
+    assert events == len(keys)
+    assert gaps(database) == []
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from arrivals.core.message import TRANSITIONS, Message, Move, Reach, State, is_terminal
+from arrivals.core.message import TRANSITIONS, Message, Move, Reach, State, is_terminal, noted
 from arrivals.core.money import Micros
 from arrivals.store.api import RuleBroken, StaleWrite, Transaction
 from arrivals.store.rows import Event
@@ -380,6 +380,44 @@ async def test_delivered_rests_on_a_receipt(funded: Ground):
     await funded.save((after, event))
     noted = msgspec.structs.replace(after, seq=after.seq + 1, changed_at_us=2 * funded.clock.us)
     await funded.save((noted, event_of(after, noted, "feedback")))
+
+
+async def test_when_a_provider_first_took_a_message(funded: Ground):
+    """Of a message that several did, the first; of one that none did, nothing."""
+    first, twice, never = await funded.accept({}, {}, {})
+    times = {}
+    for key, took in ((first, 1), (twice, 2)):
+        await funded.drive(key, CLAIMED)
+        for n in range(took):
+            funded.clock.us += 1_000
+            before = await funded.load(key)
+            if n == 0:
+                times[key] = funded.clock.us
+                await funded.drive(key, TAKEN)
+            else:
+                after = noted(before, funded.clock.us)
+                await funded.save((after, event_of(before, after, "taken")))
+    wanted = [twice, never, first, first, 99]
+    assert await funded.run(lambda tx: tx.handed_off_at(wanted)) == times
+    assert await funded.run(lambda tx: tx.handed_off_at([])) == {}
+
+
+async def test_which_messages_were_asked_for_again(funded: Ground):
+    """By feedback that says so, whoever gave it, and by no other."""
+    bodies: list[dict[str, Any]] = [
+        {"kind": "asked_again"},
+        {"kind": "asked_again", "noticed": "BX-1"},
+        {"kind": "otp", "confirmed": True},
+        {},
+    ]
+    keys = await funded.accept(*({} for _ in bodies))
+    for key, body in zip(keys, bodies, strict=True):
+        before = await funded.load(key)
+        after = noted(before, funded.clock.us)
+        await funded.save((after, event_of(before, after, "feedback", body=body)))
+    wanted = [*keys[::-1], keys[0], 99]
+    assert await funded.run(lambda tx: tx.asked_again(wanted)) == set(keys[:2])
+    assert await funded.run(lambda tx: tx.asked_again([])) == set()
 
 
 # --- what is due ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from arrivals.core.depth import Limit, limit_of
+from arrivals.core.feedback import feedback_sentence
 from arrivals.core.instants import rfc3339, spell
 from arrivals.core.layers import came_twice, depth_of_receipts
 from arrivals.core.message import Message, Move, Reach, State, is_terminal
@@ -21,7 +22,6 @@ from arrivals.core.reasons import REASONS, status_name
 from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
 from arrivals.core.timeline import (
     ACCEPTED,
-    ASKED_AGAIN,
     DUE,
     JUDGED,
     TimelineEvent,
@@ -279,13 +279,7 @@ def _given_up(said: _Said) -> str:
 
 
 def _feedback(said: _Said) -> str:
-    if said.event.body.get("kind") == ASKED_AGAIN:
-        return (
-            "Your own system says that the person asked for another one. That is only a hint."
-        )
-    got = "got it" if said.event.body.get("confirmed") else "did not get it"
-    kind = said.event.body.get("kind", "support")
-    return f"Your own system says that the person {got} ({kind})."
+    return feedback_sentence(said.event)
 
 
 def _judged(said: _Said) -> str:

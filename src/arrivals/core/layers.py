@@ -29,6 +29,7 @@ from arrivals.core.parts import whole_handoffs
 from arrivals.core.reasons import REASONS, Reason, Retry
 from arrivals.core.timeline import (
     ONE_FOR_ALL,
+    SCANNER_CLICK,
     Evidence,
     TimelineEvent,
     ended_by,
@@ -347,7 +348,8 @@ def _depth(message: Message, found: Sequence[Evidence]) -> str:
     if message.confirmed == "confirmed":
         return "user"
     known = "submitted" if message.reach is Reach.HANDED_OFF else "none"
-    return deepest([known, depth_of_receipts(message.segments, found)])
+    scanned = [each.depth or "none" for each in found if each.says == SCANNER_CLICK]
+    return deepest([known, depth_of_receipts(message.segments, found), *scanned])
 
 
 def depth_of_receipts(segments: int, found: Sequence[Evidence]) -> str:

@@ -18,7 +18,9 @@ from arrivals.core.message import Message, Move, State, is_terminal
 from arrivals.core.reasons import status_name
 from arrivals.core.selection import Record
 
-ASKED_AGAIN: Final = "asked_again"  # feedback: the person wanted another one
+# Feedback that is a hint, and neither a yes nor a no.
+ASKED_AGAIN: Final = "asked_again"  # the person wanted another one
+SCANNER_CLICK: Final = "scanner_click"  # a machine opened the link
 JUDGED: Final = "judged"  # the kind of the event that records the model's verdict
 
 
@@ -273,9 +275,15 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
             attempt=body.get("attempt"),
         )
     if event.kind == "feedback":
-        if body.get("kind") == ASKED_AGAIN:
+        if hint := hint_of(event):
             return Evidence(
-                seq=event.seq, at=at, kind="feedback", source=event.actor, says=ASKED_AGAIN
+                seq=event.seq,
+                at=at,
+                kind="feedback",
+                source=event.actor,
+                says=hint,
+                reason=body.get("why"),
+                depth="carrier" if hint == SCANNER_CLICK else None,
             )
         says = "confirmed" if body.get("confirmed") else "denied"
         return Evidence(
@@ -292,9 +300,18 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
     return None
 
 
+def hint_of(event: TimelineEvent) -> str | None:
+    """Return what an event hints at that neither confirms nor denies, if it does."""
+    if event.kind != "feedback":
+        return None
+    if event.body.get("by") == "scanner":
+        return SCANNER_CLICK
+    return ASKED_AGAIN if event.body.get("kind") == ASKED_AGAIN else None
+
+
 def is_word(event: TimelineEvent) -> bool:
     """Tell whether it is the customer's yes or no."""
-    return event.kind == "feedback" and event.body.get("kind") != ASKED_AGAIN
+    return event.kind == "feedback" and hint_of(event) is None
 
 
 def stages(events: Sequence[TimelineEvent]) -> list[Stage]:

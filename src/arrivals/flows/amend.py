@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,7 @@ from arrivals.core.message import Message, Move, allows
 from arrivals.core.timeline import ASKED_AGAIN
 from arrivals.flows.accept import Idempotency, Replay, replayed
 from arrivals.flows.journal import Journal
+from arrivals.outcome.clicks import Click, Clicker, clicked_by
 from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import StoredAnswer
 
@@ -25,13 +26,15 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     """A customer's word about one of their messages.
 
     `confirmed` None asks to cancel; True and False say whether the person got it. Of the kind
-    `asked_again` it is False and says nothing: they wanted another one.
+    `asked_again` it is False and says nothing: they wanted another one. A click of which
+    something is known confirms only if it looks like a person's.
     """
 
     account_id: int
     key: int
     confirmed: bool | None = None
     kind: str = "support"
+    click: Click | None = None  # what is known of it, if anything
     idempotency: Idempotency | None = None
 
 
@@ -59,26 +62,41 @@ def _once(tx: Transaction, journal: Journal, wanted: Amendment) -> Amended:
         return refuse(Code.NOT_FOUND, what="message")
     promise = wanted.idempotency
     if promise is None:
-        return _apply(journal, message, wanted)
+        return _apply(tx, journal, message, wanted)
     key = (wanted.account_id, promise.scope, promise.key)
     before = tx.stored_answers([key]).get(key)
     if before is not None:
         return replayed(before, promise)
-    result = _apply(journal, message, wanted)
+    result = _apply(tx, journal, message, wanted)
     if isinstance(result, Message):
         tx.store_answers([StoredAnswer(*key, promise.body_hash, 200, "", tx.now_us)])
     return result
 
 
-def _apply(journal: Journal, message: Message, wanted: Amendment) -> Message | Refusal:
-    if wanted.kind == ASKED_AGAIN:  # a hint, and neither a yes nor a no
-        hint = {"kind": ASKED_AGAIN}
-        return journal.note(message, "feedback", "customer", hint, confirmed=message.confirmed)
+def _apply(
+    tx: Transaction, journal: Journal, message: Message, wanted: Amendment
+) -> Message | Refusal:
     if wanted.confirmed is not None:
-        word = "confirmed" if wanted.confirmed else "denied"
-        body = {"confirmed": wanted.confirmed, "kind": wanted.kind}
+        word, body = _word(tx, message, wanted, confirmed=wanted.confirmed)
         return journal.note(message, "feedback", "customer", body, confirmed=word)
     if not allows(message.state, Move.CANCEL_ASKED) or message.reach:
         return refuse(Code.NOT_CANCELLABLE, state=message.state.value)
     body = {"cause": "the customer asked for it"}
     return journal.move(message, Move.CANCEL_ASKED, "customer", body, reason="cancelled")
+
+
+def _word(
+    tx: Transaction, message: Message, wanted: Amendment, *, confirmed: bool
+) -> tuple[str, dict[str, Any]]:
+    """Return what a message counts as by its customer's word, and what is kept of that."""
+    if wanted.kind == ASKED_AGAIN:  # a hint, and neither a yes nor a no
+        return message.confirmed, {"kind": ASKED_AGAIN}
+    word = "confirmed" if confirmed else "denied"
+    if wanted.click is None:
+        return word, {"confirmed": confirmed, "kind": wanted.kind}
+    # Which program a person uses is nobody's business: what is kept is what it was taken for.
+    by, why = clicked_by(wanted.click, tx.handed_off_at([message.key]).get(message.key))
+    body = {"kind": wanted.kind, "by": by.value, "why": why.value}
+    if by is Clicker.SCANNER:
+        return message.confirmed, body
+    return word, {"confirmed": confirmed, **body}

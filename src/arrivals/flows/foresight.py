@@ -16,10 +16,10 @@ from arrivals.core.depth import limit_of
 from arrivals.core.layers import Forecast, depth_of_receipts
 from arrivals.core.message import Message, Reach, State, is_terminal
 from arrivals.core.timeline import (
-    ASKED_AGAIN,
     TimelineEvent,
     Trace,
     evidence,
+    hint_of,
     is_receipt,
     is_word,
     provider_of,
@@ -134,9 +134,8 @@ def _chance(found: Foreseen, word: Word) -> Chance:
 
 
 def _seen(events: Sequence[TimelineEvent]) -> tuple[Kind, ...]:
-    """Return what people said; of a customer's yes and no only the newest counts."""
-    asked = any(each.body.get("kind") == ASKED_AGAIN for each in events)
-    hints = (Kind.ASKED_AGAIN,) if asked else ()
+    """Return what was seen; of a customer's yes and no only the newest counts."""
+    hints = tuple(Kind(hint) for hint in map(hint_of, events) if hint)
     said = next((each.body for each in reversed(events) if is_word(each)), None)
     if said is None:
         return hints

@@ -25,6 +25,7 @@ from arrivals.flows.foresight import foresee
 from arrivals.flows.judging import Judging
 from arrivals.flows.platform import Endings, Platform
 from arrivals.flows.receipt_habits import LEARNT, observe
+from arrivals.flows.second_requests import Noticing
 from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.episodes import Cell, Episode, Trouble, TroubleKind, follow
 from arrivals.outcome.habits import Habit
@@ -116,6 +117,7 @@ class Learning:
         self._lag_us = 0  # how long ago the newest that was read happened
         self._seen: str | None = None  # what was kept when it was last read
         self._found: list[Trouble] = []  # at the last look
+        self._noticing = Noticing(platform)
         self._judging = Judging(platform, self.foresee)
 
     @property
@@ -226,6 +228,7 @@ class Learning:
         more = behind or len(events) == EVENTS_MAX
         if not more:
             self._learner.look(until_us)
+        await self._noticing.notice(events, subjects)
         return more
 
     async def keep(self) -> None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Final
-
-import msgspec
+from typing import Final
 
 from arrivals.core.depth import limit_of
-from arrivals.core.errors import Code, Refusal, refuse
+from arrivals.core.errors import Code, refuse
 from arrivals.core.explain import explain
 from arrivals.core.ids import ORDER_ID_MAX
 from arrivals.core.layers import outcome_layer
 from arrivals.core.message import TERMINAL, Message, State, is_terminal, status_of
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.routing import held_by
-from arrivals.core.timeline import ASKED_AGAIN, TimelineEvent, Trace, spent_ms, stages
+from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
 from arrivals.core.verdicts import LIKELY
-from arrivals.flows.accept import Replay
-from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     TEXT,
@@ -29,7 +25,6 @@ from arrivals.http.exchange import (
     query_invalid,
     whole_number,
 )
-from arrivals.http.idempotency import REPLAYED, idempotency_of
 from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.message_view import (
     ExplainAnswer,
@@ -44,7 +39,6 @@ from arrivals.http.message_view import (
     timeline_text,
 )
 from arrivals.http.outcome_wait import read_seconds
-from arrivals.http.send_body import read_json
 from arrivals.http.times import read_day_or_moment
 from arrivals.store.traces import MessageFilter
 
@@ -89,18 +83,6 @@ _FILTERS: Final = (
     Parameter(name="order_id", about="The order", type="integer"),
     *TIMES,
 )
-
-
-class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What your own system knows: whether the person got it, and from what.
-
-    With `asked_again`, `confirmed` is false, and all it says is that they wanted another one.
-    """
-
-    confirmed: bool
-    kind: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(FEEDBACK_KINDS)})] = (
-        "support"
-    )
 
 
 # --- reading one ----------------------------------------------------------------------
@@ -227,94 +209,6 @@ async def wait_for_outcome(request: Request) -> Response:
             ),
             waited_ms=int((platform.clock.monotonic() - began) * 1_000),
         )
-    )
-
-
-# --- saying something about one -------------------------------------------------------
-
-
-@endpoint(
-    ROUTES,
-    "POST",
-    "/api/v1/messages/{bx_message_id}/cancel",
-    summary="Cancel a message",
-    tag=TAG,
-    answers=MessageAnswer,
-    parameters=(_KEYED,),
-    errors=(
-        Code.NOT_FOUND,
-        Code.NOT_CANCELLABLE,
-        Code.IDEMPOTENCY_KEY_INVALID,
-        Code.IDEMPOTENCY_KEY_MISMATCH,
-        Code.DISK_FULL,
-        Code.UNAVAILABLE,
-    ),
-)
-async def cancel_message(request: Request) -> Response:
-    """Cancel a message that hasn't been handed off; its hold is released."""
-    return await _amended(request, await request.body(), confirmed=None, kind="support")
-
-
-@endpoint(
-    ROUTES,
-    "POST",
-    "/api/v1/messages/{bx_message_id}/feedback",
-    summary="Tell whether the person got it",
-    tag=TAG,
-    body=FeedbackBody,
-    answers=MessageAnswer,
-    parameters=(_KEYED,),
-    errors=(
-        Code.NOT_FOUND,
-        Code.BODY_INVALID,
-        Code.UNKNOWN_FIELD,
-        Code.IDEMPOTENCY_KEY_INVALID,
-        Code.IDEMPOTENCY_KEY_MISMATCH,
-        Code.DISK_FULL,
-        Code.UNAVAILABLE,
-    ),
-)
-async def give_feedback(request: Request) -> Response:
-    """Record what your own system knows: the code was typed, the person replied or clicked."""
-    raw = await request.body()
-    body = read_json(_FEEDBACK, raw)
-    if body.kind not in FEEDBACK_KINDS:
-        raise _kind_invalid(f"must be one of {', '.join(FEEDBACK_KINDS)}")
-    if body.kind == ASKED_AGAIN and body.confirmed:
-        raise _kind_invalid("who asked for another one hasn't confirmed this one")
-    return await _amended(request, raw, confirmed=body.confirmed, kind=body.kind)
-
-
-_FEEDBACK: Final = msgspec.json.Decoder(FeedbackBody, strict=True)
-
-
-def _kind_invalid(msg: str) -> Refusal:
-    refusal = refuse(Code.BODY_INVALID, field="kind")
-    refusal.errors = ({"loc": ["body", "kind"], "msg": msg, "type": "choice"},)
-    return refusal
-
-
-async def _amended(
-    request: Request, raw: bytes, *, confirmed: bool | None, kind: str
-) -> Response:
-    key = _key(request)
-    result = await request.platform.amend(
-        Amendment(
-            account_id=request.account.account_id,
-            key=key,
-            confirmed=confirmed,
-            kind=kind,
-            idempotency=idempotency_of(request, raw),
-        ),
-    )
-    if isinstance(result, Refusal):
-        raise result
-    trace, events = await own_message(request, key)
-    return json_response(
-        message_answer(
-            request.platform.ids, trace, events, request.platform.foresee(trace, events)
-        ),
-        headers=[REPLAYED] if isinstance(result, Replay) else [],
     )
 
 

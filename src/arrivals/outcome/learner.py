@@ -72,6 +72,7 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
     confirmed_seq: int | None  # of the event with which its customer said that it arrived
     price: int = 0
     text: str | None = None
+    accepted_us: int = 0
 
     def path(self, provider: str) -> Path:
         """Return the cells it belongs to, handed off to this provider."""

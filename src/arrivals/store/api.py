@@ -192,6 +192,12 @@ class Transaction(Protocol):
     def possible_handoffs(self, key: int) -> list[Attempt]:
         """Return a message's attempts without those that were proved not taken, in order."""
 
+    def handed_off_at(self, keys: Iterable[int]) -> dict[int, int]:
+        """Return when a provider first took each of these messages, of those that one took."""
+
+    def asked_again(self, keys: Iterable[int]) -> set[int]:
+        """Return those of these messages on whose timeline another one was asked for."""
+
     def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
         """Write messages back and append their events.
 

@@ -305,6 +305,12 @@ class SqlTransaction(ABC):
         found = self._rows(_ATTEMPTS, "possible_handoffs", key)
         return sorted(found, key=lambda each: each.number)
 
+    def handed_off_at(self, keys: Iterable[int]) -> dict[int, int]:
+        return dict(self._plain("handed_off_at", as_text(sorted(set(keys)))))
+
+    def asked_again(self, keys: Iterable[int]) -> set[int]:
+        return set(self._plain("asked_again", as_text(sorted(set(keys)))))
+
     def save(self, messages: Sequence[Message], events: Sequence[Event]) -> None:
         if [(each.key, each.seq) for each in messages] != [
             (each.message_id, each.seq) for each in events

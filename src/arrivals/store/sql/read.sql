@@ -80,7 +80,7 @@ SELECT {[}{row}(m.id, CAST(m.account_id AS TEXT), m.country, m.msisdn, o.sender,
   (SELECT min(t.at) FROM events AS t WHERE t.message_id = m.id AND t.kind = 'taken'),
   (SELECT min(f.seq) FROM events AS f WHERE f.message_id = m.id AND f.kind = 'feedback'
      AND CAST(f.body->>'confirmed' AS TEXT) IN ('true', '1')),
-  m.price, coalesce(m.text, o.text)), m.provider_id{]}
+  m.price, coalesce(m.text, o.text), o.accepted_at), m.provider_id{]}
 FROM (SELECT DISTINCT CAST(value AS BIGINT) AS id FROM {values}) AS k
 JOIN messages AS m ON m.id = k.id
 {order of m}

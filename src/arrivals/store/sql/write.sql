@@ -1,5 +1,19 @@
 Statements of the writing transaction that both databases understand.
 
+-- name: handed_off_at
+SELECT {[}message_id, at{]}
+FROM (SELECT e.message_id, min(e.at) AS at
+      FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k
+      JOIN events AS e ON e.message_id = k.id
+      WHERE e.kind = 'taken' GROUP BY e.message_id) AS t
+
+-- name: asked_again
+SELECT {list[}id{]list}
+FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k
+WHERE EXISTS (SELECT 1 FROM events AS e
+              WHERE e.message_id = k.id AND e.kind = 'feedback'
+                AND e.body->>'kind' = 'asked_again')
+
 -- name: standing_alarms
 SELECT {[}id, began_at, raised_at, seen_at, ended_at, {json trouble}{]}
 FROM (SELECT * FROM alarms WHERE ended_at IS NULL ORDER BY id LIMIT ?) AS a
