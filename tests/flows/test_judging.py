@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from arrivals.core.catalogue import Account
-from arrivals.core.layers import Forecast
+from arrivals.core.explain import explain
+from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.core.message import Move
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.core.verdicts import Judged
@@ -232,3 +233,36 @@ async def test_an_older_record_can_be_read(story: Story) -> None:
     """A later version may keep more of a verdict, or less."""
     kept = msgspec.convert({"verdict": "likely_filtered", "why": "new"}, Judged)
     assert kept == Judged(verdict="likely_filtered")
+
+
+@pytest.mark.parametrize("operator", [True, False])
+async def test_only_the_operators_own_phone_proves_a_receipt_made_up(
+    place: str, operator: bool
+) -> None:
+    """Invariant 39: money follows; a customer's word doesn't move it."""
+    customer = account(1, operator=operator, refund_on=frozenset({"unknown"}))
+    clock = SetClock()
+    async with installed(
+        place,
+        providers=[provider("north", 1)],
+        routes=[route(1, ["north"])],
+        accounts=[customer],
+        started=False,
+        clock=clock,
+    ) as here:
+        story = Story(here, clock)
+        before = (await here.balance())[0]
+        await story.play("accept 31611999999\nclaim north\nanswer 1 taken Z\nreceipt Z DELIVRD")
+        await story.play("amend denied\nstate delivered\namend missed")
+        assert (await story.row())["state"] == ("unknown" if operator else "delivered")
+        assert (await here.balance())[0] == before - 50_000 * (not operator)
+        if operator:
+            trace, events = await story.journey()
+            told = [each.text for each in explain(trace, events)]
+            assert (
+                "The operator's own test phone got nothing, so the receipt was made up." in told
+            )
+            shown = outcome_layer(trace.message, events, trace.accepted_at_us)
+            assert shown.cause is not None
+            assert shown.cause.text.endswith("was proved to be made up")
+        assert await here.unsound() == []

@@ -60,7 +60,8 @@ DAMAGES = {
         "INSERT INTO messages SELECT id + 50, account_id, route_id, msisdn, country, text,"
         " client_ref, encoding, segments, rate_id, price, provider_id, lane, state, reach,"
         " reason, seq, changed_at, attempts, tries, resends, rank, wake_at, epoch, resolution,"
-        " resolution_posting, provider_cost, confirmed, parts FROM messages WHERE id = {first}",
+        " resolution_posting, provider_cost, confirmed, parts, verdict FROM messages"
+        " WHERE id = {first}",
         "accepted 2 times",
     ),
     "a price is another": ("UPDATE messages SET price = price + 1 WHERE id = {first}", "costs"),

@@ -358,6 +358,9 @@ _SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
     "feedback": _feedback,
     "receipt": _receipt,
     **{move: _receipt for move in Move if move.value.startswith("receipt_")},
+    Move.RECEIPT_FABRICATED: _plain(
+        "The operator's own test phone got nothing, so the receipt was made up."
+    ),
 }
 
 

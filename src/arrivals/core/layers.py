@@ -165,6 +165,7 @@ _OUR_WORDS: Final[dict[str, str]] = {
     "resend_allowed": "No answer came, and the policy lets it go out once more",
     "no_receipt": "The deadline passed without a final receipt",
     "internal": "An error of ours stopped it",
+    Move.RECEIPT_FABRICATED: "A receipt said that it arrived, and was proved to be made up",
 }
 
 

@@ -212,7 +212,8 @@ def _after(before: Attempt, event: TimelineEvent) -> Attempt:
 
 def is_receipt(event: TimelineEvent) -> bool:
     """Tell whether an event is a delivery report, whatever it did."""
-    return event.kind == "receipt" or event.kind.startswith("receipt_")
+    reported = event.kind == "receipt" or event.kind.startswith("receipt_")
+    return reported and event.kind != Move.RECEIPT_FABRICATED
 
 
 def provider_of(event: TimelineEvent) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.errors import Code, Refusal, refuse
-from arrivals.core.message import Message, Move, allows
+from arrivals.core.message import Message, Move, State, allows
 from arrivals.core.timeline import ASKED_AGAIN
 from arrivals.flows.accept import Idempotency, Replay, replayed
 from arrivals.flows.journal import Journal
@@ -18,6 +18,7 @@ from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import StoredAnswer
 
 AMEND_ORDER: Final = 40
+_FABRICATED: Final = Move.RECEIPT_FABRICATED
 # What the word rests on; `probe` is a phone of the customer's own.
 FEEDBACK_KINDS: Final = ("otp", "reply", "click", "support", "probe", ASKED_AGAIN)
 
@@ -46,39 +47,52 @@ def amend_step(catalogue: Callable[[], Catalogue]) -> Step[Amendment, Amended]:
     """Return the step that applies amendments; it answers with the message after them."""
 
     def run(tx: Transaction, wanted: Sequence[Amendment]) -> list[Amended]:
-        journal = Journal(tx, catalogue())
+        known = catalogue()
+        journal = Journal(tx, known)
         journal.load(each.key for each in wanted)
-        results = [_once(tx, journal, each) for each in wanted]
+        operators = {each.account_id for each in known.accounts.values() if each.operator}
+        results = [_once(tx, journal, each, operators) for each in wanted]
         journal.flush()
         return results
 
     return Step("amend", AMEND_ORDER, run)
 
 
-def _once(tx: Transaction, journal: Journal, wanted: Amendment) -> Amended:
+def _once(
+    tx: Transaction, journal: Journal, wanted: Amendment, operators: Container[int]
+) -> Amended:
     """Apply an amendment, or find that its idempotency key did so before."""
     message = journal.get(wanted.key)
     if message is None or message.account_id != wanted.account_id:
         return refuse(Code.NOT_FOUND, what="message")
     promise = wanted.idempotency
     if promise is None:
-        return _apply(tx, journal, message, wanted)
+        return _apply(tx, journal, message, wanted, operators)
     key = (wanted.account_id, promise.scope, promise.key)
     before = tx.stored_answers([key]).get(key)
     if before is not None:
         return replayed(before, promise)
-    result = _apply(tx, journal, message, wanted)
+    result = _apply(tx, journal, message, wanted, operators)
     if isinstance(result, Message):
         tx.store_answers([StoredAnswer(*key, promise.body_hash, 200, "", tx.now_us)])
     return result
 
 
 def _apply(
-    tx: Transaction, journal: Journal, message: Message, wanted: Amendment
+    tx: Transaction,
+    journal: Journal,
+    message: Message,
+    wanted: Amendment,
+    operators: Container[int],
 ) -> Message | Refusal:
     if wanted.confirmed is not None:
         word, body = _word(tx, message, wanted, confirmed=wanted.confirmed)
-        return journal.note(message, "feedback", "customer", body, confirmed=word)
+        after = journal.note(message, "feedback", "customer", body, confirmed=word)
+        missed = wanted.kind == "probe" and not wanted.confirmed
+        if missed and message.account_id in operators and message.state is State.DELIVERED:
+            # Not the word of whoever pays for what arrived, but of who runs phone and platform.
+            return journal.move(after, _FABRICATED, "operator", {}, reason=_FABRICATED.value)
+        return after
     if not allows(message.state, Move.CANCEL_ASKED) or message.reach:
         return refuse(Code.NOT_CANCELLABLE, state=message.state.value)
     body = {"cause": "the customer asked for it"}
