@@ -130,6 +130,7 @@ async def _run(
             outcome_grace_s=defaults.outcome_grace,
             resend_after_s=defaults.resend_after,
             keep_days=server.keep_days,
+            probes=frozenset(each.removeprefix("+") for each in server.probes),
         ),
         verify_every_s=server.verify_every,
         prepare=_preparation(configuration, server.host, applied),

@@ -27,7 +27,9 @@ from arrivals.core.timeline import (
     Trace,
     ended_by,
     evidence,
+    is_answer,
     is_receipt,
+    is_word,
     provider_of,
 )
 
@@ -277,6 +279,11 @@ def _given_up(said: _Said) -> str:
 
 
 def _feedback(said: _Said) -> str:
+    if is_answer(said.event):
+        who = "A test phone of the operator's"
+        if said.event.body.get("kind") != "probe":
+            who = "The recipient"
+        return f"{who} answered, over {said.provider}: so it arrived."
     if said.event.body.get("kind") == ASKED_AGAIN:
         return (
             "Your own system says that the person asked for another one. That is only a hint."
@@ -356,14 +363,20 @@ def _conclusion(
         text += " By their receipts two hand-offs arrived: the person may have it twice."
     if end is not None and end.from_state in _ENDS:
         text += f" It had counted as {end.from_state} before."
-    if message.confirmed != "none":
-        word = (
-            "says it arrived" if message.confirmed == "confirmed" else "says it did not arrive"
-        )
-        text += f" Your own system {word}."
     cites = [] if end is None else [end.seq]
     cites += [each.seq for each in events if is_receipt(each) and each.seq not in cites]
+    if message.confirmed != "none":
+        word = [each for each in events if is_word(each)][-1:]
+        text += f" {_whether_it_came(message, word)}"
+        cites += [each.seq for each in word]
     return Sentence(text=text, cites=sorted(cites))
+
+
+def _whether_it_came(message: Message, word: Sequence[TimelineEvent]) -> str:
+    if any(is_answer(each) for each in word):
+        return "It was answered, so it arrived."
+    said = "says it arrived" if message.confirmed == "confirmed" else "says it did not arrive"
+    return f"Your own system {said}."
 
 
 def _whose_word(message: Message, events: Sequence[TimelineEvent], limit: Limit | None) -> str:

@@ -272,11 +272,11 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
     if event.kind == "feedback":
         if body.get("kind") == ASKED_AGAIN:
             return Evidence(
-                seq=event.seq, at=at, kind="feedback", source=event.actor, says=ASKED_AGAIN
+                seq=event.seq, at=at, kind="feedback", source=source, says=ASKED_AGAIN
             )
         says = "confirmed" if body.get("confirmed") else "denied"
         return Evidence(
-            seq=event.seq, at=at, kind="feedback", source=event.actor, says=says, depth="user"
+            seq=event.seq, at=at, kind="feedback", source=source, says=says, depth="user"
         )
     if event.kind == Move.DEADLINE_PASSED:
         return Evidence(
@@ -286,8 +286,13 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
 
 
 def is_word(event: TimelineEvent) -> bool:
-    """Tell whether it is the customer's yes or no."""
+    """Tell whether it is a yes or no: the customer's, or an answer of whoever got it."""
     return event.kind == "feedback" and event.body.get("kind") != ASKED_AGAIN
+
+
+def is_answer(event: TimelineEvent) -> bool:
+    """Tell whether it is an answer from a handset, which a provider brought."""
+    return event.kind == "feedback" and provider_of(event) is not None
 
 
 def stages(events: Sequence[TimelineEvent]) -> list[Stage]:
