@@ -305,6 +305,23 @@ def test_the_customers_word_is_a_layer_of_its_own(
     assert found.outcome.verdict == "delivered"
 
 
+@pytest.mark.parametrize(
+    ("actor", "kind", "text"),
+    [
+        ("customer", "reply", "Feedback from your own system"),
+        ("provider:south", "reply", "The recipient answered"),
+        ("provider:south", "probe", "A test phone of the operator's answered"),
+    ],
+)
+def test_whose_word_it_is(actor: str, kind: str, text: str) -> None:
+    """A customer tells, or an answer that a provider brought."""
+    word = ("feedback", "delivered", {"confirmed": True, "kind": kind}, actor)
+    told = delivered(confirmed="confirmed")
+    found = layers(told, timeline(*DELIVERED_TIMELINE, word), START).confirmed
+    assert found.cause is not None
+    assert (found.cause.code, found.cause.text, found.cause.event) == (kind, text, 5)
+
+
 def test_a_receipt_alone_gives_no_probability() -> None:
     """How often a receipt holds isn't measured, so no number is made up."""
     found = outcome_layer(delivered(), timeline(*DELIVERED_TIMELINE), START)

@@ -119,6 +119,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
             ("feedback", "delivered", {"confirmed": True}, "customer"),
             ("feedback", "delivered", {"confirmed": False}, "customer"),
             ("feedback", "delivered", {"kind": "asked_again"}, "customer"),
+            ("feedback", "delivered", {"confirmed": True, "kind": "reply"}, "provider:south"),
             ("deadline_passed", "unknown", {}, "clock"),
         )
     )
@@ -130,6 +131,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         ("feedback", "confirmed"),
         ("feedback", "denied"),
         ("feedback", "asked_again"),
+        ("feedback", "confirmed"),
         ("silence", "no final receipt"),
     ]
     assert (found[0].depth, found[0].claimed_at, found[0].error) == (
@@ -137,6 +139,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         "2611221918",
         "000",
     )
+    assert [each.source for each in found[-3:]] == ["customer", "south", "clock"]
     assert (found[1].conflict, found[1].inferred, found[1].confidence) == (True, True, 0.9)
 
 

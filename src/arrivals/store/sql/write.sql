@@ -26,17 +26,16 @@ FROM {arrays}
 -- Whose answer it is can't be told where several accounts used one number to write to another.
 WITH k AS (SELECT CAST(? AS TEXT) AS msisdn, CAST(? AS TEXT) AS sender,
                   CAST(? AS BIGINT) AS since),
-w AS (SELECT k.*,
-        (SELECT min(a.account_id) FROM answerable AS a
-         WHERE a.msisdn = k.msisdn AND a.sender = k.sender AND a.at >= k.since) AS lowest,
-        (SELECT max(a.account_id) FROM answerable AS a
-         WHERE a.msisdn = k.msisdn AND a.sender = k.sender AND a.at >= k.since) AS highest
+w AS (SELECT (SELECT min(a.account_id) FROM answerable AS a
+              WHERE a.msisdn = k.msisdn AND a.sender = k.sender AND a.at >= k.since) AS lowest,
+             (SELECT max(a.account_id) FROM answerable AS a
+              WHERE a.msisdn = k.msisdn AND a.sender = k.sender AND a.at >= k.since) AS highest
       FROM k)
 SELECT {[}f.message_id, f.at,
           (SELECT count(*) FROM events AS e
            WHERE e.message_id = f.message_id AND e.kind = 'feedback' AND e.actor <> 'customer'){]}
-FROM (SELECT a.message_id, a.at
-      FROM w JOIN answerable AS a
-        ON a.msisdn = w.msisdn AND a.sender = w.sender AND a.account_id = w.lowest
-      WHERE w.lowest = w.highest AND a.at >= w.since
+FROM (SELECT a.message_id, a.at FROM answerable AS a
+      WHERE a.msisdn = (SELECT msisdn FROM k) AND a.sender = (SELECT sender FROM k)
+        AND a.account_id = (SELECT lowest FROM w WHERE lowest = highest)
+        AND a.at >= (SELECT since FROM k)
       ORDER BY a.at DESC LIMIT ?) AS f
