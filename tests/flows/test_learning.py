@@ -12,6 +12,7 @@ from arrivals.core.compare import Measure, Side, compare
 from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.flows import learning
 from arrivals.flows.learning import FOLLOW, KEPT, Learning, Look
+from arrivals.flows.plan import Defaults
 from arrivals.outcome.episodes import Episode, Trouble, TroubleKind
 from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner, Subject
@@ -266,6 +267,41 @@ async def test_a_mistake_of_the_model_ends_nothing(
     assert "something couldn't be learnt: ZeroDivisionError" in caplog.text
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_test_phones_tell_who_delivers(place: str) -> None:
+    """Over one provider they answer, over the other its receipts only say that they got it."""
+    clock, phones = SetClock(), {f"3161{n % 7}{n:06d}" for n in range(60)}
+    async with installed(
+        place,
+        providers=[provider("north", 1), provider("south", 2)],
+        routes=[route(n, [name]) for name, n in ROUTES.items()],
+        started=False,
+        clock=clock,
+        defaults=Defaults(probes=frozenset(phones)),
+    ) as here:
+        told = Story(here, clock)
+        ours = ["sender=31201234567"]
+        for name in ROUTES:
+            for phone in sorted(phones):
+                await told._accept(phone, f"route_id={ROUTES[name]}", *ours)
+                await told._claim(name)
+                await told._answer(str(len(told.out)), "taken", f"{name}{phone}")
+                await told._receipt(f"{name}{phone}", "DELIVRD", f"provider={name}")
+                if name == "north":
+                    await told._reply("confirmed")
+                clock.tick(3)
+        chances = {}
+        for name in ROUTES:
+            await told._accept("31611999999", f"route_id={ROUTES[name]}", *ours)
+            await told._claim(name)
+            await told._answer(str(len(told.out)), "taken", f"Z{name}")
+            await told._receipt(f"Z{name}", "DELIVRD", f"provider={name}")
+            clock.tick(10)
+            _, shown = await foreseen(told, await learnt(here))
+            chances[name] = shown["probability"]
+    assert chances["north"] > 0.9
+    assert chances["south"] < 0.5
 
 
 async def test_what_was_learnt_outlives_the_process(story: Story) -> None:

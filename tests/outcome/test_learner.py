@@ -9,7 +9,7 @@ import pytest
 
 from arrivals.core.compare import Covariates
 from arrivals.outcome import learner as learning
-from arrivals.outcome.anchors import Said
+from arrivals.outcome.anchors import PROBES, Said
 from arrivals.outcome.calibration import is_held_out
 from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.episodes import TroubleKind
@@ -169,6 +169,26 @@ def test_anchors_are_counted_with_the_word_that_was_heard() -> None:
     assert anchors(learner, Said.POSITIVE)[1] == pytest.approx(
         2 * hits
     )  # said twice, once counted
+
+
+def test_a_test_phone_reports_before_it_ever_answered() -> None:
+    """So one that never answers is a trial without a hit; it isn't counted as an account."""
+    learner = Learner(SECRET)
+    one, two = KEYS[:2]
+    probed = [
+        each._replace(subject=msgspec.structs.replace(each.subject, account=PROBES))
+        for each in (
+            ended(one, BEGIN_US),
+            ended(two, BEGIN_US),
+            feedback(two, BEGIN_US, "delivered"),
+        )
+    ]
+    learner.learn(probed[:1])
+    told, hits = anchors(learner, Said.POSITIVE)
+    assert (told > 0, hits) == (True, 0)
+    learner.learn(probed[1:])
+    assert anchors(learner, Said.POSITIVE) == pytest.approx((2 * told, told))
+    assert learner.calibration(BEGIN_US).reporters == 0
 
 
 def test_messages_held_out_are_never_learnt_from() -> None:
