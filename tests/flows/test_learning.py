@@ -10,14 +10,17 @@ import pytest
 
 from arrivals.core.compare import Measure, Side, compare
 from arrivals.core.layers import Forecast, outcome_layer
+from arrivals.core.message import State
 from arrivals.flows import learning
-from arrivals.flows.learning import FOLLOW, KEPT, Learning, Look
+from arrivals.flows.learning import FOLLOW, KEPT, Learning, Look, facts_of
 from arrivals.flows.plan import Defaults
+from arrivals.outcome.anchors import PROBES
 from arrivals.outcome.episodes import Episode, Trouble, TroubleKind
 from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner, Subject
 from arrivals.outcome.watch import Watch
 from arrivals.store.alarms import AlarmCursor
+from arrivals.store.feed import FeedEvent
 from tests.flows.installation import Installation, installed, provider, route
 from tests.flows.script import SetClock
 from tests.flows.story import Story
@@ -267,6 +270,21 @@ async def test_a_mistake_of_the_model_ends_nothing(
     assert "something couldn't be learnt: ZeroDivisionError" in caplog.text
     running.cancel()
     await asyncio.wait([running])
+
+
+def test_only_what_can_be_answered_is_a_test_phone_s() -> None:
+    """A name to it, and a number to anybody else, are their account's own."""
+    events: list[FeedEvent] = []
+    subjects: list[tuple[Subject, str]] = []
+    for key, (msisdn, sender) in enumerate(
+        [("31612345678", "27690"), ("31612345678", "SHOP"), ("31612345679", "27690")]
+    ):
+        subjects.append((Subject(key, "1", "NL", msisdn, sender, "otp", 5, None), "north"))
+        moved = State.SENDING, State.SUBMITTED
+        events.append(FeedEvent(key, key, 3, 5, "taken", *moved, "worker", {}))
+    facts = facts_of(events, subjects, frozenset({"31612345678"}))
+    assert [each.subject.account for each in facts] == [PROBES, "1", "1"]
+    assert [each.subject.account for each in facts_of(events, subjects)] == ["1", "1", "1"]
 
 
 async def test_test_phones_tell_who_delivers(place: str) -> None:

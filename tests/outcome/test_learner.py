@@ -191,6 +191,15 @@ def test_a_test_phone_reports_before_it_ever_answered() -> None:
     assert learner.calibration(BEGIN_US).reporters == 0
 
 
+def test_names_are_not_compared_with_numbers() -> None:
+    """Only a number can be answered, so an account's are anchored oftener than its names."""
+    name = subject(1)
+    numbers = [msgspec.structs.replace(name, sender=each) for each in ("27690", "+31201234567")]
+    assert name.source == msgspec.structs.replace(name, sender="BANK").source
+    assert [each.source for each in numbers] == [numbers[0].source] * 2
+    assert name.source != numbers[0].source
+
+
 def test_messages_held_out_are_never_learnt_from() -> None:
     learner = Learner(SECRET)
     held = next(key for key in range(1, 400) if is_held_out(key, SECRET))

@@ -16,7 +16,7 @@ PHONE, OURS = "31612345678", "31201234567"
 
 async def begun(ground: Ground, *rows: tuple[int, int], **changes: Any) -> None:
     """Record hand-offs: (message, when)."""
-    about = {"msisdn": PHONE, "sender": OURS, "account_id": 1} | changes
+    about: dict[str, Any] = {"msisdn": PHONE, "sender": OURS, "account_id": 1} | changes
 
     def work(tx: Transaction) -> None:
         tx.add_answerable([Answerable(at_us=at, message_id=key, **about) for key, at in rows])

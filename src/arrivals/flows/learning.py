@@ -19,6 +19,7 @@ import msgspec
 
 from arrivals.core.compare import Covariates, Expected
 from arrivals.core.layers import Forecast
+from arrivals.core.replies import digits_of
 from arrivals.core.selection import Estimate
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.foresight import foresee
@@ -276,15 +277,11 @@ def facts_of(
 ) -> list[Fact]:
     """Return what there is to learn from events; what was deleted meanwhile is left out.
 
-    Messages to `probes` are an account of their own: each of them that arrives is answered.
+    Messages to `probes` are an account of their own: each that arrives is answered, if its
+    sender is a number.
     """
     known = {
-        subject.key: (
-            msgspec.structs.replace(subject, account=PROBES)
-            if subject.msisdn in probes
-            else subject,
-            provider_id,
-        )
+        subject.key: (_probed(subject) if subject.msisdn in probes else subject, provider_id)
         for subject, provider_id in subjects
     }
     found = []
@@ -305,3 +302,8 @@ def facts_of(
             )
         )
     return found
+
+
+def _probed(subject: Subject) -> Subject:
+    can_answer = bool(digits_of(subject.sender))
+    return msgspec.structs.replace(subject, account=PROBES) if can_answer else subject

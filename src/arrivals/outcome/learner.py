@@ -50,7 +50,15 @@ from arrivals.outcome.fakes import (
     too_uniform,
 )
 from arrivals.outcome.fusion import P_MAX, P_MIN, chance_of_word
-from arrivals.outcome.hierarchy import CELLS_MAX, REFRESH_US, Key, Path, Tree, path_of
+from arrivals.outcome.hierarchy import (
+    CELLS_MAX,
+    REFRESH_US,
+    Key,
+    Path,
+    Tree,
+    kind_of_sender,
+    path_of,
+)
 from arrivals.outcome.holdout import Held, HoldOut
 from arrivals.outcome.recent import Recent
 from arrivals.outcome.record import Group, GroupRecord, TrackRecord
@@ -87,8 +95,13 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def source(self) -> Source:
-        """Whose messages are alike in how often they are anchored."""
-        return Source(self.account, self.category, self.country)
+        """Whose messages are alike in how often they are anchored.
+
+        Nobody answers a name, so messages from names aren't compared with those from numbers.
+        """
+        named = kind_of_sender(self.sender) == "alphanumeric"
+        template_class = self.category if named else f"{self.category} from a number"
+        return Source(self.account, template_class, self.country)
 
 
 class Fact(NamedTuple):
