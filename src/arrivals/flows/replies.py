@@ -39,12 +39,11 @@ class Heard(msgspec.Struct, frozen=True):
 
 def expect_replies(tx: Transaction, claimed: Sequence[Outgoing]) -> None:
     """Record which of the messages that go out now can be answered: nobody answers a name."""
+    numbers = {sender: digits_of(sender) for sender in {each.sender for each in claimed}}
     rows = [
-        Answerable(
-            each.message.msisdn, sender, each.message.account_id, tx.now_us, each.message.key
-        )
-        for each in claimed
-        if (sender := digits_of(each.sender))
+        Answerable(message.msisdn, number, message.account_id, tx.now_us, message.key)
+        for message, sender in ((each.message, each.sender) for each in claimed)
+        if (number := numbers[sender])
     ]
     if rows:
         tx.add_answerable(rows)
