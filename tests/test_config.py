@@ -21,7 +21,8 @@ from arrivals.config import (
 from arrivals.core.catalogue import FLOOR, Strategy
 from arrivals.core.ids import cell_name, key_suffix, make_api_key
 from arrivals.core.money import Micros
-from arrivals.flows.configuration import Configuration, configuration_of
+from arrivals.flows.configuration import Configuration, configuration_of, defaults_of
+from arrivals.flows.plan import Defaults
 from tests.tidy_checks import ROOT
 
 EXAMPLE = ROOT / "arrivals.example.toml"
@@ -133,8 +134,16 @@ def test_a_small_file_is_enough(tmp_path) -> None:
 
 
 def test_test_phones_are_numbers_with_their_plus(tmp_path) -> None:
-    read(tmp_path, WHOLE.replace("port = 0", 'probes = ["+31612345678"]'))
-    assert read_settings(tmp_path / "arrivals.toml").server.probes == ("+31612345678",)
+    """What is compared is a number's digits."""
+    text = WHOLE.replace("port = 0", 'probes = ["+31612345678"]\nkeep_days = 30')
+    read(tmp_path, f"{text}\n[defaults]\nvalid_for = 60\noutcome_grace = 70\nresend_after = 80")
+    assert defaults_of(read_settings(tmp_path / "arrivals.toml")) == Defaults(
+        valid_for_s=60,
+        outcome_grace_s=70,
+        resend_after_s=80,
+        keep_days=30,
+        probes=frozenset({"31612345678"}),
+    )
 
 
 def test_a_route_may_choose_by_outcome(tmp_path) -> None:
