@@ -21,7 +21,8 @@ from arrivals.config import (
 from arrivals.core.catalogue import FLOOR, Strategy
 from arrivals.core.ids import cell_name, key_suffix, make_api_key
 from arrivals.core.money import Micros
-from arrivals.flows.configuration import Configuration, configuration_of
+from arrivals.flows.configuration import Configuration, configuration_of, defaults_of
+from arrivals.flows.plan import Defaults
 from tests.tidy_checks import ROOT
 
 EXAMPLE = ROOT / "arrivals.example.toml"
@@ -132,6 +133,19 @@ def test_a_small_file_is_enough(tmp_path) -> None:
     assert wanted.accounts[0].credit_limit == 0
 
 
+def test_test_phones_are_numbers_with_their_plus(tmp_path) -> None:
+    """What is compared is a number's digits."""
+    text = WHOLE.replace("port = 0", 'probes = ["+31612345678"]\nkeep_days = 30')
+    read(tmp_path, f"{text}\n[defaults]\nvalid_for = 60\noutcome_grace = 70\nresend_after = 80")
+    assert defaults_of(read_settings(tmp_path / "arrivals.toml")) == Defaults(
+        valid_for_s=60,
+        outcome_grace_s=70,
+        resend_after_s=80,
+        keep_days=30,
+        probes=frozenset({"31612345678"}),
+    )
+
+
 def test_a_route_may_choose_by_outcome(tmp_path) -> None:
     by_outcome = 'strategy = "outcome"\nfloor = 0.9\nexplore = 0.02\nprices'
     (plain,) = read(tmp_path, WHOLE).routes
@@ -171,6 +185,9 @@ def test_a_password_may_come_from_a_file_beside_the_settings(tmp_path) -> None:
         ("port = 0", 'port = "0"', "server.port", "a port"),
         ("port = 0", "port = 65536", "server.port", "65535"),
         ("port = 0", "port = true", "server.port", "true or false"),
+        ("port = 0", 'probes = ["0612345678"]', "server.probes[0]", "+4915"),
+        ("port = 0", 'probes = ["+31 612345678"]', "server.probes[0]", "+4915"),
+        ("port = 0", f"probes = {['+31612345678'] * 1_001}", "server.probes", "1000"),
         ("[server]", "[sever]", "sever", "did you mean 'server'"),
         ("[server]", "[[server]]", "server", "expected a table"),
         ("[server]", "[defaults]\nvalid_for = 0\n[server]", "defaults.valid_for", "seconds"),

@@ -46,6 +46,16 @@ def line(message: str, *values: Any, error: bool = False) -> dict[str, str]:
     return found
 
 
+def test_replies_are_counted_by_what_became_of_them() -> None:
+    """Each scrape takes over running totals, which never go back."""
+    telemetry = Telemetry()
+    for confirmed, unmatched in ((0, 0), (2, 1), (3, 1)):
+        telemetry.replies({"confirmed": confirmed, "unmatched": unmatched})
+    text = telemetry.exposition().decode()
+    assert 'arrivals_replies_total{result="confirmed"} 3.0' in text
+    assert 'arrivals_replies_total{result="unmatched"} 1.0' in text
+
+
 def test_a_line_is_json_and_says_when_where_and_what() -> None:
     """Times are RFC 3339 in UTC."""
     found = line("the sweep waits for %s", "the store")

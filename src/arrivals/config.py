@@ -92,6 +92,20 @@ Ambiguity = Annotated[
 ]
 
 
+Probes = Annotated[
+    tuple[
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^\+[1-9][0-9]{7,14}$", description='numbers such as "+4915112345678"'
+            ),
+        ],
+        ...,
+    ],
+    Meta(max_length=1_000, description='up to 1000 numbers such as "+4915112345678"'),
+]
+
+
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table of the file."""
 
@@ -108,6 +122,7 @@ class Server(_Table, frozen=True, kw_only=True):
     verify_every: Annotated[
         int, Meta(ge=0, le=DAY_S, description="seconds, 0 (never) to 86400")
     ] = 60
+    probes: Probes = ()
 
 
 class DefaultTimes(_Table, frozen=True, kw_only=True):

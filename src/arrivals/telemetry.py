@@ -69,12 +69,38 @@ class Telemetry:
         self._parked_age = self._gauge(
             "parked_receipts_oldest_age_seconds", "Age of the oldest parked receipt"
         )
+        self._replies = self._counter(
+            "replies",
+            "Messages from handsets: the first answer to one of ours (confirmed), a further one"
+            " (repeated), or nobody's that can be told (unmatched)",
+            "result",
+        )
         self._bind_up = self._gauge(
             "bind_up", "1 while a provider's connection takes messages", "provider"
         )
         self._alarms = self._gauge(
             "alarms", "What waits or has been away for too long; /readyz names each"
         )
+        self._tell_of_the_checks()
+        self._commits = self._counter("commits", "Transactions committed and synced")
+        self._items = self._counter("commit_items", "Requests, answers and receipts committed")
+        self._requests = self._counter(
+            "http_requests", "Requests answered", "method", "path", "status"
+        )
+        self._seconds = Histogram(
+            "arrivals_http_request_seconds",
+            "Time to answer, without requests that asked to wait",
+            ("path",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        # Finding a label's child takes longer than counting; paths and statuses are few.
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._committed = (0, 0)
+        self._replied: dict[str, int] = {}
+
+    def _tell_of_the_checks(self) -> None:
         self._violations = self._gauge(
             "invariant_violations",
             "How often an invariant is broken, as the last run of the checks found; must be 0",
@@ -93,22 +119,6 @@ class Telemetry:
         self._verify_runs = self._counter(
             "verify_runs", "Runs of the checks, by all processes of the installation"
         )
-        self._commits = self._counter("commits", "Transactions committed and synced")
-        self._items = self._counter("commit_items", "Requests, answers and receipts committed")
-        self._requests = self._counter(
-            "http_requests", "Requests answered", "method", "path", "status"
-        )
-        self._seconds = Histogram(
-            "arrivals_http_request_seconds",
-            "Time to answer, without requests that asked to wait",
-            ("path",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        # Finding a label's child takes longer than counting; paths and statuses are few.
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
-        self._committed = (0, 0)
         self._ran = 0
 
     def answered(self, method: str, path: str, status: int, latency_us: int | None) -> None:
@@ -144,6 +154,12 @@ class Telemetry:
         """Take over how many receipts are parked, and since when."""
         self._parked.set(count)
         self._parked_age.set(oldest_age_s)
+
+    def replies(self, totals: Mapping[str, int]) -> None:
+        """Take over the running totals of replies by what became of them."""
+        for result, total in totals.items():
+            self._replies.labels(result).inc(max(0, total - self._replied.get(result, 0)))
+        self._replied = dict(totals)
 
     def lane_age(self, provider: str, lane: int, age_s: float) -> None:
         """Take over how long the first message of a lane has waited."""

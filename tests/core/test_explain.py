@@ -285,6 +285,23 @@ def test_an_open_message_says_what_is_open(of: Message, words: str) -> None:
     assert last.cites == [2]
 
 
+@pytest.mark.parametrize(
+    ("kind", "who"), [("reply", "The recipient"), ("probe", "A test phone of the operator's")]
+)
+def test_an_answer_is_told_and_cited(kind: str, who: str) -> None:
+    """Whoever denies it afterwards is believed, and then the answer concludes nothing."""
+    answer = ("feedback", "delivered", {"confirmed": True, "kind": kind}, "provider:south")
+    denial = ("feedback", "delivered", {"confirmed": False}, "customer")
+    steps = timeline(*DELIVERED_TIMELINE, answer, denial)
+    *_, said, concluded, _ = explain(trace(delivered(confirmed="confirmed")), steps[:-1])
+    assert (said.text, said.cites) == (f"{who} answered, over south: so it arrived.", [5])
+    assert concluded.text.endswith(" It was answered, so it arrived.")
+    assert concluded.cites == [4, 5]
+    *_, denied, _ = explain(trace(delivered(confirmed="denied")), steps)
+    assert denied.text.endswith(" Your own system says it did not arrive.")
+    assert denied.cites == [4, 6]
+
+
 def test_the_end_of_each_kind() -> None:
     """A failure names its cause, and money that wasn't used came back."""
     failed = message(State.FAILED, reason="invalid_number", resolution="released")

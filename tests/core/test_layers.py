@@ -324,6 +324,23 @@ def test_a_machines_click_confirms_nothing() -> None:
     assert (found.outcome.probability, found.outcome.depth) == (1.0, "user")
 
 
+@pytest.mark.parametrize(
+    ("actor", "kind", "text"),
+    [
+        ("customer", "reply", "Feedback from your own system"),
+        ("provider:south", "reply", "The recipient answered"),
+        ("provider:south", "probe", "A test phone of the operator's answered"),
+    ],
+)
+def test_whose_word_it_is(actor: str, kind: str, text: str) -> None:
+    """A customer tells, or an answer that a provider brought."""
+    word = ("feedback", "delivered", {"confirmed": True, "kind": kind}, actor)
+    told = delivered(confirmed="confirmed")
+    found = layers(told, timeline(*DELIVERED_TIMELINE, word), START).confirmed
+    assert found.cause is not None
+    assert (found.cause.code, found.cause.text, found.cause.event) == (kind, text, 5)
+
+
 def test_a_receipt_alone_gives_no_probability() -> None:
     """How often a receipt holds isn't measured, so no number is made up."""
     found = outcome_layer(delivered(), timeline(*DELIVERED_TIMELINE), START)

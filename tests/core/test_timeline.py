@@ -128,6 +128,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
                 "delivered",
                 {"kind": "click", "by": "human", "why": "nothing_against", "confirmed": True},
             ),
+            ("feedback", "delivered", {"confirmed": True, "kind": "reply"}, "provider:south"),
             ("deadline_passed", "unknown", {}, "clock"),
         )
     )
@@ -142,6 +143,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         ("feedback", "asked_again"),
         ("feedback", "scanner_click"),
         ("feedback", "confirmed"),
+        ("feedback", "confirmed"),
         ("silence", "no final receipt"),
     ]
     assert [each.source for each in found[6:8]] == ["customer", "worker"]
@@ -155,6 +157,7 @@ def test_evidence_is_what_bears_on_the_outcome() -> None:
         "2611221918",
         "000",
     )
+    assert [each.source for each in found[-3:]] == ["worker", "south", "clock"]
     assert (found[1].conflict, found[1].inferred, found[1].confidence) == (True, True, 0.9)
 
 

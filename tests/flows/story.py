@@ -7,6 +7,7 @@ One row is one thing that happens, or one thing that must hold then:
     answer   1 taken A1         # and the other results of script.result_of; `late` before it
     receipt  A1 DELIVRD         # from north about the last number; `-` is no id
     deliver  'id:A1 stat:SENT'  # the same as a deliver_sm on the wire; id= and state= are TLVs
+    reply    confirmed          # the handset answers its sender, and that is what it comes to
     tick     30                 # seconds pass, and what is due is swept; `pass` only passes
     says     taken              # its newest event; `events` names them all
     state    delivered          # of the last order's first message; `state 2 failed` its second
@@ -43,9 +44,10 @@ from arrivals.flows.dispatch import ClaimRequest, claim_step, recover_step
 from arrivals.flows.divert import Diversion, divert_step
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import receive_step
+from arrivals.flows.replies import reply_step
 from arrivals.flows.sweep import sweep_step
 from arrivals.providers.api import Receipt, Submission
-from arrivals.providers.submissions import read_receipt
+from arrivals.providers.submissions import read_receipt, read_reply
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, decode, encode, make_tlv
 from tests.flows.installation import Installation, account, installed, own_bind, provider, route
@@ -157,6 +159,32 @@ class Story:
         said = read_receipt("north", pdu)
         assert said is not None, "it is no receipt"
         await self._record(said)
+
+    async def _reply(self, wanted: str, *options: str) -> None:
+        """Let a handset's message come in, as a deliver_sm on the wire."""
+        assert self.order is not None
+        about = {
+            "provider": "north",
+            "from": self._msisdn(),
+            "to": self.order.order.sender,
+            **dict(o.split("=") for o in options),
+        }
+        fields: dict[str, int | bytes] = {
+            "source_addr": about["from"].encode(),
+            "destination_addr": about["to"].encode(),
+            "short_message": b"STOP",
+        }
+        pdu = decode(encode(Pdu(c.DELIVER_SM, fields=fields)))
+        said = read_reply(about["provider"], pdu, self.clock.us)
+        assert said is not None, "it is no reply"
+        step = reply_step(self._catalogue, self.here.platform.defaults.probes)
+        heard = await self.here.store.write(step, [said])
+        found = {
+            "confirmed": len(heard.confirmed),
+            "repeated": heard.repeated,
+            "unmatched": heard.unmatched,
+        }
+        assert found == {**dict.fromkeys(found, 0), wanted: 1}, found
 
     async def _record(self, said: Receipt) -> None:
         step = receive_step(self._catalogue, self.here.platform.habits.id_form)
@@ -280,8 +308,11 @@ async def tell(place: str, table: str, setting: dict[str, Any]) -> None:
             for name in names
         ],
         routes=[_route(names, **_flow(setting.get("route", {})))],
-        accounts=[account(1, **_flow(setting.get("account", {})))],
-        defaults=Defaults(outcome_grace_s=setting.get("grace", 48 * 3600)),
+        accounts=[account(1, **_flow(setting.get("account", {}))), *setting.get("others", ())],
+        defaults=Defaults(
+            outcome_grace_s=setting.get("grace", 48 * 3600),
+            probes=setting.get("probes", frozenset()),
+        ),
         started=False,
         clock=clock,
         funds=Micros(setting.get("funds", 100_000_000)),

@@ -174,6 +174,7 @@ async def test_metrics_tell_what_is_open(api: Installation, main: httpx.AsyncCli
     assert 'arrivals_bind_up{provider="south"} 0.0' in text
     assert re.search(r"^arrivals_commits_total [1-9]", text, re.MULTILINE)
     assert "arrivals_outcome_overdue 0.0" in text
+    assert 'arrivals_replies_total{result="unmatched"} 0.0' in text
     for secret in ("31612345678", "34612345678", *api.keys.values()):
         assert secret not in text
 

@@ -9,7 +9,7 @@ import pytest
 
 from arrivals.core.compare import Covariates
 from arrivals.outcome import learner as learning
-from arrivals.outcome.anchors import Said
+from arrivals.outcome.anchors import PROBES, Said
 from arrivals.outcome.calibration import is_held_out
 from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.episodes import TroubleKind
@@ -169,6 +169,35 @@ def test_anchors_are_counted_with_the_word_that_was_heard() -> None:
     assert anchors(learner, Said.POSITIVE)[1] == pytest.approx(
         2 * hits
     )  # said twice, once counted
+
+
+def test_a_test_phone_reports_before_it_ever_answered() -> None:
+    """So one that never answers is a trial without a hit; it isn't counted as an account."""
+    learner = Learner(SECRET)
+    one, two = KEYS[:2]
+    probed = [
+        each._replace(subject=msgspec.structs.replace(each.subject, account=PROBES))
+        for each in (
+            ended(one, BEGIN_US),
+            ended(two, BEGIN_US),
+            feedback(two, BEGIN_US, "delivered"),
+        )
+    ]
+    learner.learn(probed[:1])
+    told, hits = anchors(learner, Said.POSITIVE)
+    assert (told > 0, hits) == (True, 0)
+    learner.learn(probed[1:])
+    assert anchors(learner, Said.POSITIVE) == pytest.approx((2 * told, told))
+    assert learner.calibration(BEGIN_US).reporters == 0
+
+
+def test_names_are_not_compared_with_numbers() -> None:
+    """Only a number can be answered, so an account's are anchored oftener than its names."""
+    name = subject(1)
+    numbers = [msgspec.structs.replace(name, sender=each) for each in ("27690", "+31201234567")]
+    assert name.source == msgspec.structs.replace(name, sender="BANK").source
+    assert [each.source for each in numbers] == [numbers[0].source] * 2
+    assert name.source != numbers[0].source
 
 
 def test_messages_held_out_are_never_learnt_from() -> None:

@@ -318,7 +318,11 @@ async def test_raw_receipts_have_days_made_ahead_and_dropped_whole(database: str
         assert [day - today for (day,) in kept] == [0, *range(2, 10)]
         forgotten = await ground.run(
             lambda tx: tx.forget(
-                parked_before=0, raw_before=BEGIN_US + DAY_US, answers_before=0, limit=10
+                parked_before=0,
+                raw_before=BEGIN_US + DAY_US,
+                answers_before=0,
+                answerable_before=0,
+                limit=10,
             )
         )
         assert forgotten == 1

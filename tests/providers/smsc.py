@@ -11,7 +11,7 @@ from typing import Any
 from arrivals.clock import Clock, SystemClock
 from arrivals.core.catalogue import Provider
 from arrivals.core.text import segment
-from arrivals.providers.api import Answer, Receipt, Result, Submission
+from arrivals.providers.api import Answer, Receipt, Reply, Result, Submission
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
@@ -25,6 +25,7 @@ class News:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.receipts: list[Receipt] = []
+        self.replies: list[Reply] = []
         self.tokens: list[object] = []
         self._changed = asyncio.Event()
         self.lease_runs = True
@@ -38,6 +39,11 @@ class News:
 
     def received(self, receipts: Sequence[Receipt], tokens: Sequence[object]) -> None:
         self.receipts.extend(receipts)
+        self.tokens.extend(tokens)
+        self._changed.set()
+
+    def replied(self, replies: Sequence[Reply], tokens: Sequence[object]) -> None:
+        self.replies.extend(replies)
         self.tokens.extend(tokens)
         self._changed.set()
 

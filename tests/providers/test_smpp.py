@@ -13,6 +13,7 @@ import pytest
 
 from arrivals.clock import SystemClock
 from arrivals.core.pacing import Pacer
+from arrivals.providers import smpp
 from arrivals.providers.api import NotSent, Refused, Taken, Throttled, Unanswered
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
@@ -322,6 +323,43 @@ async def test_a_receipt_is_acknowledged_when_we_say_so():
         assert peer.acknowledged == 0
         connection.acknowledge(news.tokens)
         await smsc.until(lambda: peer.acknowledged == 1)
+
+
+async def test_a_reply_is_acknowledged_when_we_say_so():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        [peer] = smsc.peers
+        fields: dict[str, int | bytes] = {
+            "source_addr": b"31612345678",
+            "destination_addr": b"27690",
+            "short_message": b"STOP",
+        }
+        peer.send(Pdu(c.DELIVER_SM, fields=fields))
+        peer.deliver("A1", "DELIVRD")
+        await news.until(lambda: bool(news.replies) and bool(news.receipts))
+        await asyncio.sleep(0.05)
+        assert (peer.acknowledged, connection.inbound_ignored) == (0, 0)
+        assert [(each.msisdn, each.sender) for each in news.replies] == [
+            ("31612345678", "27690")
+        ]
+        connection.acknowledge(news.tokens)
+        await smsc.until(lambda: peer.acknowledged == 2)
+
+
+async def test_replies_that_nobody_records_hold_the_link_back(monkeypatch: pytest.MonkeyPatch):
+    """Their number is bounded as that of receipts is: then nothing more is read."""
+    monkeypatch.setattr(smpp, "OWED_MAX", 3)
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        [peer] = smsc.peers
+        fields: dict[str, int | bytes] = {"source_addr": b"31612345678"}
+        fields |= {"destination_addr": b"27690", "short_message": b"hi"}
+        for _ in range(3):
+            peer.send(Pdu(c.DELIVER_SM, fields=fields))
+        await news.until(lambda: len(news.replies) == 3)
+        peer.deliver("A1", "DELIVRD")
+        await asyncio.sleep(0.1)
+        assert news.receipts == []
+        connection.acknowledge(news.tokens)
+        await news.until(lambda: bool(news.receipts))
 
 
 async def test_what_is_no_receipt_doesn_t_stop_the_link():

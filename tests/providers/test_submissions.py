@@ -8,8 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.core.text import analyse
-from arrivals.providers.api import Receipt, forms_of
-from arrivals.providers.submissions import read_receipt, submit_sm, validity_period
+from arrivals.providers.api import Receipt, Reply, forms_of
+from arrivals.providers.submissions import (
+    read_receipt,
+    read_reply,
+    submit_sm,
+    validity_period,
+)
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import part_of
 from arrivals.smpp.pdu import Pdu, make_tlv
@@ -133,3 +138,48 @@ def test_a_handset_s_message_is_no_receipt():
         "short_message": b"id:1 stat:DELIVRD",
     }
     assert read_receipt("north", Pdu(c.DELIVER_SM, fields=fields)) is None
+
+
+# --- replies --------------------------------------------------------------------------
+
+
+def written(**changes: int | bytes) -> Pdu:
+    fields: dict[str, int | bytes] = {
+        "source_addr": b"31612345678",
+        "destination_addr": b"31201234567",
+        "short_message": b"Thank you",
+    }
+    return Pdu(c.DELIVER_SM, fields=fields | changes)
+
+
+@pytest.mark.parametrize("command_id", [c.DELIVER_SM, c.DATA_SM])
+def test_a_reply_is_between_two_numbers_and_has_no_text(command_id: int):
+    pdu = msgspec.structs.replace(written(), command_id=command_id)
+    found = read_reply("north", pdu, 7)
+    assert found == Reply(
+        provider_id="north", msisdn="31612345678", sender="31201234567", came_at_us=7
+    )
+    assert "Thank" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        written(source_addr=b"ARRIVALS"),
+        written(source_addr=b""),
+        written(destination_addr=b"ARRIVALS"),
+        written(esm_class=c.ESM_DELIVERY_ACKNOWLEDGEMENT),
+        written(esm_class=c.ESM_INTERMEDIATE_NOTIFICATION),
+        written(esm_class=c.ESM_DELIVERY_RECEIPT),
+        # A receipt that doesn't say so: its failure would be taken for proof of an arrival.
+        written(short_message=b"id:77 sub:001 dlvrd:000 stat:UNDELIV err:006"),
+    ],
+)
+def test_what_surely_isn_t_one_is_none(pdu: Pdu):
+    assert read_reply("north", pdu, 7) is None
+
+
+@given(pdu=strategies.pdus())
+def test_whatever_comes_is_a_reply_or_none(pdu: Pdu):
+    found = read_reply("north", pdu, 7)
+    assert found is None or (found.msisdn.isdigit() and found.sender.isdigit())

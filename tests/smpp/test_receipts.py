@@ -20,6 +20,7 @@ from arrivals.smpp.receipts import (
     id_candidates,
     normal_form,
     parse_receipt,
+    resembles_receipt,
 )
 from tests.smpp.receipt_cases import NOT_RECEIPTS, RECEIPT_CASES, STAT_CASES, USUAL, receipt
 
@@ -47,6 +48,22 @@ def test_words_of_vendors(word: str, state: str) -> None:
 )
 def test_what_a_handset_sends_is_no_receipt(arrived: Pdu) -> None:
     assert parse_receipt(arrived) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        (USUAL, True),
+        (b"id:7 stat:UNDELIV", True),  # a carrier that says so nowhere else
+        (b"stat: the train is late", False),
+        (b"my id: 4839", False),
+        (b"UNDELIV", False),
+        (b"STOP", False),
+        (b"", False),
+    ],
+)
+def test_a_text_may_look_like_a_receipt_s(text: bytes, *, does: bool) -> None:
+    assert resembles_receipt(Pdu(c.DELIVER_SM, fields={"short_message": text})) is does
 
 
 def test_data_sm_carries_receipts_too() -> None:

@@ -109,7 +109,7 @@ async def _live(here: Installation) -> None:
     send = {"key_id": TEST_KEY_ID, "on_ambiguous": "resend"}
     for _ in range(8):
         await here.send("31600000001", "31600000002", **send)
-    await here.send("31600000003", account_id=2, key_id=TEST_KEY_ID)
+    await here.send("31600000003", account_id=2, key_id=TEST_KEY_ID, sender="31201234567")
     claimed = await _claim(here, epoch, 14)
     answers: list[Result] = [
         _taken(claimed[0]),

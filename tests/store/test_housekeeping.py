@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from arrivals.store.api import Transaction
-from arrivals.store.rows import StoredAnswer
+from arrivals.store.rows import Answerable, StoredAnswer
 from tests.store.ground import Ground
 
 SECOND_US = 1_000_000
 LONG_AGO = 0
+KINDS = ("parked", "raw", "answers", "answerable")
 
 
 async def _leave(ground: Ground, name: str) -> int:
@@ -19,6 +20,7 @@ async def _leave(ground: Ground, name: str) -> int:
         tx.park("north", [name], name, "{}")
         tx.keep_raw([("north", None, name)])
         tx.store_answers([StoredAnswer(1, "POST /x", name, "h", 200, "", tx.now_us)])
+        tx.add_answerable([Answerable("316", name, 1, tx.now_us, 1)])
         return tx.now_us
 
     ground.clock.us += SECOND_US
@@ -26,12 +28,12 @@ async def _leave(ground: Ground, name: str) -> int:
 
 
 async def _forget(ground: Ground, before: int, limit: int = 100, **others: int) -> int:
-    limits = {"parked_before": before, "raw_before": before, "answers_before": before, **others}
+    limits = {f"{kind}_before": before for kind in KINDS} | others
     return await ground.run(lambda tx: tx.forget(limit=limit, **limits))
 
 
 async def _left(ground: Ground) -> list[int]:
-    tables = ("parked_receipts", "parked_forms", "raw_receipts", "idempotency")
+    tables = ("parked_receipts", "parked_forms", "raw_receipts", "idempotency", "answerable")
     return [await ground.value(f"SELECT count(*) FROM {table}") for table in tables]
 
 
@@ -40,15 +42,15 @@ async def test_only_what_is_older_goes(ground: Ground):
         await _leave(ground, name)
     kept_from = await _leave(ground, "c")
     assert await _forget(ground, LONG_AGO) == 0
-    assert await _forget(ground, kept_from) == 6
-    assert await _left(ground) == [1, 1, 1, 1]
+    assert await _forget(ground, kept_from) == 8
+    assert await _left(ground) == [1, 1, 1, 1, 1]
     assert len(await ground.run(lambda tx: tx.unpark("north", ["a", "b", "c"]))) == 1
 
 
-@pytest.mark.parametrize("kind", ["parked_before", "raw_before", "answers_before"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_each_kind_has_its_own_age(ground: Ground, kind: str):
     now = await _leave(ground, "a")
-    assert await _forget(ground, LONG_AGO, **{kind: now + 1}) == 1
+    assert await _forget(ground, LONG_AGO, **{f"{kind}_before": now + 1}) == 1
 
 
 async def test_a_receipt_that_is_parked_again_keeps_its_age(ground: Ground):
@@ -71,7 +73,7 @@ async def test_a_step_is_bounded_and_the_next_goes_on(ground: Ground):
     for name in "abcde":
         now = await _leave(ground, name)
     counts = [await _forget(ground, now + 1, limit=2) for _ in range(4)]
-    assert counts == [6, 6, 3, 0]
+    assert counts == [8, 8, 4, 0]
 
 
 async def test_a_message_is_never_forgotten_here(funded: Ground):

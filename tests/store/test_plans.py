@@ -75,6 +75,11 @@ def test_no_statement_walks_a_growing_table(tmp_path: Path, name: str):
         ("stored_answers", "PRIMARY KEY (account_id=? AND scope=? AND key=?)"),
         ("posted", "postings_reference (account_id=? AND reference=?)"),
         ("forget_answers", "idempotency_by_age (at<?)"),
+        ("forget_answerable", "answerable_by_age (at<?)"),
+        (
+            "answerable",
+            "USING PRIMARY KEY (msisdn=? AND sender=? AND account_id=? AND at>?)",
+        ),
     ],
 )
 def test_a_look_up_goes_straight_to_its_rows(tmp_path: Path, name: str, index: str):

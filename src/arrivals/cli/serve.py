@@ -113,10 +113,10 @@ async def _run(
     stop: asyncio.Event,
     how: _How,
 ) -> None:
-    from arrivals.flows.plan import Defaults
+    from arrivals.flows.configuration import defaults_of
     from arrivals.runtime import Role, RunSettings, run
 
-    server, defaults = settings.server, settings.defaults
+    server = settings.server
     applied: list[Applied] = []
     run_settings = RunSettings(
         data=settings.data,
@@ -125,12 +125,7 @@ async def _run(
         host=server.host,
         port=server.port if how.port is None else how.port,
         metrics_port=server.metrics_port if how.metrics_port is None else how.metrics_port,
-        defaults=Defaults(
-            valid_for_s=defaults.valid_for,
-            outcome_grace_s=defaults.outcome_grace,
-            resend_after_s=defaults.resend_after,
-            keep_days=server.keep_days,
-        ),
+        defaults=defaults_of(settings),
         verify_every_s=server.verify_every,
         prepare=_preparation(configuration, server.host, applied),
     )

@@ -28,10 +28,12 @@ from arrivals.core.timeline import (
     Trace,
     ended_by,
     evidence,
+    is_answer,
     is_receipt,
+    is_word,
     provider_of,
 )
-from arrivals.core.verdicts import is_inferred
+from arrivals.core.verdicts import is_inferred, verdict_sentence
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,41 +284,8 @@ def _feedback(said: _Said) -> str:
     return feedback_sentence(said.event)
 
 
-def _judged(said: _Said) -> str:
-    return (
-        f"Receipts of {_alarmed(said)} were missing while others came, and this was one of "
-        f"those: it was probably kept from the person{_chance(said)}."
-    )
-
-
-def _deadline_passed(said: _Said) -> str:
-    model = said.event.body.get("model", {})
-    if not model:
-        return "The deadline passed without a final receipt."
-    if model.get("filtered_by"):
-        more = f"was probably kept from the person, with others of {_alarmed(said)}"
-    elif model.get("verdict") == "likely_delivered":
-        more = "had probably arrived nevertheless"
-    else:
-        more = "may have arrived or not"
-    return f"The deadline passed without a final receipt; it {more}{_chance(said)}."
-
-
-def _filter_inferred(said: _Said) -> str:
-    return (
-        "The deadline passed without a final receipt, as with others of "
-        f"{_alarmed(said)}{_chance(said)}: that is little enough to call it filtered."
-    )
-
-
-def _alarmed(said: _Said) -> str:
-    return str(said.event.body.get("model", {}).get("filtered_by") or "messages like it")
-
-
-def _chance(said: _Said) -> str:
-    """Return how likely it was that it arrived, in parentheses, or nothing."""
-    p = said.event.body.get("model", {}).get("probability")
-    return "" if p is None else f" (a chance of {p:.1%} that it arrived)"
+def _verdict(said: _Said) -> str:
+    return verdict_sentence(said.event)
 
 
 def _other(said: _Said) -> str:
@@ -348,12 +317,12 @@ _SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
     Move.FAIL_WANTED: _plain("The policy calls a hand-off without an answer a failure."),
     Move.CANCEL_ASKED: _plain("You cancelled it before any hand-off."),
     Move.VALIDITY_PASSED: _plain("Its validity ended in our queue, before any hand-off."),
-    Move.DEADLINE_PASSED: _deadline_passed,
-    Move.FILTER_INFERRED: _filter_inferred,
+    Move.DEADLINE_PASSED: _verdict,
+    Move.FILTER_INFERRED: _verdict,
     Move.INFERENCE_WITHDRAWN: _plain(
         "Somebody says what became of it after all, so nothing is inferred any more."
     ),
-    JUDGED: _judged,
+    JUDGED: _verdict,
     Move.GIVEN_UP: _given_up,
     "feedback": _feedback,
     "receipt": _receipt,
@@ -399,14 +368,20 @@ def _conclusion(
         text += " By their receipts two hand-offs arrived: the person may have it twice."
     if end is not None and end.from_state in _ENDS:
         text += f" It had counted as {end.from_state} before."
-    if message.confirmed != "none":
-        word = (
-            "says it arrived" if message.confirmed == "confirmed" else "says it did not arrive"
-        )
-        text += f" Your own system {word}."
     cites = [] if end is None else [end.seq]
     cites += [each.seq for each in events if is_receipt(each) and each.seq not in cites]
+    if message.confirmed != "none":
+        word = [each for each in events if is_word(each)][-1:]
+        text += f" {_whether_it_came(message, word)}"
+        cites += [each.seq for each in word]
     return Sentence(text=text, cites=sorted(cites))
+
+
+def _whether_it_came(message: Message, word: Sequence[TimelineEvent]) -> str:
+    if any(is_answer(each) for each in word):
+        return "It was answered, so it arrived."
+    said = "says it arrived" if message.confirmed == "confirmed" else "says it did not arrive"
+    return f"Your own system {said}."
 
 
 def _whose_word(message: Message, events: Sequence[TimelineEvent], limit: Limit | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arrivals.core.instants import spell
-from arrivals.core.timeline import SCANNER_CLICK, TimelineEvent, hint_of
+from arrivals.core.timeline import SCANNER_CLICK, TimelineEvent, hint_of, is_answer, provider_of
 
 # What opened a link, by why it is no person.
 MACHINES: Final = {
@@ -31,6 +31,10 @@ def feedback_sentence(event: TimelineEvent) -> str:
         return (
             "Your own system says that the person asked for another one. That is only a hint."
         )
+    if is_answer(event):
+        probed = body.get("kind") == "probe"
+        who = "A test phone of the operator's" if probed else "The recipient"
+        return f"{who} answered, over {provider_of(event)}: so it arrived."
     got = "got it" if body.get("confirmed") else "did not get it"
     return f"Your own system says that the person {got} ({body.get('kind', 'support')})."
 

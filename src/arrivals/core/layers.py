@@ -34,6 +34,7 @@ from arrivals.core.timeline import (
     TimelineEvent,
     ended_by,
     evidence,
+    is_answer,
     is_receipt,
     is_word,
     provider_of,
@@ -414,8 +415,16 @@ def _confirmed(
         state=message.confirmed,
         since=rfc3339(last.at_us),
         final=False,  # the customer may change their word
-        cause=Cause(code=kind, text="Feedback from your own system", event=last.seq),
+        cause=Cause(code=kind, text=_whose_word(last), event=last.seq),
     )
+
+
+def _whose_word(said: TimelineEvent) -> str:
+    if not is_answer(said):
+        return "Feedback from your own system"
+    if said.body.get("kind") == "probe":
+        return "A test phone of the operator's answered"
+    return "The recipient answered"
 
 
 # --- sending it again -----------------------------------------------------------------

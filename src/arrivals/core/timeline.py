@@ -281,14 +281,14 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
                 seq=event.seq,
                 at=at,
                 kind="feedback",
-                source=event.actor,
+                source=source,
                 says=hint,
                 reason=body.get("why"),
                 depth="carrier" if hint == SCANNER_CLICK else None,
             )
         says = "confirmed" if body.get("confirmed") else "denied"
         return Evidence(
-            seq=event.seq, at=at, kind="feedback", source=event.actor, says=says, depth="user"
+            seq=event.seq, at=at, kind="feedback", source=source, says=says, depth="user"
         )
     if event.kind == JUDGED:
         return Evidence(
@@ -311,8 +311,13 @@ def hint_of(event: TimelineEvent) -> str | None:
 
 
 def is_word(event: TimelineEvent) -> bool:
-    """Tell whether it is the customer's yes or no."""
+    """Tell whether it is a yes or no: the customer's, or an answer of whoever got it."""
     return event.kind == "feedback" and hint_of(event) is None
+
+
+def is_answer(event: TimelineEvent) -> bool:
+    """Tell whether it is an answer from a handset, which a provider brought."""
+    return event.kind == "feedback" and provider_of(event) is not None
 
 
 def stages(events: Sequence[TimelineEvent]) -> list[Stage]:

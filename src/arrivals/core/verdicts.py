@@ -15,7 +15,7 @@ import msgspec
 
 from arrivals.core.layers import Forecast
 from arrivals.core.message import Message, Move, State, is_terminal
-from arrivals.core.timeline import TimelineEvent, is_receipt
+from arrivals.core.timeline import JUDGED, TimelineEvent, is_receipt
 
 LIKELY_FILTERED: Final = "likely_filtered"
 LIKELY: Final = ("likely_delivered", LIKELY_FILTERED)  # what is never a state
@@ -103,3 +103,31 @@ def recorded(events: Sequence[TimelineEvent]) -> Judged | None:
 def stands(events: Sequence[TimelineEvent]) -> bool:
     """Tell whether nothing was heard of a message since its verdict was recorded."""
     return bool(events) and "model" in events[-1].body
+
+
+def verdict_sentence(event: TimelineEvent) -> str:
+    """Return what was thought of a message at an event, as its explanation says it."""
+    model = event.body.get("model", {})
+    alarmed = model.get("filtered_by")
+    p = model.get("probability")
+    chance = "" if p is None else f" (a chance of {p:.1%} that it arrived)"
+    passed = "The deadline passed without a final receipt"
+    if event.kind == JUDGED:
+        return (
+            f"Receipts of {alarmed} were missing while others came, and this was one of those: "
+            f"it was probably kept from the person{chance}."
+        )
+    if event.kind == Move.FILTER_INFERRED:
+        return (
+            f"{passed}, as with others of {alarmed}{chance}: that is little enough to call it "
+            "filtered."
+        )
+    if not model:
+        return f"{passed}."
+    if alarmed:
+        more = f"was probably kept from the person, with others of {alarmed}"
+    elif model.get("verdict") == "likely_delivered":
+        more = "had probably arrived nevertheless"
+    else:
+        more = "may have arrived or not"
+    return f"{passed}; it {more}{chance}."

@@ -27,7 +27,9 @@ from arrivals.config import (
 from arrivals.core.catalogue import Account, Provider, Route, Strategy
 from arrivals.core.ids import parse_api_key
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
+from arrivals.core.phone import normalise_msisdn
 from arrivals.core.pricing import InvalidPriceList, PriceRow, read_price_list
+from arrivals.flows.plan import Defaults
 
 SECRET_BYTES_MAX: Final = 1_000
 PRICE_PROBLEMS_MAX: Final = 10  # told of one file at once
@@ -60,6 +62,18 @@ def configuration_of(
 ) -> Configuration:
     """Return what the settings ask for; raises InvalidConfig with every problem."""
     return _Meaning(settings, os.environ if environment is None else environment).whole()
+
+
+def defaults_of(settings: Settings) -> Defaults:
+    """Return what the settings say of every message, and of the installation's own phones."""
+    server, defaults = settings.server, settings.defaults
+    return Defaults(
+        valid_for_s=defaults.valid_for,
+        outcome_grace_s=defaults.outcome_grace,
+        resend_after_s=defaults.resend_after,
+        keep_days=server.keep_days,
+        probes=frozenset(normalise_msisdn(each) for each in server.probes),
+    )
 
 
 class _Meaning:

@@ -31,7 +31,8 @@ from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Platform
 from arrivals.flows.poison import Claimant
 from arrivals.flows.receive import KEEP_RAW, receive_step
-from arrivals.providers.api import Answer, Connection, NotSent, Receipt, Submission
+from arrivals.flows.replies import Heard, expect_replies, reply_step
+from arrivals.providers.api import Answer, Connection, NotSent, Receipt, Reply, Submission
 from arrivals.store.api import Step, StoreError, StoreFull, StoreUnavailable, Transaction
 from arrivals.store.rows import Outgoing
 
@@ -92,6 +93,7 @@ def _claim(
             highest = claimed[-1].message.rank or 0
             ranks.claimed(request.provider_id, lane, highest)
             tx.note_lane(request.provider_id, lane, highest)
+            expect_replies(tx, claimed)
         for outgoing in claimed:
             submission = _intend(tx, journal, outgoing, request.epoch)
             if submission is not None:
@@ -188,6 +190,7 @@ class Dispatcher:
         self._claimant = Claimant(platform, claim_step(catalogue, ranks))
         self._answer = answer_step(catalogue, ranks, defaults)
         self._receive = receive_step(catalogue, platform.habits.id_form)
+        self._reply = reply_step(catalogue, defaults.probes)
         self._recover = recover_step(catalogue, ranks, defaults)
         self._divert = divert_step(catalogue, ranks)
 
@@ -345,6 +348,10 @@ class Dispatcher:
         """Record receipts; they are acknowledged once they are durable."""
         self._spawn(self._record(self._receive, list(receipts), tokens))
 
+    def replied(self, replies: Sequence[Reply], tokens: Sequence[object]) -> None:
+        """Record replies; they are acknowledged once what they prove is durable."""
+        self._spawn(self._record_replies(list(replies), tokens))
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._facts.add(task)
@@ -353,18 +360,24 @@ class Dispatcher:
     async def _record(
         self, step: Step[Any, set[int]], facts: list[Any], tokens: Sequence[object]
     ) -> None:
-        touched = await self._keep(step, facts)
+        touched: set[int] = set().union(*await self._keep(step, facts))
         if tokens:
             self.connection.acknowledge(tokens)
         if touched:
             self._platform.changes.publish(touched)
         self._work.set()
 
-    async def _keep(self, step: Step[Any, set[int]], facts: list[Any]) -> set[int]:
+    async def _record_replies(self, replies: list[Reply], tokens: Sequence[object]) -> None:
+        heard: list[Heard] = await self._keep(self._reply, replies)
+        self.connection.acknowledge(tokens)
+        for each in heard:
+            self._platform.heard(each)
+
+    async def _keep(self, step: Step[Any, Any], facts: list[Any]) -> list[Any]:
         """Record facts; while the store can't, they wait, and so does the provider."""
         while True:
             try:
-                return await self._platform.store.write(step, facts)
+                return [await self._platform.store.write(step, facts)]
             except (StoreFull, StoreUnavailable):
                 await asyncio.sleep(STORE_RETRY_S)
             except Exception:  # noqa: BLE001 - poison: one bad fact must not hold up others
@@ -374,9 +387,6 @@ class Dispatcher:
                         # It will be acknowledged: its bytes must be there. If they can't be
                         # kept either, it isn't, and its provider sends it again.
                         await self._platform.store.write(KEEP_RAW, facts[0])
-                    return set()
+                    return []
                 break
-        touched: set[int] = set()
-        for each in facts:
-            touched |= await self._keep(step, [each])
-        return touched
+        return [result for each in facts for result in await self._keep(step, [each])]

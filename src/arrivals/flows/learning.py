@@ -19,6 +19,7 @@ import msgspec
 
 from arrivals.core.compare import Covariates, Expected
 from arrivals.core.layers import Forecast
+from arrivals.core.replies import digits_of
 from arrivals.core.selection import Estimate
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.foresight import foresee
@@ -26,6 +27,7 @@ from arrivals.flows.judging import Judging
 from arrivals.flows.platform import Endings, Platform
 from arrivals.flows.receipt_habits import LEARNT, observe
 from arrivals.flows.second_requests import Noticing
+from arrivals.outcome.anchors import PROBES
 from arrivals.outcome.cells import UnreadableCell
 from arrivals.outcome.episodes import Cell, Episode, Trouble, TroubleKind, follow
 from arrivals.outcome.habits import Habit
@@ -220,7 +222,8 @@ class Learning:
         events, self._cursor, subjects = await self._platform.store.read(
             lambda reader: _next(reader, cursor, until_us)
         )
-        self._learner.learn(facts_of(events, subjects))
+        probes = self._platform.defaults.probes
+        self._learner.learn(facts_of(events, subjects, probes))
         observe(self._platform.habits, events)
         self._lag_us = until_us - events[-1].at_us if events else 0
         # One read needn't come to the end: a shared database gives a stretch at a time.
@@ -278,10 +281,19 @@ def _next(
 
 
 def facts_of(
-    events: Sequence[FeedEvent], subjects: Sequence[tuple[Subject, str]]
+    events: Sequence[FeedEvent],
+    subjects: Sequence[tuple[Subject, str]],
+    probes: frozenset[str] = frozenset(),
 ) -> list[Fact]:
-    """Return what there is to learn from events; what was deleted meanwhile is left out."""
-    known = {subject.key: (subject, provider_id) for subject, provider_id in subjects}
+    """Return what there is to learn from events; what was deleted meanwhile is left out.
+
+    Messages to `probes` are an account of their own: each that arrives is answered, if its
+    sender is a number.
+    """
+    known = {
+        subject.key: (_probed(subject) if subject.msisdn in probes else subject, provider_id)
+        for subject, provider_id in subjects
+    }
     found = []
     for event in events:
         if event.kind not in KINDS or event.message_id not in known:
@@ -300,3 +312,8 @@ def facts_of(
             )
         )
     return found
+
+
+def _probed(subject: Subject) -> Subject:
+    can_answer = bool(digits_of(subject.sender))
+    return msgspec.structs.replace(subject, account=PROBES) if can_answer else subject

@@ -49,6 +49,7 @@ class Defaults:
     outcome_grace_s: int = 48 * 3600
     resend_after_s: int = 60
     keep_days: int | None = None  # that ended messages stay readable; None: for ever
+    probes: frozenset[str] = frozenset()  # numbers of the operator's own test phones
 
 
 class Recipient(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
 from arrivals.flows.choosing import Choosing
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
+from arrivals.flows.replies import Heard
 from arrivals.outcome.calibration import HELD_OUT_SHARE
 from arrivals.outcome.habits import Habits
 from arrivals.outcome.learner import Calibration
@@ -70,6 +71,7 @@ class Platform:
         self.patience = 1.0  # times as long between looks for what nobody announced
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
         self.outlook: tuple[str, ...] = ()  # what the model of outcomes finds wrong now
+        self.replies = {"confirmed": 0, "repeated": 0, "unmatched": 0}  # of handsets, so far
         self.habits = Habits()  # how providers write their receipts
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message
@@ -87,6 +89,14 @@ class Platform:
         """Decide from now on by this snapshot."""
         self.catalogue = catalogue
         self._verified.clear()
+
+    def heard(self, replies: Heard) -> None:
+        """Count replies that were recorded, and tell of the messages that they confirm."""
+        self.replies["confirmed"] += len(replies.confirmed)
+        self.replies["repeated"] += replies.repeated
+        self.replies["unmatched"] += replies.unmatched
+        if replies.confirmed:
+            self.changes.publish(replies.confirmed)
 
     def authenticate(self, key: str | None) -> tuple[Account, ApiKey]:
         """Return whose key this is, or raise the Refusal."""

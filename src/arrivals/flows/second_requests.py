@@ -92,7 +92,12 @@ class Noticing:
     def _look(
         self, events: Sequence[FeedEvent], subjects: Sequence[tuple[Subject, str]]
     ) -> None:
-        codes = {each.key: each for each, _ in subjects if each.category == CATEGORY}
+        probes = self._platform.defaults.probes  # a test phone is sent code after code
+        codes = {
+            each.key: each
+            for each, _ in subjects
+            if each.category == CATEGORY and each.msisdn not in probes
+        }
         since_us = self._platform.clock.now_us() - NOTICED_WITHIN_US
         for event in events:
             code = codes.get(event.message_id) if event.kind == "taken" else None

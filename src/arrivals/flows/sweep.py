@@ -18,6 +18,7 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
 from arrivals.core.message import Message, Move, Reach, State, allows
 from arrivals.core.parts import PARTS_WAIT_US, has_arrived_in_part
+from arrivals.core.replies import REPLY_WINDOW_US
 from arrivals.core.verdicts import body_of
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
@@ -321,6 +322,7 @@ class Sweeper:
                 parked_before=tx.now_us - PARKED_FOR_US,
                 raw_before=tx.now_us - RAW_FOR_US,
                 answers_before=tx.now_us - ANSWERS_FOR_US,
+                answerable_before=tx.now_us - REPLY_WINDOW_US,
                 limit=limit,
             )
             for limit in limits

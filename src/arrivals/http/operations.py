@@ -339,6 +339,7 @@ class OperationsApp:
         for name, up in self._binds().items():
             telemetry.bind(name, up=up)
         telemetry.alarms(len(platform.alarms))
+        telemetry.replies(platform.replies)
         run: Verified | None = await platform.store.read(lambda reader: reader.last_run())
         if run is not None:
             took_s = (run.ended_at_us - run.began_at_us) / 1e6

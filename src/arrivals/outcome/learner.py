@@ -7,8 +7,7 @@ is kept is sums, so two learners add up to one, and what was learnt is kept as b
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from arrivals.core.compare import Covariates, Expected
 from arrivals.core.selection import Estimate
 from arrivals.outcome.anchors import (
+    PROBES,
     Book,
     Chance,
     Said,
@@ -25,31 +25,31 @@ from arrivals.outcome.anchors import (
 )
 from arrivals.outcome.calibration import HELD_OUT_SHARE, is_held_out
 from arrivals.outcome.cells import (
-    BINS,
-    EDGES_S,
     HORIZON_S,
     Cell,
-    Exposure,
     Pace,
     UnreadableCell,
 )
 from arrivals.outcome.change import Chart
-from arrivals.outcome.episodes import Trouble, TroubleKind
+from arrivals.outcome.doubts import doubt, timing
+from arrivals.outcome.episodes import Trouble
 from arrivals.outcome.estimates import Estimates
 from arrivals.outcome.fakes import (
-    TAIL_S,
-    Ages,
-    Part,
     Score,
     converted,
-    missing_tail,
-    no_negatives,
     score,
-    too_fast,
-    too_uniform,
 )
 from arrivals.outcome.fusion import P_MAX, P_MIN, chance_of_word
-from arrivals.outcome.hierarchy import ANY, CELLS_MAX, REFRESH_US, Key, Path, Tree, path_of
+from arrivals.outcome.hierarchy import (
+    ANY,
+    CELLS_MAX,
+    REFRESH_US,
+    Key,
+    Path,
+    Tree,
+    kind_of_sender,
+    path_of,
+)
 from arrivals.outcome.holdout import Held, HoldOut
 from arrivals.outcome.recent import Recent
 from arrivals.outcome.record import Group, GroupRecord, TrackRecord
@@ -63,7 +63,7 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
     """A message as the model knows it."""
 
     key: int
-    account: str
+    account: str  # PROBES, whoever sent it, if it went to a test phone of our own
     country: str
     msisdn: str
     sender: str
@@ -87,8 +87,13 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def source(self) -> Source:
-        """Whose messages are alike in how often they are anchored."""
-        return Source(self.account, self.category, self.country)
+        """Whose messages are alike in how often they are anchored.
+
+        Nobody answers a name, so messages from names aren't compared with those from numbers.
+        """
+        named = kind_of_sender(self.sender) == "alphanumeric"
+        template_class = self.category if named else f"{self.category} from a number"
+        return Source(self.account, template_class, self.country)
 
 
 class Fact(NamedTuple):
@@ -140,9 +145,6 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
 
 WATCHED_MIN: Final = 200.0  # hand-offs behind a cell before a fall in it is one
 _ROUTE: Final = 3  # the level of a provider on a carrier
-_LOG_AGES: Final = tuple(
-    math.log(max((EDGES_S[place] + EDGES_S[place + 1]) / 2, 0.25)) for place in range(BINS)
-)
 OPEN: Final = frozenset(
     {"accepted", "scheduled", "waiting", "sending", "ambiguous", "submitted"}
 )
@@ -154,32 +156,6 @@ _WORDS: Final = {
     "expired": Said.NEGATIVE,
     "unknown": Said.SILENT,
 }
-
-
-def _timing(ours: Cell, carrier: Cell, now_us: int) -> list[Part]:
-    """Compare a provider's receipts with those of all the others to its carrier."""
-    own, every = (each.exposure(Pace.WEEK, now_us) for each in (ours, carrier))
-    counts, negatives = _received(own)
-    peers = [max(a - b, 0.0) for a, b in zip(_received(every)[0], counts, strict=True)]
-    peer_negatives = max(_received(every)[1] - negatives, 0.0)
-    late = sum(1 for edge in EDGES_S[:BINS] if edge < TAIL_S)
-    mine, theirs = round(sum(counts)), round(sum(peers))
-    ages, peer_ages = Ages(counts, _LOG_AGES), Ages(peers, _LOG_AGES)
-    return [
-        missing_tail(round(sum(counts[late:])), mine, round(sum(peers[late:])), theirs),
-        too_fast(ages, peer_ages),
-        too_uniform(ages, peer_ages),
-        no_negatives(
-            round(negatives),
-            mine + round(negatives),
-            round(peer_negatives),
-            theirs + round(peer_negatives),
-        ),
-    ]
-
-
-def _received(exposure: Exposure) -> tuple[list[float], float]:
-    return exposure.positive[:BINS], sum(exposure.negative)
 
 
 class Learner:
@@ -229,7 +205,7 @@ class Learner:
         path, group = subject.path(str(fact.provider)), _group(fact)
         self._tree.sent(path, at_us, at_us)
         self._record.handed_off(group, at_us)
-        if subject.account in self._reporters and is_held_out(subject.key, self._secret):
+        if self._reports(subject.account) and is_held_out(subject.key, self._secret):
             self._holdout.sent(subject.key, Held(path, subject.source, group, at_us))
         due_s, usual = self._checkpoint(path, at_us)
         if usual:
@@ -308,7 +284,7 @@ class Learner:
         subject = fact.subject
         if not fact.confirmed:
             return
-        if len(self._reporters) < REPORTERS_MAX:
+        if subject.account != PROBES and len(self._reporters) < REPORTERS_MAX:
             self._reporters.add(subject.account)
         said = _WORDS.get(fact.to_state)
         first = subject.confirmed_seq == fact.seq
@@ -322,8 +298,11 @@ class Learner:
             self._book.anchored(path, subject.source, said, subject.sent_us)
 
     def _may_compare(self, subject: Subject) -> bool:
-        reports = subject.account in self._reporters
-        return reports and not is_held_out(subject.key, self._secret)
+        return self._reports(subject.account) and not is_held_out(subject.key, self._secret)
+
+    def _reports(self, account: str) -> bool:
+        """Tell whether an account says what arrives; a test phone always does."""
+        return account == PROBES or account in self._reporters
 
     # --- what it says ----------------------------------------------------------------
 
@@ -397,7 +376,7 @@ class Learner:
             receipts = sum(cells[key].exposure(Pace.WEEK, now_us).positive)
             doubted.setdefault((key[0], ANY, key[2]), []).append((receipts, key, found))
         return self._watch.troubles(now_us) + [
-            _doubt(cell, each, now_us) for cell, each in doubted.items()
+            doubt(cell, each, now_us) for cell, each in doubted.items()
         ]
 
     def suspicions(self, now_us: int) -> dict[Key, Score]:
@@ -407,7 +386,7 @@ class Learner:
         routes = [each for each in cells if len(each) == _ROUTE]
         for key in routes:
             parts = [converted(self._book.against_peers(key, now_us), len(routes))]
-            parts += _timing(cells[key], cells[key[:-1]], now_us)
+            parts += timing(cells[key], cells[key[:-1]], now_us)
             judged = score(parts)
             if judged.suspected:
                 found[key] = judged
@@ -460,21 +439,6 @@ class Learner:
         learner._holdout = HoldOut(found.held)
         learner._watch.restore(found.charts)
         return learner
-
-
-def _doubt(cell: Key, carriers: Sequence[tuple[float, Key, Score]], now_us: int) -> Trouble:
-    """Say once of a provider what its receipts to any number of carriers look like."""
-    _, most, found = max(carriers, key=lambda each: each[:2])
-    where = f"on carrier {most[1]}"
-    if len(carriers) > 1:
-        where = f"on {len(carriers)} carriers ({cell[0]}), as on {most[1]}"
-    return Trouble(
-        kind=TroubleKind.RECEIPTS_DOUBTED,
-        cell=cell if len(carriers) > 1 else most,
-        began_us=now_us,
-        words=f"provider {cell[2]} {where}: {found.words}",
-        messages_at_risk=round(sum(receipts for receipts, _, _ in carriers)),
-    )
 
 
 def _group(fact: Fact) -> Group:

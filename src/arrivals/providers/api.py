@@ -1,4 +1,4 @@
-"""What the flows know of a provider: submissions go out, answers and receipts come in.
+"""What the flows know of a provider: submissions go out; answers, receipts, replies come in.
 
 A provider's answer is a value, never an exception. Every submission is answered exactly
 once by one of Taken, Throttled, Refused, NotSent or Unanswered; after Unanswered others may
@@ -95,6 +95,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     raw: str = ""  # hex
 
 
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody wrote back, and never what: a text of theirs is nobody's business here."""
+
+    provider_id: str
+    msisdn: str  # the handset, digits as its carrier writes them
+    sender: str  # our number that it wrote to, likewise
+    came_at_us: int
+
+
 def forms_of(receipt: Receipt) -> tuple[str, ...]:
     """Return the forms under which the ids that a receipt gives may have been stored."""
     forms: dict[str, None] = {}
@@ -128,6 +137,9 @@ class Sink(Protocol):
     def received(self, receipts: Sequence[Receipt], tokens: Sequence[object]) -> None:
         """Take receipts; each token goes back to `acknowledge` once its receipt is durable."""
 
+    def replied(self, replies: Sequence[Reply], tokens: Sequence[object]) -> None:
+        """Take replies; tokens as of receipts, once what a reply proves is durable."""
+
 
 class Connection(Protocol):
     """A provider as the dispatcher uses it."""
@@ -148,7 +160,7 @@ class Connection(Protocol):
         """Send what was claimed; every one will be answered to the sink."""
 
     def acknowledge(self, tokens: Sequence[object]) -> None:
-        """Tell the provider that these receipts are safe."""
+        """Tell the provider that these receipts and replies are safe."""
 
     async def start(self, sink: Sink) -> None:
         """Begin to connect, and stay connected until stopped."""

@@ -1,4 +1,4 @@
-"""A provider over SMPP: bound as long as it can be, its window kept, its receipts acknowledged.
+"""A provider over SMPP: bound as long as it can be, its window kept, its news acknowledged.
 
 The session (smpp/) owns the protocol and this module owns the sockets. Every submission is
 answered once: by the provider, by its silence, or by the proof that its PDU never reached
@@ -19,10 +19,10 @@ from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
 from arrivals.core.pacing import Pacer, within
 from arrivals.core.reasons import RefusalKind, reason_for_status
-from arrivals.providers.api import Answer, Receipt, Refused, Result, Sink, Submission
+from arrivals.providers.api import Answer, Receipt, Refused, Reply, Result, Sink, Submission
 from arrivals.providers.flight import Flight
 from arrivals.providers.link import Link, LinkSettings
-from arrivals.providers.submissions import read_receipt, submit_sm
+from arrivals.providers.submissions import read_receipt, read_reply, submit_sm
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, UnencodablePdu
 from arrivals.smpp.session import (
@@ -46,13 +46,26 @@ CLOSE_WAIT_S: Final = 0.5  # for the provider to see us off
 RECEIVER_FIRST_S: Final = 5.0  # what a transmitter waits for its receiver, and no longer
 WINDOW_MAX: Final = 5_000
 UNANSWERED_MAX: Final = 10  # submits in a row, a usual window of them: the bind is stuck
-OWED_MAX: Final = 10_000  # receipts read and not durable yet, about 20 MB; then we don't read
+# Receipts and replies read and not durable yet, about 20 MB; then we don't read.
+OWED_MAX: Final = 10_000
 _US: Final = 1_000_000
 _BINDS: Final = {
     "transceiver": (c.BIND_TRANSCEIVER,),
     # The receiver first: no receipt is homeless when the first message goes out.
     "transmitter+receiver": (c.BIND_RECEIVER, c.BIND_TRANSMITTER),
 }
+
+
+class _News:
+    """What one reading of a link brought to be recorded, and whom to acknowledge for it."""
+
+    __slots__ = ("receipts", "replies", "reply_tokens", "tokens")
+
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+        self.tokens: list[object] = []
+        self.replies: list[Reply] = []
+        self.reply_tokens: list[object] = []
 
 
 class SmppConnection:
@@ -86,7 +99,7 @@ class SmppConnection:
         self._tasks: list[asyncio.Task[None]] = []
         self._sink: Sink | None = None
         self._answers: list[Answer] = []
-        self._owed = 0  # receipts that nobody acknowledged yet
+        self._owed = 0  # receipts and replies that nobody acknowledged yet
         self._unanswered = 0  # submits in a row that timed out
         self._stopping = False
         self._wake: asyncio.TimerHandle | None = None
@@ -141,7 +154,7 @@ class SmppConnection:
         self._tell()
 
     def acknowledge(self, tokens: Sequence[object]) -> None:
-        """Answer the deliver_sm of receipts that are durable now."""
+        """Answer the deliver_sm of receipts and replies that are durable now."""
         flushed: set[Link] = set()
         for token in tokens:
             if isinstance(token, tuple):
@@ -154,7 +167,7 @@ class SmppConnection:
         self._read_or_wait()
 
     def _read_or_wait(self) -> None:
-        """Read on while receipts are recorded as fast as they come, or nearly so."""
+        """Read on while what comes is recorded as fast as it comes, or nearly so."""
         for link in self._links.values():
             link.read(self._owed < OWED_MAX)
 
@@ -299,23 +312,23 @@ class SmppConnection:
     # --- what comes back -------------------------------------------------------------
 
     def _on_events(self, link: Link, events: Sequence[Event]) -> None:
-        receipts: list[Receipt] = []
-        tokens: list[object] = []
-        accepted = sum(self._on_event(link, event, receipts, tokens) for event in events)
+        news = _News()
+        accepted = sum(self._on_event(link, event, news) for event in events)
         if accepted:
             self._pacer.succeeded(self._now_us())
         if self._pending:
             self._pump()
         self._tell()
-        if receipts and self._sink is not None:
-            self._owed += len(tokens)
-            self._sink.received(receipts, tokens)
+        if news.receipts and self._sink is not None:
+            self._owed += len(news.tokens)
+            self._sink.received(news.receipts, news.tokens)
+        if news.replies and self._sink is not None:
+            self._owed += len(news.reply_tokens)
+            self._sink.replied(news.replies, news.reply_tokens)
         self._read_or_wait()
         self._room.set()
 
-    def _on_event(
-        self, link: Link, event: Event, receipts: list[Receipt], tokens: list[object]
-    ) -> int:
+    def _on_event(self, link: Link, event: Event, news: _News) -> int:
         """Take one event; return how many parts it tells were accepted."""
         match event:
             case Answered(token, _, pdu, waited_s):
@@ -323,7 +336,7 @@ class SmppConnection:
             case Nacked(token, pdu):
                 return self._on_answer(token, pdu, 0.0)
             case RequestReceived(pdu):
-                self._on_request(link, pdu, receipts, tokens)
+                self._on_request(link, pdu, news)
             case SessionUnanswered(token, _, reason):
                 self._on_silence(token)
                 if reason is UnansweredReason.TIMEOUT:
@@ -344,20 +357,23 @@ class SmppConnection:
         if link.receives:
             self._receiving.set()
 
-    def _on_request(
-        self, link: Link, pdu: Pdu, receipts: list[Receipt], tokens: list[object]
-    ) -> None:
+    def _on_request(self, link: Link, pdu: Pdu, news: _News) -> None:
         if pdu.command_id not in (c.DELIVER_SM, c.DATA_SM):
             return  # an alert_notification: it asks for no answer, and we asked for none
         receipt = read_receipt(self.provider_id, pdu)
-        if receipt is None:
-            self.inbound_ignored += 1
-            link.answer(pdu)
-            link.flush()
+        if receipt is not None:
+            self._unanswered = 0
+            news.receipts.append(receipt)
+            news.tokens.append((link, pdu))
             return
-        self._unanswered = 0
-        receipts.append(receipt)
-        tokens.append((link, pdu))
+        reply = read_reply(self.provider_id, pdu, self._clock.now_us())
+        if reply is not None:
+            news.replies.append(reply)
+            news.reply_tokens.append((link, pdu))
+            return
+        self.inbound_ignored += 1
+        link.answer(pdu)
+        link.flush()
 
     def _on_answer(self, token: object, pdu: Pdu, waited_s: float) -> int:
         self._unanswered = 0

@@ -1,4 +1,4 @@
-"""Turn a submission into submit_sm PDUs, and a deliver_sm into a receipt. Pure."""
+"""Turn a submission into submit_sm PDUs, and a deliver_sm into a receipt or a reply. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
+from arrivals.core.replies import digits_of
 from arrivals.core.text import analyse, encode_segments
-from arrivals.providers.api import Receipt, Submission
+from arrivals.providers.api import Receipt, Reply, Submission
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import Part, header_8_bit
 from arrivals.smpp.pdu import Pdu, make_tlv
-from arrivals.smpp.receipts import normal_form, parse_receipt
+from arrivals.smpp.receipts import normal_form, parse_receipt, resembles_receipt
 
 # Type of number and numbering plan (SMPP 3.4 section 5.2.5 and 5.2.6).
 TON_INTERNATIONAL, TON_NATIONAL, TON_NETWORK, TON_ALPHANUMERIC = 1, 2, 3, 5
@@ -115,3 +116,18 @@ def read_receipt(provider_id: str, pdu: Pdu) -> Receipt | None:
         fingerprint=blake2b(repr(said).encode(), digest_size=8).hexdigest(),
         raw=report.raw.hex(),
     )
+
+
+def read_reply(provider_id: str, pdu: Pdu, now_us: int) -> Reply | None:
+    """Return between whom a handset's message went; its text stays behind.
+
+    None for whatever isn't surely one, such as a receipt that doesn't say that it is: a word
+    that something failed must not be taken for proof that it arrived.
+    """
+    if pdu.number("esm_class") & c.ESM_MESSAGE_TYPE_MASK or resembles_receipt(pdu):
+        return None
+    msisdn = digits_of(pdu.octets("source_addr").decode("latin-1"))
+    sender = digits_of(pdu.octets("destination_addr").decode("latin-1"))
+    if not msisdn or not sender:
+        return None
+    return Reply(provider_id=provider_id, msisdn=msisdn, sender=sender, came_at_us=now_us)

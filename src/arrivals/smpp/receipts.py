@@ -155,6 +155,12 @@ def parse_receipt(pdu: Pdu) -> Receipt | None:
     )
 
 
+def resembles_receipt(pdu: Pdu) -> bool:
+    """Tell whether a text is written like a receipt's, with an id and a state."""
+    said = read_text(_readable(pdu))
+    return bool(said.get("id")) and bool(said.get("stat"))
+
+
 def _readable(pdu: Pdu) -> str:
     """Return the receipt's text, an octet a character; of UCS-2, what fits an octet."""
     data = split_user_data(pdu)[1]

@@ -22,6 +22,8 @@ from arrivals.core.ledger import Posting
 from arrivals.core.message import Message
 from arrivals.outcome.episodes import Episode
 from arrivals.store.rows import (
+    Answerable,
+    Answered,
     Attempt,
     Balance,
     Batch,
@@ -251,9 +253,25 @@ class Transaction(Protocol):
     def keep_raw(self, receipts: Sequence[tuple[str, int | None, str]]) -> None:
         """Keep raw receipts: (provider, message if matched, hex)."""
 
+    # replies
+    def add_answerable(self, handoffs: Sequence[Answerable]) -> None:
+        """Record hand-offs that begin from numbers of ours, each once."""
+
+    def answerable(self, msisdn: str, sender: str, since_us: int, limit: int) -> list[Answered]:
+        """Return the newest messages whose hand-off from a number of ours to another began.
+
+        None if several accounts have any since then: whose answer it is can't be told.
+        """
+
     # housekeeping
     def forget(
-        self, *, parked_before: int, raw_before: int, answers_before: int, limit: int
+        self,
+        *,
+        parked_before: int,
+        raw_before: int,
+        answers_before: int,
+        answerable_before: int,
+        limit: int,
     ) -> int:
         """Delete what has outlived its keeping; return how many rows.
 

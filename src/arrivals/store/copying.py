@@ -43,6 +43,7 @@ TABLES: Final = {
     "idempotency": "at",
     "binds": "provider_id",
     "alarms": "id",
+    "answerable": "at",
 }
 ROWS_A_STRETCH: Final = 5_000  # read at once, and between two reports of progress
 

@@ -125,6 +125,24 @@ class ParkedReceipt(msgspec.Struct, frozen=True, array_like=True):
     receipt: str
 
 
+class Answerable(msgspec.Struct, frozen=True, array_like=True):
+    """A hand-off begun from a number of ours; one row of `answerable`."""
+
+    msisdn: str
+    sender: str  # digits
+    account_id: int
+    at_us: int
+    message_id: int
+
+
+class Answered(msgspec.Struct, frozen=True, array_like=True):
+    """A message that a reply may be about."""
+
+    message_id: int
+    at_us: int  # when its hand-off began
+    replies: int  # that its timeline has
+
+
 class Balance(msgspec.Struct, frozen=True, array_like=True):
     """What an account can spend and what is held, micro-units; `limit` is its credit limit."""
 

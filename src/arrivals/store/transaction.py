@@ -9,20 +9,21 @@ the time it takes from arrays, and the client spends a fifth).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from arrivals.core.catalogue import Account, ApiKey, Catalogue, Provider, Route
+from arrivals.core.catalogue import Catalogue
 from arrivals.core.ledger import Posting, PostingKind
 from arrivals.core.message import Message
-from arrivals.core.money import Micros
-from arrivals.core.pricing import PriceList, Rate
 from arrivals.outcome.episodes import Episode
 from arrivals.store.alarms import read_standing, write_alarms
 from arrivals.store.api import Refused, RuleBroken, StaleWrite
+from arrivals.store.documents import read_catalogue
 from arrivals.store.rows import (
+    Answerable,
+    Answered,
     Attempt,
     Balance,
     Batch,
@@ -51,18 +52,12 @@ MESSAGES: Final = msgspec.json.Decoder(list[Message])
 OUTGOING: Final = msgspec.json.Decoder(list[Outgoing])
 _ATTEMPTS: Final = msgspec.json.Decoder(list[Attempt])
 MATCHES: Final = msgspec.json.Decoder(list[Match])
+_ANSWERED: Final = msgspec.json.Decoder(list[Answered])
 _BALANCES: Final = msgspec.json.Decoder(list[Balance])
 _PROVIDERS: Final = msgspec.json.Decoder(list[tuple[int, tuple[str, ...]]])
 # Money that a hold put aside already: its account has a balance, in the hold's currency.
 _OF_A_HOLD: Final = frozenset({PostingKind.CAPTURE, PostingKind.RELEASE})
 _encode: Final = msgspec.json.Encoder().encode
-
-_DOCUMENTS: Final[dict[str, type[Any]]] = {
-    "account": Account,
-    "key": ApiKey,
-    "provider": Provider,
-    "route": Route,
-}
 
 
 class SqlTransaction(ABC):
@@ -387,17 +382,36 @@ class SqlTransaction(ABC):
         if receipts:
             self._run("keep_raw", self.now_us, as_text(receipts))
 
+    # --- replies ---------------------------------------------------------------------
+
+    def add_answerable(self, handoffs: Sequence[Answerable]) -> None:
+        self._run("add_answerable", as_text(handoffs))
+
+    def answerable(self, msisdn: str, sender: str, since_us: int, limit: int) -> list[Answered]:
+        found = self._rows(_ANSWERED, "answerable", msisdn, sender, since_us, limit)
+        return sorted(found, key=lambda each: (each.at_us, each.message_id), reverse=True)
+
     # --- housekeeping ----------------------------------------------------------------
 
     def forget(
-        self, *, parked_before: int, raw_before: int, answers_before: int, limit: int
+        self,
+        *,
+        parked_before: int,
+        raw_before: int,
+        answers_before: int,
+        answerable_before: int,
+        limit: int,
     ) -> int:
         parked: list[int] = self._plain("parked_before", parked_before, limit)
         self._unpark(parked)
-        forgotten = len(parked)
-        for name, before in (("forget_raw", raw_before), ("forget_answers", answers_before)):
-            forgotten += self._changed(name, before, limit)
-        return forgotten
+        return len(parked) + sum(
+            self._changed(f"forget_{kind}", before, limit)
+            for kind, before in (
+                ("raw", raw_before),
+                ("answers", answers_before),
+                ("answerable", answerable_before),
+            )
+        )
 
     # --- alarms ----------------------------------------------------------------------
 
@@ -465,34 +479,6 @@ class SqlTransaction(ABC):
 
     def _plain(self, name: str, *values: Any) -> Any:
         return msgspec.json.decode(self._value(name, *values))
-
-
-def read_catalogue(rows: Callable[..., list[Any]]) -> Catalogue:
-    """Read the whole catalogue; `rows` runs a named statement and returns its rows."""
-    found: dict[str, list[Any]] = {kind: [] for kind in _DOCUMENTS}
-    for kind, body in rows("catalogue"):
-        found[kind].append(msgspec.json.decode(body, type=_DOCUMENTS[kind]))
-    prices = {
-        route_id: PriceList(
-            route_id=route_id,
-            version=version,
-            currency=currency,
-            rates=tuple(
-                Rate(rate_id=rate_id, prefix=prefix, country=country, price=Micros(price))
-                for rate_id, prefix, country, price in rows("rates", route_id, version)
-            ),
-        )
-        for route_id, version, currency in rows("price_lists")
-    }
-    version = rows("setting", "catalogue_version")
-    return Catalogue(
-        version=int(version[0][0]) if version else 0,
-        accounts={each.account_id: each for each in found["account"]},
-        keys={each.key_id: each for each in found["key"]},
-        providers={each.provider_id: each for each in found["provider"]},
-        routes={each.route_id: each for each in found["route"]},
-        prices=prices,
-    )
 
 
 def as_text(rows: object) -> str:

@@ -29,3 +29,27 @@ WHERE id = ? AND ended_at IS NULL
 
 -- name: forget_alarms
 DELETE FROM alarms WHERE ended_at IS NOT NULL AND id <= (SELECT max(id) FROM alarms) - ?
+
+-- name: add_answerable
+INSERT INTO answerable (msisdn, sender, account_id, at, message_id)
+SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT),
+       CAST(value->>4 AS BIGINT)
+FROM {arrays}
+
+-- name: answerable
+-- Whose answer it is can't be told where several accounts used one number to write to another.
+WITH k AS (SELECT CAST(? AS TEXT) AS msisdn, CAST(? AS TEXT) AS sender,
+                  CAST(? AS BIGINT) AS since),
+w AS (SELECT (SELECT min(a.account_id) FROM answerable AS a
+              WHERE a.msisdn = k.msisdn AND a.sender = k.sender AND a.at >= k.since) AS lowest,
+             (SELECT max(a.account_id) FROM answerable AS a
+              WHERE a.msisdn = k.msisdn AND a.sender = k.sender AND a.at >= k.since) AS highest
+      FROM k)
+SELECT {[}f.message_id, f.at,
+          (SELECT count(*) FROM events AS e
+           WHERE e.message_id = f.message_id AND e.kind = 'feedback' AND e.actor <> 'customer'){]}
+FROM (SELECT a.message_id, a.at FROM answerable AS a
+      WHERE a.msisdn = (SELECT msisdn FROM k) AND a.sender = (SELECT sender FROM k)
+        AND a.account_id = (SELECT lowest FROM w WHERE lowest = highest)
+        AND a.at >= (SELECT since FROM k)
+      ORDER BY a.at DESC LIMIT ?) AS f

@@ -364,6 +364,12 @@ WITH old AS (SELECT account_id, scope, key FROM idempotency WHERE at < ? ORDER B
 DELETE FROM idempotency AS i USING old
 WHERE i.account_id = old.account_id AND i.scope = old.scope AND i.key = old.key
 
+-- name: forget_answerable
+WITH old AS (SELECT * FROM answerable WHERE at < ? ORDER BY at LIMIT ? FOR UPDATE SKIP LOCKED)
+DELETE FROM answerable AS a USING old
+WHERE a.msisdn = old.msisdn AND a.sender = old.sender AND a.account_id = old.account_id
+  AND a.at = old.at AND a.message_id = old.message_id
+
 -- name: batch
 WITH b AS (SELECT * FROM batches WHERE account_id = ? AND key = ? FOR UPDATE)
 SELECT {[}id, account_id, key, options, created_at, finished_at, lines, accepted, refused, cost,

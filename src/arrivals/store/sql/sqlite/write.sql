@@ -257,6 +257,11 @@ WHERE at < ? AND id IN (SELECT id FROM raw_receipts ORDER BY id LIMIT ?)
 DELETE FROM idempotency WHERE (account_id, scope, key) IN
   (SELECT account_id, scope, key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)
 
+-- name: forget_answerable
+DELETE FROM answerable WHERE (msisdn, sender, account_id, at, message_id) IN
+  (SELECT msisdn, sender, account_id, at, message_id FROM answerable WHERE at < ?
+   ORDER BY at LIMIT ?)
+
 -- name: batch
 SELECT json_group_array(json_array(id, account_id, key, options, created_at, finished_at, lines,
                                    accepted, refused, cost, prefix_hash, refusals))
