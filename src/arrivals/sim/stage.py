@@ -213,7 +213,7 @@ class Stage:
         while True:
             platform = self._process.platform if self._process else None
             for each in platform.outlook if platform else ():
-                self._alarms[each.partition(":")[0]] = each
+                self._alarms[each.words.partition(":")[0]] = each.words
             await asyncio.sleep(LOOK_S)
 
     # --- what is said, and what happened ---------------------------------------------
