@@ -56,7 +56,7 @@ $(DEV_READY): requirements.txt requirements-dev.txt pyproject.toml | $(VENV_MADE
 # --- Check ----------------------------------------------------------------------------
 
 check: lint ## Format, lint, types, layers and the fast tests, in under a minute
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" --hypothesis-profile=quick $(ARGS)
 
 test: $(DEV_READY) ## What CI runs: everything that check does, and all tests
 	@$(MAKE) --no-print-directory --jobs=2 lint coverage  # the first check of types takes long

@@ -25,6 +25,8 @@ __all__ = [
 # No deadline per example: pytest-timeout bounds the whole test, and a slow second of a
 # shared machine is not a failure. The blob lets anyone replay what failed elsewhere.
 settings.register_profile("arrivals", deadline=None, print_blob=True)
+# `make check` asks for this one: a quarter of the examples, of which `make test` tries all.
+settings.register_profile("quick", settings.get_profile("arrivals"), max_examples=25)
 settings.load_profile("arrivals")
 
 # Nearly every test syncs a database of its own, and half of the time went to waiting for that:
