@@ -56,11 +56,11 @@ $(DEV_READY): requirements.txt requirements-dev.txt pyproject.toml | $(VENV_MADE
 # --- Check ----------------------------------------------------------------------------
 
 check: lint ## Format, lint, types, layers and the fast tests, in under a minute
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" --hypothesis-profile=quick $(ARGS)
 
 test: $(DEV_READY) ## What CI runs: everything that check does, and all tests
 	@$(MAKE) --no-print-directory --jobs=2 lint coverage  # the first check of types takes long
-	@$(PYTEST) $(addprefix --ignore=tests/,$(PURE_ROOMS)) $(ARGS)  # coverage ran these
+	@$(PYTEST) -m "not measured" $(ARGS)  # coverage ran the others
 
 lint: $(DEV_READY)
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
@@ -74,7 +74,7 @@ format: $(DEV_READY) ## Format the code and mend what the linter can
 
 coverage: $(DEV_READY) ## Branches of the pure rooms that their own tests miss (there are none)
 	@for room in $(PURE_ROOMS); do \
-		$(PYTEST) tests/$$room --cov=arrivals.$$room --cov-branch --cov-report= \
+		$(PYTEST) -m measured tests/$$room --cov=arrivals.$$room --cov-branch --cov-report= \
 		&& $(BIN)/coverage report --include="src/arrivals/$$room/*" --fail-under=100 || exit 1; \
 	done
 

@@ -22,9 +22,14 @@ __all__ = [
     "postgres_url",
 ]
 
+TESTS = Path(__file__).parent
+PURE_ROOMS = ("core", "outcome", "smpp")  # whose tests must cover every branch of them
+
 # No deadline per example: pytest-timeout bounds the whole test, and a slow second of a
 # shared machine is not a failure. The blob lets anyone replay what failed elsewhere.
 settings.register_profile("arrivals", deadline=None, print_blob=True)
+# `make check` asks for this one: a quarter of the examples, of which `make test` tries all.
+settings.register_profile("quick", settings.get_profile("arrivals"), max_examples=25)
 settings.load_profile("arrivals")
 
 # Nearly every test syncs a database of its own, and half of the time went to waiting for that:
@@ -52,6 +57,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Otherwise one process would still be at it when the others have nothing left to do.
     """
     leave_the_dear_ones(items)
+    for item in items:
+        pure = item.path.relative_to(TESTS).parts[0] in PURE_ROOMS
+        if pure and item.get_closest_marker("long") is None:
+            item.add_marker(pytest.mark.measured)
     items.sort(key=patience_s, reverse=True)
 
 

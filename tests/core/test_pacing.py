@@ -232,7 +232,7 @@ def test_a_burst_below_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize("configured", [None, 1000.0, 100.0, 20.0])
-@pytest.mark.parametrize("allowed", [10, 50])
+@pytest.mark.parametrize("allowed", [10, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_storm_of_throttles_finds_the_rate_that_is_allowed(
     configured: float | None, allowed: int
 ) -> None:

@@ -374,7 +374,7 @@ async def test_an_alarm_outlives_the_process_that_raised_it_and_ends(
     again = Learning(here.platform, SECRET, learns=True)
     here.platform.outlook = ()
     await again.show()
-    assert list(here.platform.outlook) == [raised.trouble.words]
+    assert list(here.platform.outlook) == [raised.trouble]
     await again.restore()
     clock.tick(60)
     await again.look()
@@ -409,7 +409,7 @@ async def test_a_process_that_learns_nothing_shows_what_stands(
     running = asyncio.create_task(Watched(here.platform, SECRET, learns=False).run())
     async with asyncio.timeout(10):
         await shown.wait()
-    assert here.platform.outlook == ("receipts of south fell",)
+    assert [each.words for each in here.platform.outlook] == ["receipts of south fell"]
     running.cancel()
     await asyncio.wait([running])
 

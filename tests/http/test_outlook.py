@@ -8,14 +8,20 @@ import httpx
 import msgspec
 import pytest
 
+from arrivals.flows.learning import Learning
 from arrivals.http.calibration import NO_FEEDBACK, NO_NUMBERS, NOT_YET
+from arrivals.http.operations import OperationsApp
 from arrivals.outcome.calibration import AGES_S
 from arrivals.outcome.episodes import Episode, Trouble, TroubleKind
-from arrivals.outcome.learner import Calibration
+from arrivals.outcome.learner import Calibration, Fact, Subject
 from arrivals.outcome.record import TrackRecord
-from tests.http.installation import MAIN, Installation
+from arrivals.telemetry import Telemetry
+from tests.http.installation import MAIN, SECRET, Installation
+from tests.http.test_operations import operations_client
 
 AT_US = 1_790_000_000_000_000
+FELL, DOUBTED = TroubleKind.RECEIPTS_FELL, TroubleKind.RECEIPTS_DOUBTED
+ONE, OTHERS, LINK = "QuietShop", "LoudBank", "track.example/q7"
 
 
 @pytest.fixture
@@ -54,6 +60,78 @@ async def end_alarm(api: Installation, number: int) -> None:
         tx.save_alarms([msgspec.structs.replace(found, ended_us=found.seen_us)])
 
     await api.in_store(end)
+
+
+def one_sender_falls(until_us: int, count: int, *, from_n: int) -> list[Fact]:
+    """Return facts of two senders on one route; one is heard of no more from `from_n` on."""
+    found = []
+    for n in range(count):
+        at_us = until_us - (count - n) * 1_000_000
+        for key, sender in ((2 * n, OTHERS), (2 * n + 1, ONE)):
+            text = f"Your order is at {LINK}"
+            about = Subject(
+                key, "1", "NL", "31611000000", sender, "otp", at_us, None, 50_000, text
+            )
+            found.append(Fact(about, "taken", 3, at_us, "sending", "submitted", "north"))
+            if sender == OTHERS or n < from_n:
+                heard = (
+                    "receipt_delivered",
+                    4,
+                    at_us + 400_000,
+                    "submitted",
+                    "delivered",
+                    "north",
+                )
+                found.append(Fact(about, *heard))
+    return sorted(found, key=lambda fact: fact.at_us)
+
+
+async def test_strangers_learn_which_route_is_in_trouble_and_not_whose_messages(
+    api: Installation, operator: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An alarm of the model's own about one sender: its name is for operators and the log."""
+    now_us = api.platform.clock.now_us()
+    model = Learning(api.platform, SECRET, learns=True)
+    model._learner.learn(one_sender_falls(now_us - 60_000_000, 700, from_n=600))
+    model._learner.look(now_us)
+    await model.look()
+    await model.show()
+    (alarm,) = (await operator.get("/api/v1/alarms")).json()["alarms"]
+    assert alarm["where"]["sender"] == ONE
+    assert ONE in alarm["words"]
+    assert ONE in caplog.text
+    ports = api.client(None), operations_client(OperationsApp(api.platform, Telemetry()))
+    for each in ports:
+        async with each as stranger:
+            answer = await stranger.get("/readyz")
+        assert answer.json()["alarms"] == [
+            "some receipts of carrier NL 31611, provider north fell"
+        ]
+        for private in (ONE, OTHERS, LINK, "31611000000"):
+            assert private not in answer.text
+
+
+async def test_strangers_cannot_count_the_customers_in_trouble(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """Two senders on one route are one sentence, and the whole of it another."""
+    route = "NL alphanumeric", "kpn", "north"
+    for words, kind, *cells in (
+        (
+            "some receipts of carrier kpn, provider north fell",
+            FELL,
+            (*route, "A"),
+            (*route, "B"),
+        ),
+        ("receipts of carrier kpn, provider north fell", FELL, route),
+        ("receipts of carrier kpn fell", FELL, route[:2]),
+        ("receipts of carrier kpn, provider north are in doubt", DOUBTED, route),
+    ):
+        api.platform.outlook = tuple(
+            Trouble(kind=kind, cell=cell, began_us=AT_US, words="secret", messages_at_risk=7)
+            for cell in cells
+        )
+        assert (await main.get("/readyz")).json()["alarms"] == [words]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/alarms", "/api/v1/calibration"])

@@ -114,3 +114,19 @@ def test_alarms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         "carrier 2",
     ]  # the worst
     assert len(log.look(2, *found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "words"),
+    [
+        ("kpn", FELL, "receipts of carrier kpn fell"),
+        ("kpn south", FELL, "receipts of carrier kpn, provider south fell"),
+        ("kpn south Acme", FELL, "some receipts of carrier kpn, provider south fell"),
+        ("kpn south", DOUBTED, "receipts of carrier kpn, provider south are in doubt"),
+    ],
+)
+def test_anybody_may_know_the_kind_and_the_route_and_no_customer(
+    cell: str, kind: TroubleKind, words: str
+) -> None:
+    """What stands below a provider is a customer's; that it isn't all may be known."""
+    assert trouble("NL", *cell.split(), kind=kind).public_words == words

@@ -17,6 +17,7 @@ SEEDS = 2
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_model_is_calibrated() -> None:
     """Silent for a minute or more, what is called 0.8 arrives eight times in ten."""
@@ -29,6 +30,7 @@ def test_the_model_is_calibrated() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("world", ["kappa", "drift", "correlated"])
 def test_a_world_it_does_not_expect(world: str) -> None:

@@ -10,6 +10,7 @@ MESSAGES = 400
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_receipts_buy_the_liar_and_outcomes_do_not(seed: int) -> None:
     found = report(seed, MESSAGES, own=1_200)["buyers"]

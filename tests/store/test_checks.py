@@ -35,8 +35,10 @@ def broken(place: str | Path) -> dict[str, tuple[str, ...]]:
     return {each.sentence: each.samples for each in findings(place).values() if each.count}
 
 
-def test_a_sound_database_passes_every_check(sound) -> None:
+@pytest.mark.parametrize("rows", [stretches.ROWS_A_STRETCH, 1])
+def test_a_sound_database_passes_every_check(sound, monkeypatch, rows) -> None:
     """Nothing is found where everything was done by the flows (invariants 1 to 48)."""
+    monkeypatch.setattr(stretches, "ROWS_A_STRETCH", rows)
     assert broken(sound.place) == {}
     assert set(SENTENCES.values()) == set(findings(sound.place))
 
@@ -74,7 +76,8 @@ def test_counts_are_whole_and_samples_few(sound, copy) -> None:
     assert len(finding.samples) == 5
 
 
-@pytest.mark.parametrize("name", [*PLANTS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLANTS)
 def test_stretches_of_one_row_find_the_same(sound, copy, name, monkeypatch) -> None:
     """However a table is cut, each check finds the same number."""
     spoil(sound, copy, sound.plants[name])

@@ -87,6 +87,7 @@ def test_codes_that_arrive_are_typed_in_and_others_asked_for_again() -> None:
                 assert (act.kind, act.delay_s) == ("asked_again", 45)
 
 
+@pytest.mark.slow
 def test_a_senders_own_users_are_as_it_says() -> None:
     there = [e for e in played("Your code is {code}", "KEEN") if e.fate.ending == "reached"]
     assert among(there, "converted") == 1
@@ -103,6 +104,7 @@ def test_machines_click_on_what_passed_and_people_on_what_arrived() -> None:
     assert all(0.5 < delay_s < 5 for delay_s in scans)
 
 
+@pytest.mark.slow
 def test_only_a_number_is_replied_to() -> None:
     assert {kind for each in played("Hello {n}") for kind in kinds(each)} == set()
     numeric = played("Hello {n}", "447700900123")

@@ -49,7 +49,13 @@ def id_forms(message_id: str) -> tuple[str, ...]:
 
 
 # Over a socket in three of them; test_fate.py compares all scenarios.
-@pytest.fixture(params=["bad-day", "clear-day", "wire"])
+@pytest.fixture(
+    params=[
+        pytest.param("bad-day", marks=pytest.mark.slow),
+        pytest.param("clear-day", marks=pytest.mark.slow),
+        "wire",
+    ]
+)
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     scenario = load_scenario(request.param)
     async with CarrierWorld(scenario, seed=3, speed=50, now_us=now_us) as world:

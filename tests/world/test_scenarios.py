@@ -110,6 +110,7 @@ def test_twins_differ() -> None:
     assert 0.2 < differ / len(pairs) < 0.35
 
 
+@pytest.mark.slow
 def test_the_silent_carrier_is_silent_from_noon() -> None:
     links = played("silent-carrier", "links")
     before = [each for each in links if each.send.at_s < 10_800]
@@ -128,6 +129,7 @@ def test_the_outage_is_an_outage_and_no_longer() -> None:
         assert (each.fate.ending is Ending.REFUSED) == gone
 
 
+@pytest.mark.slow
 def test_the_late_flood_comes_after_two_hours_out_of_order() -> None:
     held = []
     for each in played("late-flood"):
@@ -183,6 +185,7 @@ def test_a_third_of_the_receipts_are_early() -> None:
     assert len(early) / len(everything) == pytest.approx(0.33, abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_liars_probes_arrive_and_its_bulk_does_not() -> None:
     assert share(played("whitelisted-probes", "probes"), Ending.REACHED) == 1
     assert share(played("whitelisted-probes", "codes"), Ending.LOST) == 0
@@ -196,6 +199,7 @@ def test_what_is_resent_too_soon_is_dropped_and_the_first_is_not() -> None:
             assert each.fate.receipts == ()
 
 
+@pytest.mark.slow
 def test_spells_hit_both_providers_at_once() -> None:
     """What fails in an hour fails for north and south alike: the counts go together."""
     failed: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
@@ -208,6 +212,7 @@ def test_spells_hit_both_providers_at_once() -> None:
     assert agree / len(failed) > 0.7
 
 
+@pytest.mark.slow
 def test_drift_has_no_step() -> None:
     """Two hours are never far from the next two."""
     told = defaultdict(list)

@@ -212,9 +212,7 @@ class Learning:
         found, _ = await self._platform.store.read(
             lambda reader: reader.alarm_page(AlarmCursor(), PAGE_MAX)
         )
-        self._platform.outlook = tuple(
-            each.trouble.words for each in found if each.ended_us is None
-        )
+        self._platform.outlook = tuple(each.trouble for each in found if each.ended_us is None)
 
     async def learn_some(self) -> bool:
         """Learn from the next events; False if there's hardly anything to learn from yet."""

@@ -23,6 +23,7 @@ from arrivals.flows.choosing import Choosing
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.flows.replies import Heard
 from arrivals.outcome.calibration import HELD_OUT_SHARE
+from arrivals.outcome.episodes import Trouble
 from arrivals.outcome.habits import Habits
 from arrivals.outcome.learner import Calibration
 from arrivals.store.api import Store, StoreFull, StoreUnavailable
@@ -70,7 +71,7 @@ class Platform:
         self.away_since: dict[str, float] = {}  # providers that can't be reached: monotonic
         self.patience = 1.0  # times as long between looks for what nobody announced
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
-        self.outlook: tuple[str, ...] = ()  # what the model of outcomes finds wrong now
+        self.outlook: tuple[Trouble, ...] = ()  # what the model of outcomes finds wrong now
         self.replies = {"confirmed": 0, "repeated": 0, "unmatched": 0}  # of handsets, so far
         self.habits = Habits()  # how providers write their receipts
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from arrivals.http.exchange import (
     json_response,
 )
 from arrivals.http.openapi import document
+from arrivals.outcome.episodes import Trouble
 from arrivals.outcome.habits import INFERRED
 from arrivals.store.api import Step, StoreError, Transaction
 from arrivals.store.traces import Backlog
@@ -81,6 +82,8 @@ class Readiness(msgspec.Struct, kw_only=True):
 
     Alarms and connections that are down don't make it unready: it goes on accepting.
     """
+
+    # Anybody may read it: nothing here names a customer's sender, template or link.
 
     status: str
     checks: dict[str, str]
@@ -147,7 +150,7 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
     return Readiness(
         status="ready" if well else "not_ready",
         checks=checks,
-        alarms=[*platform.alarms, *platform.outlook],
+        alarms=[*platform.alarms, *_public(platform.outlook)],
         binds={name: "up" if up else "down" for name, up in platform.binds().items()},
         receipts={
             name: ReceiptHabits(
@@ -160,6 +163,11 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
         },
         invariants=invariants,
     )
+
+
+def _public(outlook: Iterable[Trouble]) -> list[str]:
+    """Return each once: what two senders lack on one route reads alike without them."""
+    return list(dict.fromkeys(each.public_words for each in outlook))
 
 
 def _invariants(run: Verified | None) -> Invariants | None:

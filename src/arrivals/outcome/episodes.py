@@ -22,9 +22,12 @@ from typing import Final
 import msgspec
 
 from arrivals.outcome.alarms import meet
+from arrivals.outcome.hierarchy import words_of
 
 QUIET_US: Final = 5 * 60 * 1_000_000  # an alarm that nobody found for so long is over
 STANDING_MAX: Final = 200  # alarms at once; more begin when others end
+
+PUBLIC_LEVELS: Final = 3  # of a cell, down to its provider: below stand customers
 
 Cell = tuple[str, ...]
 
@@ -36,18 +39,31 @@ class TroubleKind(StrEnum):
     RECEIPTS_DOUBTED = "receipts_doubted"
 
 
+_PUBLIC: Final = {
+    TroubleKind.RECEIPTS_FELL: "fell",
+    TroubleKind.RECEIPTS_DOUBTED: "are in doubt",
+}
+
+
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is found wrong at one look."""
 
     kind: TroubleKind
     cell: Cell
     began_us: int  # where the change probably was; of receipts in doubt: when it was looked at
-    words: str
+    words: str  # for operators: they name senders, and count a customer's messages
     goes_with: str | None = None
     expected: float | None = None  # positive receipts, since it began
     observed: int | None = None
     messages_at_risk: int
     money_at_risk: int | None = None  # micro-units that those messages cost
+
+    @property
+    def public_words(self) -> str:
+        """Say to anybody what is wrong, on which carrier and provider, and of no customer."""
+        route = self.cell[:PUBLIC_LEVELS]
+        whose = "receipts" if route == self.cell else "some receipts"
+        return f"{whose} of {words_of(route)} {_PUBLIC[self.kind]}"
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
