@@ -62,6 +62,11 @@ def test_what_is_said_not_to_have_come_gives_way(state: State) -> None:
     assert answered_by_reply([missing]) is missing
 
 
+def test_nobody_said_what_was_only_inferred() -> None:
+    filtered = message(State.FILTERED, reach=Reach.HANDED_OFF, verdict="filtered")
+    assert answered_by_reply([filtered, one(State.SUBMITTED)]) is filtered
+
+
 @pytest.mark.parametrize("reach", [Reach.NONE, Reach.HANDOFF_UNKNOWN])
 def test_nobody_answers_what_may_not_have_left(reach: Reach) -> None:
     assert answered_by_reply([one(State.AMBIGUOUS, reach)]) is None

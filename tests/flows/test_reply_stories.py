@@ -56,6 +56,14 @@ STORIES: list[StoryRow] = [
         reply    confirmed
         is       confirmed confirmed
         """, {}),
+    ("a hint before it is no answer", f"""
+        accept   31612345678 {OURS}
+        claim
+        answer   1 taken A1
+        amend    asked_again
+        reply    confirmed
+        is       confirmed confirmed
+        """, {}),
     ("its customer confirmed it before", f"""
         accept   31612345678 {OURS}
         claim

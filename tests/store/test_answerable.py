@@ -64,10 +64,10 @@ async def test_what_two_accounts_sent_is_nobody_s(ground: Ground, other: int):
 
 @pytest.mark.each_backend
 async def test_answers_on_its_timeline_are_counted(funded: Ground):
-    """And a customer's own word isn't one."""
+    """And neither is a customer's own word, nor a hint that we noticed."""
     [key] = await funded.accept()
     await begun(funded, (key, BEGIN_US))
-    for actor, replies in (("customer", 0), ("provider:north", 1)):
+    for actor, replies in (("customer", 0), ("worker", 0), ("provider:north", 1)):
         before = await funded.load(key)
         after = noted(before, BEGIN_US + before.seq)
         said = event_of(before, after, "feedback", actor=actor, body={"confirmed": True})

@@ -12,6 +12,7 @@ from typing import Final
 
 from arrivals.core.message import Message, Reach, State
 from arrivals.core.phone import DIGITS_MIN, calling_code_of
+from arrivals.core.verdicts import is_inferred
 
 REPLY_WINDOW_US: Final = 72 * 3600 * 1_000_000  # as long as carriers keep a message
 NATIONAL_DIGITS_MIN: Final = 7  # shorter numbers are a network's own, and the same everywhere
@@ -40,5 +41,7 @@ def answered_by_reply(messages: Sequence[Message]) -> Message | None:
     What is said not to have come gives way to what may have.
     """
     taken = [each for each in messages if each.reach is Reach.HANDED_OFF]
-    likely = [each for each in taken if each.state not in _SAID_NOT_TO_HAVE_COME]
+    likely = [
+        each for each in taken if each.state not in _SAID_NOT_TO_HAVE_COME or is_inferred(each)
+    ]
     return next(iter(likely or taken), None)

@@ -47,7 +47,8 @@ w AS (SELECT (SELECT min(a.account_id) FROM answerable AS a
       FROM k)
 SELECT {[}f.message_id, f.at,
           (SELECT count(*) FROM events AS e
-           WHERE e.message_id = f.message_id AND e.kind = 'feedback' AND e.actor <> 'customer'){]}
+           WHERE e.message_id = f.message_id AND e.kind = 'feedback'
+             AND e.actor LIKE 'provider:%'){]}
 FROM (SELECT a.message_id, a.at FROM answerable AS a
       WHERE a.msisdn = (SELECT msisdn FROM k) AND a.sender = (SELECT sender FROM k)
         AND a.account_id = (SELECT lowest FROM w WHERE lowest = highest)
