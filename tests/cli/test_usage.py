@@ -95,6 +95,7 @@ def test_wrong_usage_is_64(words) -> None:
     assert found.out + found.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
 def test_output_that_cannot_be_written_is_told_in_words() -> None:
     """Neither a traceback nor a code that could be an outcome."""
@@ -143,6 +144,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert found.stdout.strip() == b"[]"
 
 
+@pytest.mark.slow
 def test_the_package_runs_as_a_module() -> None:
     """`python -m arrivals` is the same command line, and a pipe gets no escape codes."""
     found = subprocess.run(

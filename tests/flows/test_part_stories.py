@@ -8,6 +8,8 @@ import pytest
 
 from tests.flows.story import StoryRow, tell, told
 
+pytestmark = pytest.mark.slow  # `make check` plays the stories of receipts, queues and outcomes
+
 # Each: the story's name, its table, and what is set up differently for it.
 STORIES: list[StoryRow] = [
     ("all parts arrive: invariant 14's long form", """

@@ -54,6 +54,7 @@ async def learnt(story: Story) -> Learning:
     return found
 
 
+@pytest.mark.slow
 async def test_what_was_learnt_is_kept_and_shown(story: Story) -> None:
     habits = story.here.platform.habits
     await hears(story, CLOCK_RECEIPTS_MIN)
@@ -217,6 +218,7 @@ async def test_what_is_usual_decides_where_two_fit(
         """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [*IdForm, None])
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 async def test_no_habit_makes_a_match_impossible(

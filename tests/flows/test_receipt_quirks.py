@@ -14,6 +14,8 @@ import pytest
 from tests.flows.story import tell
 from tests.smpp.receipt_cases import RECEIPT_CASES
 
+pytestmark = pytest.mark.slow  # `make check` plays the stories of receipts, queues and outcomes
+
 QUIRKS: Final = {
     1: "the id is hexadecimal in one place and decimal in the other, padded, or in other case",
     2: "an id that looks like a number, and isn't one",

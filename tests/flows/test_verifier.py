@@ -100,6 +100,7 @@ async def test_it_tells_what_is_broken_once_and_when_it_holds(
         async with asyncio.timeout(20):
             while (await ran(here, 1)).found[6]:
                 pass
+        await ran(here, 1)  # what a run found is told after it is written
     said = [each.getMessage() for each in caplog.records if each.name == "arrivals.verify"]
     assert [each.split(":")[0] for each in said] == [
         "invariant 6 is broken 1 times",

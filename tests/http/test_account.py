@@ -240,6 +240,7 @@ async def test_a_log_that_cannot_be_written_fails_no_request(
     assert (await api.activity.totals(1, api.clock.now_us())).all.requests == 1
 
 
+@pytest.mark.slow
 async def test_the_log_writes_by_itself(
     api: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

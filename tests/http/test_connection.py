@@ -100,6 +100,7 @@ async def test_what_is_not_http_is_refused_in_json(exchange: Exchange, octets: b
     assert found["fix"]
 
 
+@pytest.mark.slow
 async def test_a_head_has_a_bound(exchange: Exchange) -> None:
     """Nobody can fill the memory with one endless header."""
     piece = b"a" * (HEAD_OCTETS_MAX // 2)
@@ -120,6 +121,7 @@ async def test_a_whole_request_is_answered_before_what_follows_is_refused(
     assert b'"status":"success"' in answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [False, True], ids=["one read", "two reads"])
 async def test_a_wish_for_another_protocol_costs_no_body(
     api: Installation, exchange: Exchange, apart: bool
@@ -132,6 +134,7 @@ async def test_a_wish_for_another_protocol_costs_no_body(
     assert answer.count(b'"status":"success"') == 2
 
 
+@pytest.mark.slow
 async def test_a_wish_may_come_with_chunks_or_without_a_body(
     api: Installation, exchange: Exchange
 ) -> None:

@@ -262,6 +262,7 @@ def test_a_chain_of_cells_with_different_clocks() -> None:
     )
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     """Whatever is told, a cell has so many numbers."""
     times = [NOW_US + number * 12 * SECOND_US for number in range(50_000)]  # a week

@@ -169,6 +169,7 @@ def test_values_are_bounded() -> None:
     assert found.by_chance == pytest.approx(VALUES_MAX / (2 * 600 * math.log(2)))
 
 
+@pytest.mark.slow
 def test_chance_is_seldom_taken_for_a_factor() -> None:
     """Of cohorts whose ends go with nothing, one in a hundred shows anything."""
     dice = random.Random(20)

@@ -253,6 +253,7 @@ def test_without_peers_there_is_no_anchor() -> None:
 # --- all together ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_honest_route_is_not_suspected_by_all_detectors_together() -> None:
     scores = [Route(receipts=600).judged(seed) for seed in range(25)]
     assert sum(each.suspected for each in scores) <= 1

@@ -33,6 +33,8 @@ from tests.peers.conftest import HERE, install, one_at_a_time
 from tests.peers.development import Platform
 from tests.peers.served import Served, served
 
+pytestmark = pytest.mark.slow  # tests/http tests the same contract
+
 Connect = Callable[..., BridgeXAPI]
 
 SEND: dict[str, Any] = {"route_id": 1, "caller_id": "BRIDGEXAPI", "message": "hello"}

@@ -53,6 +53,7 @@ def test_a_failure_is_made_small_kept_and_replays(
     assert "invariant 25" in said
 
 
+@pytest.mark.slow
 def test_a_plan_can_be_written_and_run(tmp_path: Path):
     path = tmp_path / "plan.json"
     path.write_bytes(msgspec.json.encode(plan_of(3)))

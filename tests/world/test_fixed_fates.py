@@ -14,6 +14,8 @@ from arrivals.world.scenario import load_scenario
 from arrivals.world.smsc import CarrierWorld
 from tests.world.esme import Esme, now_us
 
+pytestmark = pytest.mark.slow  # a socket for each
+
 LONG_TEXT = "A long text that needs several segments. " * 8  # 328 septets: three parts
 
 

@@ -78,6 +78,7 @@ async def test_the_oldest_receipts_go_when_too_many_wait(
         assert [receipt.message_id for receipt in receiver.receipts] == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acknowledge", [None, c.ESME_RX_T_APPN])
 async def test_unacknowledged_receipts_come_again_and_not_for_ever(
     acknowledge: int | None,

@@ -94,6 +94,7 @@ async def test_what_is_over_the_rate_waits_where_a_provider_queues() -> None:
         await esme.until(lambda: len(esme.receipts) == 4)
 
 
+@pytest.mark.slow
 async def test_a_bind_with_too_much_unanswered_is_told_so() -> None:
     async with small_world("window = 3\nanswer = { median_s = 0.2 }") as world:
         esme = await Esme.connect(world.port)
@@ -230,6 +231,7 @@ async def deafen(world: CarrierWorld, esme: Esme) -> asyncio.Event:
     return noticed
 
 
+@pytest.mark.slow
 async def test_a_peer_that_doesnt_read_is_not_read_from() -> None:
     async with small_world("receipts = { window = 10000 }") as world:
         esme = await Esme.connect(world.port, window=10_000)
@@ -242,6 +244,7 @@ async def test_a_peer_that_doesnt_read_is_not_read_from() -> None:
         assert len(esme.answers) == 3_000
 
 
+@pytest.mark.slow
 async def test_stopping_is_prompt_even_with_a_peer_that_doesnt_read() -> None:
     async with small_world("receipts = { window = 10000 }") as world:
         esme = await Esme.connect(world.port, window=10_000)
