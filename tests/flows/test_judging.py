@@ -14,6 +14,7 @@ from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.core.message import Move
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.core.verdicts import Judged
+from arrivals.flows import judging
 from arrivals.flows.judging import Judging
 from arrivals.flows.learning import Learning
 from arrivals.flows.platform import Endings
@@ -227,6 +228,27 @@ async def test_only_those_that_something_is_known_of_are_judged(story: Story) ->
     assert await judging.endings(10, has_opinion=True) == silent
     assert asked == [story.key()]
     assert await judging.note([story.key(), 12345]) == {12345}
+
+
+async def test_of_many_each_look_takes_the_next(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that nothing can be said of don't stand in the way of the others."""
+    monkeypatch.setattr(judging, "NOTED_MAX", 1)
+    asked: list[int] = []
+
+    def foresee(trace: Trace, events: Sequence[TimelineEvent]) -> Forecast | None:
+        asked.append(trace.message.key)
+        return None
+
+    many = Judging(story.here.platform, foresee)
+    keys = []
+    for n in range(2):
+        await story.play(f"accept 3161199999{n}\nclaim north\nanswer {n + 1} taken Z{n}")
+        keys.append(story.key())
+    for _ in range(3):
+        assert await many.note(keys) == set()
+    assert asked == [*keys, keys[0]]
 
 
 async def test_an_older_record_can_be_read(story: Story) -> None:

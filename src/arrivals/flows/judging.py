@@ -8,8 +8,7 @@ this process.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from arrivals.core.catalogue import Catalogue
@@ -26,6 +25,7 @@ PIECE: Final = 50  # messages judged before the loop goes on: some milliseconds
 NOTED_MAX: Final = 2_000  # silent messages looked at in one look
 
 _Noted = Mapping[int, Judged]
+_Journey = tuple[Trace, list[TimelineEvent]]
 
 
 def judge_step(catalogue: Callable[[], Catalogue]) -> Step[_Noted, set[int]]:
@@ -53,6 +53,7 @@ class Judging:
         self._platform = platform
         self._foresee = foresee
         self._judge = judge_step(lambda: platform.catalogue)
+        self._noted = 0  # where the next of many begins
 
     async def endings(self, limit: int, *, has_opinion: bool) -> Endings:
         """Return how each message ends whose deadline has passed.
@@ -65,18 +66,22 @@ class Judging:
             key: (Move.DEADLINE_PASSED, None) for key, _ in due
         }
         asked = [key for key, verdict in due if has_opinion or verdict]
-        for trace, events in await self._journeys(asked):
-            forecast = self._foresee(trace, events)
-            if forecast is not None:
-                found[trace.message.key] = ending(forecast)
+        async for _, journeys in self._pieces(asked):
+            for trace, events in journeys:
+                forecast = self._foresee(trace, events)
+                if forecast is not None:
+                    found[trace.message.key] = ending(forecast)
         return found
 
     async def note(self, keys: Sequence[int]) -> Collection[int]:
-        """Record what is probably filtered; return whom nothing more need be said of."""
+        """Record what is probably filtered; return whom nothing more need be said of.
+
+        Of more than NOTED_MAX each call takes the next ones, and begins again after the last.
+        """
         done: set[int] = set()
-        for at in range(0, min(len(keys), NOTED_MAX), PIECE):
-            piece = keys[at : at + PIECE]
-            journeys = await self._journeys(piece)
+        begin = self._noted if self._noted < len(keys) else 0
+        self._noted = begin + NOTED_MAX
+        async for piece, journeys in self._pieces(keys[begin : self._noted]):
             found = {each.message.key: self._verdict(each, events) for each, events in journeys}
             noted = {key: judged for key, judged in found.items() if judged is not None}
             if noted:
@@ -88,7 +93,6 @@ class Judging:
                 if each.message.resolution is None and each.message.key not in noted
             }
             done |= set(piece) - waiting
-            await asyncio.sleep(0)
         return done
 
     def _verdict(self, trace: Trace, events: Sequence[TimelineEvent]) -> Judged | None:
@@ -96,7 +100,12 @@ class Judging:
         judged = None if forecast is None else judged_of(forecast)
         return judged if is_worth_noting(trace.message, judged) else None
 
-    async def _journeys(self, keys: Sequence[int]) -> list[tuple[Trace, list[TimelineEvent]]]:
-        if not keys:
-            return []
+    async def _pieces(
+        self, keys: Sequence[int]
+    ) -> AsyncIterator[tuple[Sequence[int], list[_Journey]]]:
+        """Read messages a few at a time, so that the loop isn't held up by many."""
+        for at in range(0, len(keys), PIECE):
+            yield keys[at : at + PIECE], await self._journeys(keys[at : at + PIECE])
+
+    async def _journeys(self, keys: Sequence[int]) -> list[_Journey]:
         return await self._platform.store.read(lambda reader: reader.journeys(keys))
