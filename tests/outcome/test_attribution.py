@@ -115,6 +115,21 @@ def test_rare_values_make_room_and_busy_ones_stay() -> None:
     assert len(found._by_value[Dimension.SENDER]) == VALUES_MAX
 
 
+def test_tallies_add_up_as_far_as_there_is_room() -> None:
+    """Two routes' messages tell together what both tell; the rarest values are left out."""
+    whole, half = tally(lambda slices: 1.0, seed=1), tally(lambda slices: 1.0, seed=2)
+    for n in range(VALUES_MAX + 5):
+        for _ in range(3 if n < VALUES_MAX else 1):
+            half.add({Dimension.LINK: f"host {n}"}, usual=0.9, positive=True)
+    whole.add({Dimension.LINK: "own.example"}, usual=0.9, positive=True)
+    before, added = whole._whole.messages, half._whole.messages
+    whole.merge(half)
+    assert whole._whole.messages == before + added
+    assert len(whole._by_value[Dimension.LINK]) == VALUES_MAX
+    for value, count in whole._by_value[Dimension.ROUTE].items():
+        assert count.messages > half._by_value[Dimension.ROUTE][value].messages
+
+
 def test_a_sentence_claims_no_cause() -> None:
     sentence = says(tally(lambda m: 0.0 if m[Dimension.ROUTE] == "beta" else 1.0).findings()[0])
     assert sentence.startswith("route beta goes with ")
