@@ -13,10 +13,11 @@ from collections import defaultdict
 from typing import Any
 
 from arrivals.outcome import calibration
-from arrivals.outcome.anchors import Book, Said, p_delivered
+from arrivals.outcome.anchors import Book, Said
 from arrivals.outcome.calibration import Scored
 from arrivals.outcome.cells import Pace
 from arrivals.outcome.hierarchy import Tree
+from arrivals.outcome.trust import p_delivered
 from tests.outcome.truth import HORIZON_S, START_US, WORLDS, Told, World
 
 AGES_S = (0.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0)

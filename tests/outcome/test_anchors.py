@@ -19,11 +19,11 @@ from arrivals.outcome.anchors import (
     Book,
     Said,
     Source,
-    p_delivered,
 )
 from arrivals.outcome.anchors import _fair_share as fair_share
 from arrivals.outcome.curves import TYPICAL, curve_of
 from arrivals.outcome.hierarchy import Path
+from arrivals.outcome.trust import p_delivered
 
 NOW_US = 1_764_590_000_000_000
 DAY_US = 86_400_000_000

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrivals.outcome.anchors import Chance
 from arrivals.outcome.fusion import (
     LADDER,
     P_MAX,
@@ -25,6 +24,7 @@ from arrivals.outcome.fusion import (
     is_surely_filtered,
     judge,
 )
+from arrivals.outcome.trust import Chance
 
 
 def chance(p: float | None) -> Chance:

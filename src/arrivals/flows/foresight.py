@@ -25,7 +25,6 @@ from arrivals.core.timeline import (
     provider_of,
 )
 from arrivals.core.verdicts import Judged, recorded, stands
-from arrivals.outcome.anchors import Chance
 from arrivals.outcome.cells import HORIZON_S
 from arrivals.outcome.fusion import (
     INFERRED,
@@ -41,6 +40,7 @@ from arrivals.outcome.fusion import (
 )
 from arrivals.outcome.hierarchy import words_of
 from arrivals.outcome.learner import Foreseen, Learner, Subject
+from arrivals.outcome.trust import Chance
 
 _WORDS: Final = {
     State.DELIVERED: Word.POSITIVE,

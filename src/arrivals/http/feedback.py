@@ -52,6 +52,13 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = None
 
 
+# What may be wrong with whatever is said of a message.
+_OF_EACH: Final = (
+    Code.IDEMPOTENCY_KEY_INVALID,
+    Code.IDEMPOTENCY_KEY_MISMATCH,
+    Code.DISK_FULL,
+    Code.UNAVAILABLE,
+)
 _FEEDBACK: Final = msgspec.json.Decoder(FeedbackBody, strict=True)
 
 
@@ -66,10 +73,7 @@ _FEEDBACK: Final = msgspec.json.Decoder(FeedbackBody, strict=True)
     errors=(
         Code.NOT_FOUND,
         Code.NOT_CANCELLABLE,
-        Code.IDEMPOTENCY_KEY_INVALID,
-        Code.IDEMPOTENCY_KEY_MISMATCH,
-        Code.DISK_FULL,
-        Code.UNAVAILABLE,
+        *_OF_EACH,
     ),
 )
 async def cancel_message(request: Request) -> Response:
@@ -90,10 +94,7 @@ async def cancel_message(request: Request) -> Response:
         Code.NOT_FOUND,
         Code.BODY_INVALID,
         Code.UNKNOWN_FIELD,
-        Code.IDEMPOTENCY_KEY_INVALID,
-        Code.IDEMPOTENCY_KEY_MISMATCH,
-        Code.DISK_FULL,
-        Code.UNAVAILABLE,
+        *_OF_EACH,
     ),
 )
 async def give_feedback(request: Request) -> Response:

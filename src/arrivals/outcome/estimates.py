@@ -25,7 +25,6 @@ from arrivals.outcome.anchors import (
     NEGATIVE_QUALITY_MAX,
     PEERS_QUALITY,
     SILENCE_QUALITY,
-    UNANCHORED_MAX,
     Book,
     Compared,
     Said,
@@ -33,6 +32,7 @@ from arrivals.outcome.anchors import (
 from arrivals.outcome.cells import HORIZON_S, Cell, Exposure, Pace
 from arrivals.outcome.curves import STRENGTH, Curve, shrunk
 from arrivals.outcome.hierarchy import REFRESH_US, STRENGTH_OF_WEEK, Key, Tree
+from arrivals.outcome.trust import UNANCHORED_MAX
 
 ESTIMATES_MAX: Final = 10_000  # kept between two refreshes
 _SHARE_DIGITS: Final = 4  # more mean nothing, and it's kept with every order

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.anchors import Chance, Quality
+from arrivals.outcome.trust import Chance, Quality
 
 P_MIN: Final = 0.001  # nothing short of proof is surer than this
 P_MAX: Final = 0.999

@@ -14,15 +14,7 @@ import msgspec
 
 from arrivals.core.compare import Covariates, Expected
 from arrivals.core.selection import Estimate
-from arrivals.outcome.anchors import (
-    PROBES,
-    Book,
-    Chance,
-    Said,
-    Source,
-    Trust,
-    p_delivered,
-)
+from arrivals.outcome.anchors import PROBES, Book, Said, Source
 from arrivals.outcome.calibration import HELD_OUT_SHARE, is_held_out
 from arrivals.outcome.cells import (
     HORIZON_S,
@@ -53,6 +45,7 @@ from arrivals.outcome.hierarchy import (
 from arrivals.outcome.holdout import Held, HoldOut
 from arrivals.outcome.recent import Recent
 from arrivals.outcome.record import Group, GroupRecord, TrackRecord
+from arrivals.outcome.trust import Chance, Trust, p_delivered
 from arrivals.outcome.watch import Waiting, Watch
 
 FORMAT: Final = 1  # of what is kept; another one is begun anew
