@@ -8,12 +8,11 @@ import pytest
 
 from arrivals.core.explain import explain
 from arrivals.core.layers import Forecast, outcome_layer, retry_advice
-from arrivals.core.message import Message, Move, Reach, State, advance
+from arrivals.core.message import Message, Move, Reach, State, advance, is_inferred
 from arrivals.core.verdicts import (
     Judged,
     body_of,
     ending,
-    is_inferred,
     is_worth_noting,
     judged_of,
     on_record,
@@ -82,9 +81,18 @@ def test_ignorance_is_not_recorded() -> None:
 def test_a_deadline_ends_by_what_is_as_good_as_sure(
     changes: dict[str, Any], move: Move, verdict: str | None
 ) -> None:
-    how, judged = ending(forecast(**changes))
+    how, judged = ending(silent(), forecast(**changes))
     assert how is move
     assert (judged and judged.verdict) == verdict
+
+
+def test_nobody_filtered_what_may_never_have_left() -> None:
+    """Of a hand-off in doubt it stays likely at most."""
+    sure = forecast(probability=0.02, verdict="likely_filtered", surely_filtered=True)
+    how, judged = ending(silent(State.AMBIGUOUS), sure)
+    assert how is Move.DEADLINE_PASSED
+    assert judged is not None
+    assert judged.verdict == "likely_filtered"
 
 
 def test_only_a_new_word_on_an_open_message_is_noted() -> None:

@@ -209,6 +209,21 @@ async def test_no_message_ends_before_the_model_was_asked(story: Story) -> None:
     await story.play("state unknown")
 
 
+async def test_what_changed_since_the_model_was_asked_is_asked_about_again(
+    story: Story,
+) -> None:
+    """It came to be in doubt meanwhile: then nobody filtered it."""
+    await story.play("accept 31611999999\nclaim north\nanswer 1 unanswered")
+
+    async def endings(limit: int) -> Endings:
+        return {story.key(): (Move.FILTER_INFERRED, SURE)}
+
+    await ends(story, endings)
+    await story.play("state ambiguous")
+    await ends(story, Learning(story.here.platform, SECRET, learns=True).endings)
+    await story.play("state unknown")
+
+
 async def test_only_those_that_something_is_known_of_are_judged(story: Story) -> None:
     """Of an installation without feedback or alarms nobody is looked at."""
     asked: list[int] = []

@@ -16,7 +16,7 @@ from arrivals.core.depth import Limit, limit_of
 from arrivals.core.feedback import feedback_sentence
 from arrivals.core.instants import rfc3339, spell
 from arrivals.core.layers import came_twice, depth_of_receipts
-from arrivals.core.message import Message, Move, Reach, State, is_terminal
+from arrivals.core.message import Message, Move, Reach, State, is_inferred, is_terminal
 from arrivals.core.money import Micros, format_amount
 from arrivals.core.reasons import REASONS, status_name
 from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
@@ -33,7 +33,7 @@ from arrivals.core.timeline import (
     is_word,
     provider_of,
 )
-from arrivals.core.verdicts import is_inferred, verdict_sentence
+from arrivals.core.verdicts import verdict_sentence
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from arrivals.core.message import (
     Reach,
     State,
     execution_of,
+    is_inferred,
     is_terminal,
     outcome_of,
 )
@@ -455,7 +456,7 @@ def retry_advice(message: Message, events: Sequence[TimelineEvent]) -> RetryAdvi
             useful=True,
             why="it was handed off and no word came back; another may be a duplicate",
         )
-    if message.state is State.FILTERED and message.verdict is not None:
+    if is_inferred(message):
         why = "it was probably filtered, but nobody said so; another may be a duplicate"
         return _advice(safe=False, useful=True, why=why)
     if message.state is State.CANCELLED:

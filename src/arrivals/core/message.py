@@ -231,6 +231,11 @@ def is_terminal(state: State) -> bool:
     return state in _TERMINAL_SET
 
 
+def is_inferred(message: Message) -> bool:
+    """Tell whether it only was inferred that somebody filtered a message."""
+    return message.state is State.FILTERED and message.verdict is not None
+
+
 _TERMINAL_SET = frozenset(TERMINAL)
 
 _EXECUTION_OPEN: dict[State, str] = {

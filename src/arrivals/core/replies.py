@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from arrivals.core.message import Message, Reach, State
+from arrivals.core.message import Message, Reach, State, is_inferred
 from arrivals.core.phone import DIGITS_MIN, calling_code_of
-from arrivals.core.verdicts import is_inferred
 
 REPLY_WINDOW_US: Final = 72 * 3600 * 1_000_000  # as long as carriers keep a message
 NATIONAL_DIGITS_MIN: Final = 7  # shorter numbers are a network's own, and the same everywhere

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from arrivals.core.layers import Forecast
-from arrivals.core.message import Message, Move, State, is_terminal
+from arrivals.core.message import Message, Move, State, allows, is_terminal
 from arrivals.core.timeline import JUDGED, TimelineEvent, is_receipt
 
 LIKELY_FILTERED: Final = "likely_filtered"
@@ -50,10 +50,11 @@ def judged_of(forecast: Forecast) -> Judged | None:
     )
 
 
-def ending(forecast: Forecast) -> tuple[Move, Judged | None]:
+def ending(message: Message, forecast: Forecast) -> tuple[Move, Judged | None]:
     """Return how a message ends of which nobody spoke until its deadline."""
     judged = judged_of(forecast)
-    if judged is None or not forecast.surely_filtered:
+    sure = forecast.surely_filtered and allows(message.state, Move.FILTER_INFERRED)
+    if judged is None or not sure:
         return Move.DEADLINE_PASSED, judged
     return Move.FILTER_INFERRED, msgspec.structs.replace(judged, verdict=State.FILTERED.value)
 
@@ -65,11 +66,6 @@ def is_worth_noting(message: Message, judged: Judged | None) -> bool:
         and judged is not None
         and judged.verdict == LIKELY_FILTERED != message.verdict
     )
-
-
-def is_inferred(message: Message) -> bool:
-    """Tell whether it only was inferred that somebody filtered a message."""
-    return message.state is State.FILTERED and message.verdict is not None
 
 
 def on_record(message: Message) -> str | None:

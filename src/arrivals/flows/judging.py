@@ -70,7 +70,7 @@ class Judging:
             for trace, events in journeys:
                 forecast = self._foresee(trace, events)
                 if forecast is not None:
-                    found[trace.message.key] = ending(forecast)
+                    found[trace.message.key] = ending(trace.message, forecast)
         return found
 
     async def note(self, keys: Sequence[int]) -> Collection[int]:

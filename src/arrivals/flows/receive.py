@@ -23,6 +23,7 @@ from arrivals.core.message import (
     Reach,
     State,
     allows,
+    is_inferred,
     is_terminal,
 )
 from arrivals.core.parts import (
@@ -34,7 +35,6 @@ from arrivals.core.parts import (
     place_of,
     roll_up,
 )
-from arrivals.core.verdicts import is_inferred
 from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.receipt_words import Found, body_of, read

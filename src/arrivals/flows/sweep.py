@@ -19,7 +19,7 @@ from arrivals.core.fairness import FairRanks
 from arrivals.core.message import Message, Move, Reach, State, allows
 from arrivals.core.parts import PARTS_WAIT_US, has_arrived_in_part
 from arrivals.core.replies import REPLY_WINDOW_US
-from arrivals.core.verdicts import body_of
+from arrivals.core.verdicts import Judged, body_of
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
 from arrivals.flows.dispatch import expire
@@ -52,6 +52,8 @@ DAY_US: Final = 86_400 * 1_000_000
 PARKED_FOR_US: Final = 3 * DAY_US  # the longest that carriers take for a receipt
 RAW_FOR_US: Final = 7 * DAY_US
 ANSWERS_FOR_US: Final = 7 * DAY_US
+
+_UNJUDGED: Final[tuple[Move, Judged | None]] = (Move.DEADLINE_PASSED, None)
 
 
 def sweep_step(
@@ -155,13 +157,10 @@ class _Sweep:
 
     def _end(self, message: Message) -> None:
         """End a message that nobody spoke of, as unknown or as what is as good as sure."""
-        move, judged = Move.DEADLINE_PASSED, None
-        if self._endings is not None:
-            if message.key not in self._endings:
-                return  # its deadline passed a moment ago: the next sweep knows what to say
-            move, judged = self._endings[message.key]
-        if not allows(message.state, move):  # it was in doubt meanwhile
-            move = Move.DEADLINE_PASSED
+        end = _UNJUDGED if self._endings is None else self._endings.get(message.key)
+        if end is None or not allows(message.state, end[0]):
+            return  # it came to this a moment ago: the next sweep knows what to say
+        move, judged = end
         body = {"cause": "the outcome deadline passed with no sufficient evidence"}
         inferred = move is Move.FILTER_INFERRED
         self._journal.move(
