@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from arrivals.core.dialect import PLAIN, Dialect
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceList
 
@@ -81,6 +82,8 @@ class Provider:
     acceptd_is_own: bool = False  # its ACCEPTD is its own word, not the carrier's
     expired_is_final: bool = False  # its EXPIRED is the carrier's word, not a timer's
     error_namespace: str = "generic"
+    dialect: Dialect = PLAIN
+    ids_of: str | None = None  # the provider whose ids its receipts may tell beside its own
     settings: dict[str, object] = field(default_factory=dict)
     flow: Flow = Flow.ACTIVE
 
@@ -102,6 +105,7 @@ class Route:
     on_ambiguous: str = "wait"
     valid_for_s: int | None = None  # None: the installation's default
     outcome_grace_s: int | None = None
+    throttle_failover_s: int | None = None  # a code held longer goes to the next; None: never
     is_active: bool = True
     flow: Flow = Flow.ACTIVE
 

@@ -37,18 +37,31 @@ class Taken(msgspec.Struct, frozen=True, tag=True):
 
 
 class Throttled(msgspec.Struct, frozen=True, tag=True):
-    """Not now; nothing was taken."""
+    """Not now; nothing was taken. `whole_bind` says that it slows more than this message."""
+
+    status: int
+    whole_bind: bool = False
+
+
+class NotBound(msgspec.Struct, frozen=True, tag=True):
+    """The provider says that we aren't bound: nothing was taken, and we bind again."""
 
     status: int
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """No; nothing was taken. `retryable` says whether a later try may fare better."""
+    """No. `retryable` says whether a later try may fare better.
+
+    Nothing was taken, unless `part` names the part that was refused for good after others
+    were taken; their ids are in `parts_accepted`.
+    """
 
     status: int
     reason: str  # canonical code
     retryable: bool
     elsewhere: bool  # another provider may take it
+    part: int = 0
+    parts_accepted: tuple[tuple[int, str, str], ...] = ()
 
 
 class NotSent(msgspec.Struct, frozen=True, tag=True):
@@ -64,7 +77,16 @@ class Unanswered(msgspec.Struct, frozen=True, tag=True):
     parts_accepted: tuple[tuple[int, str, str], ...] = ()
 
 
-Result = Taken | Throttled | Refused | NotSent | Unanswered
+class PartHeld(msgspec.Struct, frozen=True, tag=True):
+    """Not the end: a part is put off and tried again, while others may have been taken."""
+
+    part: int
+    status: int
+    until_us: int  # wall time by which the next news of this attempt is due
+    parts_accepted: tuple[tuple[int, str, str], ...] = ()
+
+
+Result = Taken | Throttled | NotBound | Refused | NotSent | Unanswered | PartHeld
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +171,14 @@ class Connection(Protocol):
     @property
     def up(self) -> bool:
         """Whether it can take submissions at all."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether hand-offs to it got lost in a row: it counts as away, and is being probed."""
+
+    @property
+    def held_for_s(self) -> float:
+        """For how long throttling has held back what could have gone out; 0.0: it doesn't."""
 
     def capacity(self) -> int:
         """Return how many messages may be handed over now: window and pace."""

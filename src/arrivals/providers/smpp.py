@@ -112,6 +112,16 @@ class SmppConnection:
         return self._transmitter() is not None
 
     @property
+    def is_broken(self) -> bool:
+        """Whether hand-offs to it got lost in a row."""
+        return False
+
+    @property
+    def held_for_s(self) -> float:
+        """For how long throttling has held back what could have gone out."""
+        return 0.0
+
+    @property
     def window_used(self) -> int:
         """How many PDUs wait for their answer."""
         link = self._transmitter()
