@@ -78,6 +78,7 @@ class Telemetry:
         self._bind_up = self._gauge(
             "bind_up", "1 while a provider's connection takes messages", "provider"
         )
+        self._tell_of_providers()
         self._alarms = self._gauge(
             "alarms", "What waits or has been away for too long; /readyz names each"
         )
@@ -99,6 +100,27 @@ class Telemetry:
         self._histograms: dict[str, Histogram] = {}
         self._committed = (0, 0)
         self._replied: dict[str, int] = {}
+        self._throttled: dict[tuple[str, str], int] = {}
+
+    def _tell_of_providers(self) -> None:
+        self._throttles = self._counter(
+            "provider_throttled",
+            "Answers of a provider that say: not so fast; of one message's destination"
+            " (message), or of all that goes there (bind)",
+            "provider",
+            "scope",
+        )
+        self._held = self._gauge(
+            "provider_held_seconds",
+            "For how long a provider's throttling has held back what could have gone out; 0 if"
+            " it doesn't",
+            "provider",
+        )
+        self._broken = self._gauge(
+            "provider_broken",
+            "1 while a provider takes messages and never answers, and is tried one at a time",
+            "provider",
+        )
 
     def _tell_of_the_checks(self) -> None:
         self._violations = self._gauge(
@@ -168,6 +190,17 @@ class Telemetry:
     def bind(self, provider: str, *, up: bool) -> None:
         """Take over whether a provider's connection takes messages."""
         self._bind_up.labels(provider).set(1 if up else 0)
+
+    def condition(self, provider: str, *, broken: bool, held_s: float) -> None:
+        """Take over how a provider is."""
+        self._broken.labels(provider).set(1 if broken else 0)
+        self._held.labels(provider).set(held_s)
+
+    def throttles(self, totals: Mapping[tuple[str, str], int]) -> None:
+        """Take over the running totals of throttled answers by provider and scope."""
+        for place, total in totals.items():
+            self._throttles.labels(*place).inc(max(0, total - self._throttled.get(place, 0)))
+        self._throttled = dict(totals)
 
     def alarms(self, count: int) -> None:
         """Take over how many alarms are raised."""

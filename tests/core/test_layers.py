@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from arrivals.core.advice import retry_advice
 from arrivals.core.depth import limit_of
-from arrivals.core.layers import Forecast, layers, outcome_layer, retry_advice, roll_up
+from arrivals.core.layers import Forecast, layers, outcome_layer, roll_up
 from arrivals.core.message import TERMINAL, Message, Reach, State
 from tests.core.timelines import (
     ACCEPTED,

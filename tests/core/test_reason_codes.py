@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
+from arrivals.core.dialect import Dialect
 from arrivals.core.reason_codes import (
     CARRIER_WORLD_ERRORS,
+    DIALECT_KEYS,
     RECEIPT_CODES,
     RECEIPT_WORDS,
     STATUSES,
     UNVERIFIED,
     VENDOR_STATUSES,
 )
-from arrivals.core.reasons import REASONS, RefusalKind
+from arrivals.core.reasons import REASONS, RefusalKind, Retry, dialect_key
 
 
 @pytest.mark.parametrize("namespace", sorted(RECEIPT_CODES))
@@ -39,6 +43,25 @@ def test_statuses_lead_to_reasons_and_kinds() -> None:
 def test_only_throttling_is_the_providers_rate_limit() -> None:
     for name, reason, kind in STATUSES.values():
         assert (kind == "throttled") == (reason == "rate_limited_provider"), name
+
+
+def test_what_blames_our_writing_goes_elsewhere_and_may_name_a_key() -> None:
+    """A gateway that knows no TLVs, or no relative validity, says so of every message."""
+    dialect = {status for status, row in STATUSES.items() if row[1] == "provider_dialect"}
+    assert {0x01, 0x02, 0x15, 0x43, 0x48, 0x49, 0x50, 0x51, 0x53, 0x61, 0x62, 0x104} <= dialect
+    assert set(range(0xC0, 0xC5)) <= dialect
+    assert not {0x0A, 0x0B} & dialect
+    assert REASONS["provider_dialect"].retry is Retry.OTHER
+    assert not REASONS["provider_dialect"].filtered
+    assert {dialect_key(each) for each in range(0xC0, 0xC5)} == {"optional_parameters"}
+    assert (dialect_key(0x62), dialect_key(0x48)) == ("validity", "senders")
+    assert (dialect_key(0x15), dialect_key(0x104)) == ("service_type", "alphabet")
+    assert dialect_key(0x58) is None
+
+
+def test_keys_are_those_of_a_dialect() -> None:
+    names = {field.name for field in fields(Dialect)}
+    assert set(DIALECT_KEYS.values()) <= names
 
 
 def test_vendor_statuses_keep_to_their_range() -> None:

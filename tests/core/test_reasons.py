@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arrivals.core.reason_codes import UNWRITABLE
 from arrivals.core.reasons import (
     REASONS,
     UNCLASSIFIED,
@@ -22,8 +23,8 @@ from arrivals.core.reasons import (
 NAMESPACES = st.sampled_from(["gsm_map", "carrier_world", "sinch", "generic", ""]) | st.text()
 
 
-def test_there_are_thirty_reasons_that_say_what_to_do() -> None:
-    assert len(REASONS) == 30
+def test_reasons_say_what_to_do() -> None:
+    assert len(REASONS) == 31
     for code, reason in REASONS.items():
         assert reason.code == code
         assert reason.title
@@ -52,9 +53,13 @@ def test_filtering_is_marked() -> None:
         (0x08, "provider_error", RefusalKind.RETRYABLE),
         (0x45, "provider_error", RefusalKind.RETRYABLE),
         (0x0E, "provider_auth_or_account", RefusalKind.RETRYABLE),
-        (0x01, "message_malformed", RefusalKind.PERMANENT),
-        (0xC4, "message_malformed", RefusalKind.PERMANENT),
-        (0x104, "message_malformed", RefusalKind.PERMANENT),
+        (0x01, "provider_dialect", RefusalKind.PERMANENT),
+        (0xC4, "provider_dialect", RefusalKind.PERMANENT),
+        (0x104, "provider_dialect", RefusalKind.PERMANENT),
+        (0x62, "provider_dialect", RefusalKind.PERMANENT),
+        (0x48, "provider_dialect", RefusalKind.PERMANENT),
+        (0x53, "provider_dialect", RefusalKind.PERMANENT),
+        (UNWRITABLE, "message_malformed", RefusalKind.PERMANENT),
     ],
 )
 def test_statuses_of_the_specification(status: int, reason: str, kind: RefusalKind) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from arrivals.core.advice import retry_advice
 from arrivals.core.explain import explain
-from arrivals.core.layers import Forecast, outcome_layer, retry_advice
+from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.core.message import Message, Move, Reach, State, advance, is_inferred
 from arrivals.core.verdicts import (
     Judged,

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from arrivals.core.ids import handoff_reference
 from arrivals.providers.api import (
     Answer,
+    NotBound,
     NotSent,
+    PartHeld,
     Receipt,
     Refused,
     Result,
@@ -20,6 +22,7 @@ from arrivals.providers.api import (
 )
 from arrivals.smpp.receipts import normal_form
 
+SECOND_US = 1_000_000
 BEGIN_US = 1_700_000_000_000_000
 
 
@@ -46,6 +49,8 @@ class ScriptedConnection:
         self.provider_id = provider_id
         self.up = True
         self.room = room
+        self.is_broken = False
+        self.held_for_s = 0.0
         self.taken: list[Submission] = []
         self.acknowledged: list[object] = []
         self.stopped = False
@@ -92,27 +97,49 @@ def answer(
     )
 
 
+def _named(ids: Sequence[str]) -> tuple[tuple[int, str, str], ...]:
+    """Read ids as a story writes them by part: `3=A3`; without a number, in order."""
+    found = [each.rpartition("=") for each in ids]
+    return tuple(
+        (int(part or number), normal_form(raw), raw)
+        for number, (part, _, raw) in enumerate(found, 1)
+    )
+
+
+_PLAIN: dict[str, Result] = {
+    "unanswered": Unanswered("no answer came"),
+    "throttled": Throttled(0x58),
+    "slowed": Throttled(0x58, whole_bind=True),
+    "full": Throttled(0x14),
+    "not_bound": NotBound(0x04),
+    "not_sent": NotSent("the connection was lost"),
+}
+
+
 def result_of(word: str, ids: Sequence[str]) -> Result:
-    """Read a result as a story writes it: `taken A1`, `refused no_route`, `partly A1`, …"""
-    parts = tuple((part, normal_form(raw), raw) for part, raw in enumerate(ids, 1))
+    """Read a result as a story writes it: `taken A1`, `refused no_route`, `partly A1`, …
+
+    Of parts: `part_held 30 2 1=A1` is tried again until half a minute into the story;
+    `part_refused no_route 2 1=A1`.
+    """
     match word:
         case "taken":
-            return Taken(parts)
+            return Taken(_named(ids))
         case "partly":
-            return Unanswered("a part was refused", parts)
-        case "unanswered":
-            return Unanswered("no answer came")
-        case "throttled":
-            return Throttled(0x58)
-        case "not_sent":
-            return NotSent("the connection was lost")
+            return Unanswered("a part was refused", _named(ids))
+        case "part_held":
+            until_us = BEGIN_US + int(ids[0]) * SECOND_US
+            return PartHeld(int(ids[1]), 0x58, until_us, _named(ids[2:]))
+        case "part_refused":
+            parts = _named(ids[2:])
+            return Refused(0x45, ids[0], False, False, int(ids[1]), parts)
         case "refused":
             return Refused(0x0B, ids[0], retryable=False, elsewhere=False)
         case "refused_here":
             return Refused(0x0B, ids[0], retryable=False, elsewhere=True)
         case "refused_now":
             return Refused(0x08, ids[0], retryable=True, elsewhere=False)
-    raise AssertionError(f"no result is called {word!r}")
+    return _PLAIN[word]
 
 
 def receipt(

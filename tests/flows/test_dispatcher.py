@@ -18,6 +18,7 @@ from arrivals.core.ids import hash_api_key, make_api_key
 from arrivals.flows import dispatch, fleet
 from arrivals.flows.administer import KEY_PEPPER
 from arrivals.flows.alarms import Alarms, waiting
+from arrivals.flows.conditions import Condition
 from arrivals.flows.dispatch import Dispatcher
 from arrivals.flows.fleet import Fleet
 from arrivals.flows.sweep import Sweeper
@@ -273,11 +274,11 @@ async def test_a_provider_that_stays_away_loses_its_queue(
     accepted = await here.send(*(f"316{n:08d}" for n in range(600)))
     async with dispatching(here, away), dispatching(here, there):
         await taken(there, 600)
-        assert here.platform.away_since.keys() == {"north"}
+        assert here.platform.conditions.has("north", Condition.AWAY)
         events = await here.kinds(accepted.order.order_id << 17)
         assert events == ["accepted", "diverted", "claimed"]
         away.set(up=True)
-        await until(lambda: not here.platform.away_since)
+        await until(lambda: not here.platform.conditions.has("north", Condition.AWAY))
     assert away.taken == []
 
 
@@ -471,7 +472,7 @@ async def test_the_sweeper_looks_for_them(
     clock = SetClock()
     async with installed(place, providers=[NORTH], started=False, clock=clock) as here:
         await here.send("31612345678")
-        here.platform.away_since["north"] = clock.monotonic()
+        here.platform.conditions.note("north", Condition.AWAY, clock.monotonic(), there=True)
         clock.tick(100)
         task = asyncio.create_task(Sweeper(here.platform).run())
         await until(lambda: len(here.platform.alarms) == 2)

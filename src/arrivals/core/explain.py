@@ -12,35 +12,30 @@ from typing import Final
 
 import msgspec
 
-from arrivals.core.depth import Limit, limit_of
+from arrivals.core.conclusion import Sentence, conclusion, money, slowed_by
+from arrivals.core.depth import limit_of
 from arrivals.core.feedback import feedback_sentence
 from arrivals.core.instants import rfc3339, spell
-from arrivals.core.layers import came_twice, depth_of_receipts
-from arrivals.core.message import Message, Move, Reach, State, is_inferred, is_terminal
-from arrivals.core.money import Micros, format_amount
-from arrivals.core.reasons import REASONS, status_name
+from arrivals.core.message import Move, State, is_terminal
+from arrivals.core.reasons import REASONS
 from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
 from arrivals.core.timeline import (
     ACCEPTED,
+    BROKEN,
     DUE,
     JUDGED,
+    PART_HELD,
+    SLOWED,
     TimelineEvent,
     Trace,
-    ended_by,
-    evidence,
-    is_answer,
-    is_receipt,
-    is_word,
+    held_us,
     provider_of,
+    result_of,
 )
 from arrivals.core.verdicts import verdict_sentence
+from arrivals.core.wording import capital, code_name, lower, price, spaced, subject, upper
 
-
-class Sentence(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that can be said, and the events that say it."""
-
-    text: str
-    cites: list[int]
+__all__ = ["Sentence", "explain"]
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -64,12 +59,34 @@ class _Said(msgspec.Struct, frozen=True):
         status = self.event.body.get("status")
         if status is None:
             return ""
-        return f" ({status_name(status) if isinstance(status, int) else status})"
+        return f" ({code_name(status)})"
 
     @property
     def attempt(self) -> str:
         number = self.event.body.get("attempt")
         return f"attempt {number}" if number else "an attempt"
+
+    @property
+    def held(self) -> str:
+        """How much of the wait its provider held it back, as a clause, or nothing."""
+        if self.before is None:
+            return ""
+        held = held_us(self.event, self.event.at_us - self.before.at_us)
+        return f", {spell(held)} of it held back by {self.provider}" if held else ""
+
+    @property
+    def part(self) -> str:
+        part = self.event.body.get("part")
+        return f"part {part} of {self.trace.message.segments}" if part else "a part"
+
+    @property
+    def parts_there(self) -> str:
+        """The parts that were taken, as a sentence, or nothing."""
+        parts = [str(each) for each in self.event.body.get("parts_accepted", ())]
+        if not parts:
+            return ""
+        which = f"Part {parts[0]} was" if len(parts) == 1 else f"Parts {', '.join(parts)} were"
+        return f" {which} taken"
 
     @property
     def because(self) -> str:
@@ -78,7 +95,7 @@ class _Said(msgspec.Struct, frozen=True):
         if not code:
             return ""
         reason = REASONS.get(str(code))
-        return f": {_lower(reason.title) if reason else str(code)}"
+        return f": {lower(reason.title) if reason else str(code)}"
 
     @property
     def next_try(self) -> str:
@@ -101,12 +118,13 @@ def explain(
         sentences.append(Sentence(text=text, cites=[event.seq]))
         if event.kind == ACCEPTED and trace.selection is not None:
             sentences.append(Sentence(text=_selected(trace.selection), cites=[event.seq]))
+    sentences += slowed_by(events)
     limit = limit_of(trace.country, trace.sender)
-    sentences.append(_conclusion(trace.message, events, limit))
+    sentences.append(conclusion(trace.message, events, limit))
     if held_by:
         waits = f"It waits now because {', and '.join(held_by)}."
         sentences.append(Sentence(text=waits, cites=[]))
-    sentences += _money(trace, events)
+    sentences += money(trace, events)
     return sentences
 
 
@@ -120,7 +138,7 @@ def _accepted(said: _Said) -> str:
     alphabet = "GSM-7" if trace.encoding == "gsm7" else "UCS-2"
     text = (
         f"Accepted over route {message.route_id}{where}: {parts} in {alphabet}, "
-        f"{_price(trace)} held."
+        f"{price(trace)} held."
     )
     if trace.send_at_us is not None:
         text += f" It was to go out at {rfc3339(trace.send_at_us)}."
@@ -158,12 +176,15 @@ _WHY_NOT: Final[dict[str, str]] = {
     WhyNot.NOT_MUCH_CHEAPER: "not cheaper by enough to change",
     WhyNot.EXPLORING: "the choice, but for learning about another",
     Obstacle.AWAY: "it can't be reached",
+    Obstacle.BROKEN: "it takes messages and never answers",
+    Obstacle.SLOWING: "it is slowing us",
     Obstacle.NO_HEADROOM: "what waits there would outlast the message",
 }
 
 
 def _claimed(said: _Said) -> str:
-    return f"After {said.waited} in our queue, {said.attempt} took it to {said.provider}."
+    held = said.held
+    return f"After {said.waited} in our queue{held}, {said.attempt} took it to {said.provider}."
 
 
 def _due(said: _Said) -> str:
@@ -174,7 +195,14 @@ def _due(said: _Said) -> str:
 
 def _diverted(said: _Said) -> str:
     target = said.event.body.get("to", "its next provider")
-    return f"{_capital(said.provider)} was away, so the route's policy moved it on to {target}."
+    why = _TROUBLES.get(str(said.event.body.get("cause")), "was away")
+    return f"{capital(said.provider)} {why}, so the route's policy moved it on to {target}."
+
+
+_TROUBLES: Final[dict[str, str]] = {
+    BROKEN: "takes messages and never answers",
+    SLOWED: "was slowing us for longer than the route waits",
+}
 
 
 def _taken(said: _Said) -> str:
@@ -184,16 +212,38 @@ def _taken(said: _Said) -> str:
     ids = [str(each) for each in body.get("ids", ())]
     name = f" and named it {', '.join(ids)}" if ids else ""
     late = "Late, but it came: " if body.get("late") else ""
-    return (
-        f"{late}{_subject(said.provider, late)} took it{after}{name}. That is not a delivery."
-    )
+    return f"{late}{subject(said.provider, late)} took it{after}{name}. That is not a delivery."
 
 
 def _throttled(said: _Said) -> str:
+    all_of_it = ", not with this message alone" if said.event.body.get("whole_bind") else ""
     return (
-        f"{_capital(said.provider)} asked us to slow down{said.status}; nothing was taken."
-        f"{said.next_try}"
+        f"{capital(said.provider)} asked us to slow down{said.status}{all_of_it};"
+        f" nothing was taken.{said.next_try}"
     )
+
+
+def _not_bound(said: _Said) -> str:
+    return (
+        f"{capital(said.provider)} said that we weren't bound{said.status};"
+        f" nothing was taken.{said.next_try}"
+    )
+
+
+def _part_held(said: _Said) -> str:
+    until_us = said.event.body.get("until")
+    news = ""
+    if isinstance(until_us, int):
+        news = f" It is tried again within {spell(max(0, until_us - said.event.at_us))}."
+    there = f"{said.parts_there} already." if said.parts_there else ""
+    part = upper(said.part)
+    return f"{part} was put off by {said.provider}{said.status}.{there}{news}"
+
+
+def _part_refused(said: _Said) -> str:
+    whole = f"{said.parts_there}, so it is never sent again whole." if said.parts_there else ""
+    refused = f"{upper(said.part)} was refused by {said.provider}{said.status}{said.because}."
+    return f"{refused}{whole}"
 
 
 def _not_sent(said: _Said) -> str:
@@ -204,26 +254,35 @@ def _not_sent(said: _Said) -> str:
 
 
 def _refused(said: _Said) -> str:
-    return f"{_capital(said.provider)} refused it{said.status}{said.because}."
+    return f"{capital(said.provider)} refused it{said.status}{said.because}."
 
 
 def _refused_for_now(said: _Said) -> str:
-    refused = f"{_capital(said.provider)} refused it for now{said.status}{said.because}."
+    refused = f"{capital(said.provider)} refused it for now{said.status}{said.because}."
     return f"{refused}{said.next_try}"
 
 
 def _failed_over(said: _Said) -> str:
     target = said.event.body.get("to", "its next provider")
+    slow = _PUT_OFF.get(result_of(said.event))
+    if slow is not None:
+        return f"{capital(said.provider)} {slow}{said.status}, so it moved on to {target}."
     return (
-        f"{_capital(said.provider)} refused it{said.status}{said.because}. "
+        f"{capital(said.provider)} refused it{said.status}{said.because}. "
         f"The route allows another provider, so it moved on to {target}."
     )
+
+
+_PUT_OFF: Final[dict[str, str]] = {
+    "throttled": "asked us to slow down for longer than the route waits",
+    "not_bound": "said again and again that we weren't bound",
+}
 
 
 def _unanswered(said: _Said) -> str:
     cause = said.event.body.get("cause")
     why = f" ({cause})" if cause else ""
-    text = f"{_capital(said.provider)} never answered {said.attempt}{why}: "
+    text = f"{capital(said.provider)} never answered {said.attempt}{why}: "
     text += "it may have the message or not."
     parts = said.event.body.get("parts_accepted")
     if parts:
@@ -268,7 +327,7 @@ def _receipt(said: _Said) -> str:
     part = f" for part {body['part']}" if body.get("part") else ""
     text = f"A receipt{part} from {said.provider} says {stat}{error}{said.because}."
     if body.get("id_form"):
-        text += f" It names the message's id in another form ({_spaced(body['id_form'])})."
+        text += f" It names the message's id in another form ({spaced(body['id_form'])})."
     if body.get("inferred"):
         text += f" It was matched by {body.get('matched_by', 'inference')}, not by its id."
     if body.get("conflict"):
@@ -307,6 +366,9 @@ _SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
     Move.TAKEN: _taken,
     Move.THROTTLED: _throttled,
     Move.NOT_SENT: _not_sent,
+    Move.NOT_BOUND: _not_bound,
+    PART_HELD: _part_held,
+    Move.PART_REFUSED: _part_refused,
     Move.REFUSED: _refused,
     Move.REFUSED_RETRYABLE: _refused_for_now,
     Move.FAILED_OVER: _failed_over,
@@ -331,136 +393,3 @@ _SAYINGS: Final[dict[str, Callable[[_Said], str]]] = {
         "The operator's own test phone got nothing, so the receipt was made up."
     ),
 }
-
-
-# --- what it adds up to ---------------------------------------------------------------
-
-_VERDICTS: Final[dict[State, str]] = {
-    State.DELIVERED: "So it counts as delivered on the word of a receipt, which speaks for",
-    State.FAILED: "So it failed",
-    State.FILTERED: "So it was filtered: somebody chose not to deliver it, and said so",
-    State.EXPIRED: "So it expired",
-    State.CANCELLED: "So it was cancelled, and nothing was sent",
-    State.UNKNOWN: "So nobody knows: it may have arrived, and we don't call that a failure",
-}
-
-_SPEAKS_FOR: Final = {
-    "submitted": "the provider only",
-    "carrier": "the carrier",
-    "handset": "the handset",
-}
-
-_ENDS: Final = frozenset(state.value for state in _VERDICTS)
-
-
-def _conclusion(
-    message: Message, events: Sequence[TimelineEvent], limit: Limit | None
-) -> Sentence:
-    end = ended_by(events)
-    if not is_terminal(message.state):
-        return Sentence(text=_still_open(message), cites=[event.seq for event in events[-1:]])
-    text = f"{_VERDICTS[message.state]}{_why_so(message)}."
-    if is_inferred(message):
-        text = "So it counts as filtered, by what is missing; nobody said so."
-    if message.state is State.DELIVERED:
-        text = f"{_VERDICTS[message.state]} {_whose_word(message, events, limit)}."
-    if came_twice(message, events):
-        text += " By their receipts two hand-offs arrived: the person may have it twice."
-    if end is not None and end.from_state in _ENDS:
-        text += f" It had counted as {end.from_state} before."
-    cites = [] if end is None else [end.seq]
-    cites += [each.seq for each in events if is_receipt(each) and each.seq not in cites]
-    if message.confirmed != "none":
-        word = [each for each in events if is_word(each)][-1:]
-        text += f" {_whether_it_came(message, word)}"
-        cites += [each.seq for each in word]
-    return Sentence(text=text, cites=sorted(cites))
-
-
-def _whether_it_came(message: Message, word: Sequence[TimelineEvent]) -> str:
-    if any(is_answer(each) for each in word):
-        return "It was answered, so it arrived."
-    said = "says it arrived" if message.confirmed == "confirmed" else "says it did not arrive"
-    return f"Your own system {said}."
-
-
-def _whose_word(message: Message, events: Sequence[TimelineEvent], limit: Limit | None) -> str:
-    """Return for whom a receipt speaks and, where that is less than usual, why."""
-    found = evidence(events, limit)
-    # What ended as delivered without a receipt on its timeline is of an older version.
-    text = _SPEAKS_FOR.get(depth_of_receipts(message.segments, found), "the carrier")
-    if limit is not None and any(each.limited_by for each in found):
-        text += f": {limit.why} ({limit.source}, {limit.as_of})"
-    return text
-
-
-def _why_so(message: Message) -> str:
-    """Return what a verdict leaves out: why it failed, where it expired."""
-    reason = REASONS.get(message.reason or "")
-    if message.state is State.FAILED and reason is not None:
-        return f": {_lower(reason.title)}"
-    if message.state is State.EXPIRED:
-        return " in our queue" if message.reach is Reach.NONE else " after it was handed off"
-    return ""
-
-
-def _still_open(message: Message) -> str:
-    deadline = rfc3339(message.outcome_deadline_us)
-    if message.state is State.AMBIGUOUS:
-        return (
-            f"So it is open whether it was handed off at all; it ends as unknown at {deadline}."
-        )
-    if message.reach is Reach.HANDED_OFF:
-        return (
-            "So it is handed off and nobody has said yet whether it arrived; "
-            f"without a word it ends as unknown at {deadline}."
-        )
-    return (
-        "So it isn't handed off yet, and nothing is known about its outcome; "
-        f"it is of use until {rfc3339(message.expires_at_us)}."
-    )
-
-
-def _money(trace: Trace, events: Sequence[TimelineEvent]) -> list[Sentence]:
-    message = trace.message
-    if message.resolution is None:
-        return []
-    settled = next(
-        (event for event in events if event.body.get("settlement")), ended_by(events)
-    )
-    sure = "was" if message.reach is Reach.HANDED_OFF else "may have been"
-    what = "was released: you pay nothing"
-    if message.resolution == "captured":
-        what = f"was captured, since it {sure} handed off"
-    found = [
-        Sentence(
-            text=f"The hold of {_price(trace)} {what}.", cites=[settled.seq] if settled else []
-        )
-    ]
-    for each in trace.adjustments:
-        amount = f"{format_amount(Micros(each.amount))} {trace.currency}"
-        came = "came back to you" if each.kind == "refund" else "was charged again"
-        newest = [event.seq for event in events if event.at_us <= each.at_us][-1:]
-        text = f"After the outcome was revised, {amount} {came}."
-        found.append(Sentence(text=text, cites=newest))
-    return found
-
-
-def _price(trace: Trace) -> str:
-    return f"{format_amount(trace.message.price)} {trace.currency}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:] if text.startswith("the ") else text
-
-
-def _subject(provider: str, lead: str) -> str:
-    return provider if lead else _capital(provider)
-
-
-def _spaced(name: str) -> str:
-    return str(name).replace("_", " ")
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -22,12 +22,11 @@ from arrivals.core.message import (
     Reach,
     State,
     execution_of,
-    is_inferred,
     is_terminal,
     outcome_of,
 )
 from arrivals.core.parts import whole_handoffs
-from arrivals.core.reasons import REASONS, Reason, Retry
+from arrivals.core.reasons import REASONS
 from arrivals.core.timeline import (
     ONE_FOR_ALL,
     SCANNER_CLICK,
@@ -36,8 +35,8 @@ from arrivals.core.timeline import (
     ended_by,
     evidence,
     is_answer,
-    is_receipt,
     is_word,
+    lacking_part,
     provider_of,
 )
 
@@ -144,15 +143,6 @@ class RollUp(msgspec.Struct, frozen=True, kw_only=True):
     confirmed: dict[str, int]
 
 
-class RetryAdvice(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether sending it again may make a duplicate, and whether it may help."""
-
-    safe: bool
-    useful: bool
-    not_before: str | None
-    why: str
-
-
 _REVISABLE: Final = frozenset(state for state, _ in TRANSITIONS if is_terminal(state))
 
 _OPEN_WORDS: Final = {
@@ -163,6 +153,7 @@ _OPEN_WORDS: Final = {
 _OUR_WORDS: Final[dict[str, str]] = {
     Move.THROTTLED: "The provider asked us to slow down; it is tried again",
     Move.NOT_SENT: "It never left; it is tried again",
+    Move.NOT_BOUND: "The provider said that we weren't bound; it is tried again",
     "resend": "No answer came, and the policy lets it go out once more",
     "resend_allowed": "No answer came, and the policy lets it go out once more",
     "no_receipt": "The deadline passed without a final receipt",
@@ -278,7 +269,7 @@ def outcome_layer(
         state=outcome_of(message.state),
         since=rfc3339(since_us),
         final=ended,
-        cause=_cause(message.reason, end) if ended and message.reason else None,
+        cause=_end_cause(message, end) if ended else None,
         verdict=verdict,
         probability=probability,
         why=why,
@@ -290,6 +281,17 @@ def outcome_layer(
         final_after=None if ended else rfc3339(message.outcome_deadline_us),
         revisable=message.state in _REVISABLE,
     )
+
+
+def _end_cause(message: Message, end: TimelineEvent | None) -> Cause | None:
+    if not message.reason:
+        return None
+    cause = _cause(message.reason, end)
+    lacking = lacking_part(end, message.segments)
+    if lacking:
+        text = f"{lacking}{cause.text[:1].lower()}{cause.text[1:]}"
+        cause = msgspec.structs.replace(cause, text=text[:1].upper() + text[1:])
+    return cause
 
 
 def _foreseen(forecast: Forecast | None, probability: float | None) -> dict[str, Any]:
@@ -426,61 +428,3 @@ def _whose_word(said: TimelineEvent) -> str:
     if said.body.get("kind") == "probe":
         return "A test phone of the operator's answered"
     return "The recipient answered"
-
-
-# --- sending it again -----------------------------------------------------------------
-
-
-def retry_advice(message: Message, events: Sequence[TimelineEvent]) -> RetryAdvice:
-    """Say whether the customer should send this message again."""
-    if message.confirmed == "confirmed":
-        return _advice(safe=False, useful=False, why="it arrived; another would be a duplicate")
-    if message.state is State.DELIVERED:
-        denied = message.confirmed == "denied"
-        why = "a receipt says that it arrived; another would be a duplicate"
-        if denied:
-            why = "a receipt says that it arrived, and your own system that it didn't"
-        return _advice(safe=False, useful=denied, why=why)
-    if message.state is State.AMBIGUOUS or message.reach is Reach.HANDOFF_UNKNOWN:
-        return _advice(
-            safe=False,
-            useful=is_terminal(message.state),
-            why="the provider never answered and may have it; another may be a duplicate",
-            until=None if is_terminal(message.state) else message,
-        )
-    if not is_terminal(message.state):
-        return _advice(safe=False, useful=False, why=_in_hand(message), until=message)
-    if message.state is State.UNKNOWN:
-        return _advice(
-            safe=False,
-            useful=True,
-            why="it was handed off and no word came back; another may be a duplicate",
-        )
-    if is_inferred(message):
-        why = "it was probably filtered, but nobody said so; another may be a duplicate"
-        return _advice(safe=False, useful=True, why=why)
-    if message.state is State.CANCELLED:
-        return _advice(safe=True, useful=True, why="it was cancelled before any hand-off")
-    if any(is_receipt(event) and event.body.get("part") for event in events):
-        why = "some parts of it may have arrived; another may repeat them"
-        return _advice(safe=False, useful=True, why=why)
-    return _by_reason(REASONS.get(message.reason or ""))
-
-
-def _in_hand(message: Message) -> str:
-    if message.reach is Reach.HANDED_OFF:
-        return "the provider has it, and its outcome is still open"
-    return "it is still in our hands, and we go on trying"
-
-
-def _by_reason(reason: Reason | None) -> RetryAdvice:
-    if reason is None:
-        return _advice(safe=True, useful=True, why="it didn't arrive")
-    why = f"it didn't arrive ({reason.code}): {reason.fix}"
-    return _advice(safe=True, useful=reason.retry is not Retry.NEVER, why=why)
-
-
-def _advice(*, safe: bool, useful: bool, why: str, until: Message | None = None) -> RetryAdvice:
-    """Build advice; `until` is an open message, whose end is worth waiting for."""
-    not_before = rfc3339(until.outcome_deadline_us) if until else None
-    return RetryAdvice(safe=safe, useful=useful, not_before=not_before, why=why)

@@ -46,9 +46,11 @@ class Move(StrEnum):
     TAKEN = "taken"  # the provider's answer: accepted, with its id
     THROTTLED = "throttled"
     NOT_SENT = "not_sent"  # proved: the PDU never reached the socket
+    NOT_BOUND = "not_bound"  # the provider said that we weren't bound: nothing was taken
     REFUSED = "refused"  # for good, and no other provider is allowed
     REFUSED_RETRYABLE = "refused_retryable"
-    FAILED_OVER = "failed_over"  # refused for good here; the route allows another provider
+    FAILED_OVER = "failed_over"  # not wanted here; the route allows another provider
+    PART_REFUSED = "part_refused"  # for good, after other parts of it were taken
     UNANSWERED = "unanswered"
     LEASE_LOST = "lease_lost"  # its sender is gone; bytes may have left
     RESEND_ALLOWED = "resend_allowed"  # the recorded policy lets it go out a second time
@@ -103,6 +105,7 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.SENDING, Move.RECEIPT_PROGRESS): State.SUBMITTED,
     (State.SENDING, Move.THROTTLED): State.WAITING,
     (State.SENDING, Move.NOT_SENT): State.WAITING,
+    (State.SENDING, Move.NOT_BOUND): State.WAITING,
     (State.SENDING, Move.REFUSED_RETRYABLE): State.WAITING,
     (State.SENDING, Move.FAILED_OVER): State.WAITING,
     (State.SENDING, Move.REFUSED): State.FAILED,
@@ -113,6 +116,7 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.AMBIGUOUS, Move.TAKEN): State.SUBMITTED,
     (State.AMBIGUOUS, Move.RECEIPT_PROGRESS): State.SUBMITTED,
     (State.AMBIGUOUS, Move.THROTTLED): State.WAITING,
+    (State.AMBIGUOUS, Move.NOT_BOUND): State.WAITING,
     (State.AMBIGUOUS, Move.REFUSED_RETRYABLE): State.WAITING,
     (State.AMBIGUOUS, Move.FAILED_OVER): State.WAITING,
     (State.AMBIGUOUS, Move.REFUSED): State.FAILED,
@@ -121,6 +125,12 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.WAITING, Move.RESEND_DROPPED): State.AMBIGUOUS,
     (State.SENDING, Move.RESEND_DROPPED): State.AMBIGUOUS,
     (State.AMBIGUOUS, Move.FAIL_WANTED): State.FAILED,
+    # No handset puts together what lacks a part, and it is never sent again whole. A part's
+    # receipt may have come before, and a resend may have been allowed.
+    **{
+        (state, Move.PART_REFUSED): State.FAILED
+        for state in (State.SENDING, State.AMBIGUOUS, State.WAITING, State.SUBMITTED)
+    },
     (State.AMBIGUOUS, Move.DEADLINE_PASSED): State.UNKNOWN,
     (State.SUBMITTED, Move.DEADLINE_PASSED): State.UNKNOWN,
     (State.SUBMITTED, Move.FILTER_INFERRED): State.FILTERED,

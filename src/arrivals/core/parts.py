@@ -99,6 +99,11 @@ def has_arrived_in_part(parts: str | None) -> bool:
     return any(_arrived(row) for row in _rows(parts).values())
 
 
+def lacks_part(parts: str | None, attempt: int) -> bool:
+    """Tell whether a part of a hand-off is known not to have arrived."""
+    return any(letter in "efx" for letter in _rows(parts).get(attempt, ""))
+
+
 def whole_handoffs(parts: str | None, segments: int) -> int:
     """Return of how many hand-offs every part is known to have arrived."""
     return sum(_arrived(row) == segments for row in _rows(parts).values())

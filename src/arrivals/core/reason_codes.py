@@ -14,16 +14,19 @@ _THROTTLED: Final = "throttled"
 _PERMANENT: Final = "refused_permanent"
 _RETRYABLE: Final = "refused_retryable"
 
+UNWRITABLE: Final = 0  # nobody's status: our own, for a message that SMPP can't carry
+
 # SMPP 3.4 section 5.1.3 and SMPP 5.0 section 4.7.6: command_status of a submit_sm_resp.
 # The names are the specification's; the reasons are our reading of its descriptions.
 STATUSES: Final[dict[int, tuple[str, str, str]]] = {
-    0x001: ("ESME_RINVMSGLEN", "message_malformed", _PERMANENT),
-    0x002: ("ESME_RINVCMDLEN", "message_malformed", _PERMANENT),
-    0x003: ("ESME_RINVCMDID", "message_malformed", _PERMANENT),
+    UNWRITABLE: ("unwritable", "message_malformed", _PERMANENT),
+    0x001: ("ESME_RINVMSGLEN", "provider_dialect", _PERMANENT),
+    0x002: ("ESME_RINVCMDLEN", "provider_dialect", _PERMANENT),
+    0x003: ("ESME_RINVCMDID", "provider_dialect", _PERMANENT),
     0x004: ("ESME_RINVBNDSTS", "provider_error", _RETRYABLE),
     0x005: ("ESME_RALYBND", "provider_error", _RETRYABLE),
-    0x006: ("ESME_RINVPRTFLG", "message_malformed", _PERMANENT),
-    0x007: ("ESME_RINVREGDLVFLG", "message_malformed", _PERMANENT),
+    0x006: ("ESME_RINVPRTFLG", "provider_dialect", _PERMANENT),
+    0x007: ("ESME_RINVREGDLVFLG", "provider_dialect", _PERMANENT),
     0x008: ("ESME_RSYSERR", "provider_error", _RETRYABLE),
     0x00A: ("ESME_RINVSRCADR", "sender_id_rejected", _PERMANENT),
     0x00B: ("ESME_RINVDSTADR", "invalid_number", _PERMANENT),
@@ -31,33 +34,33 @@ STATUSES: Final[dict[int, tuple[str, str, str]]] = {
     0x00E: ("ESME_RINVPASWD", "provider_auth_or_account", _RETRYABLE),
     0x00F: ("ESME_RINVSYSID", "provider_auth_or_account", _RETRYABLE),
     0x014: ("ESME_RMSGQFUL", "rate_limited_provider", _THROTTLED),
-    0x015: ("ESME_RINVSERTYP", "message_malformed", _PERMANENT),
-    0x033: ("ESME_RINVNUMDESTS", "message_malformed", _PERMANENT),
-    0x034: ("ESME_RINVDLNAME", "message_malformed", _PERMANENT),
-    0x040: ("ESME_RINVDESTFLAG", "message_malformed", _PERMANENT),
-    0x042: ("ESME_RINVSUBREP", "message_malformed", _PERMANENT),
-    0x043: ("ESME_RINVESMCLASS", "message_malformed", _PERMANENT),
-    0x044: ("ESME_RCNTSUBDL", "message_malformed", _PERMANENT),
+    0x015: ("ESME_RINVSERTYP", "provider_dialect", _PERMANENT),
+    0x033: ("ESME_RINVNUMDESTS", "provider_dialect", _PERMANENT),
+    0x034: ("ESME_RINVDLNAME", "provider_dialect", _PERMANENT),
+    0x040: ("ESME_RINVDESTFLAG", "provider_dialect", _PERMANENT),
+    0x042: ("ESME_RINVSUBREP", "provider_dialect", _PERMANENT),
+    0x043: ("ESME_RINVESMCLASS", "provider_dialect", _PERMANENT),
+    0x044: ("ESME_RCNTSUBDL", "provider_dialect", _PERMANENT),
     0x045: ("ESME_RSUBMITFAIL", "provider_error", _RETRYABLE),
-    0x048: ("ESME_RINVSRCTON", "sender_id_rejected", _PERMANENT),
-    0x049: ("ESME_RINVSRCNPI", "sender_id_rejected", _PERMANENT),
-    0x050: ("ESME_RINVDSTTON", "invalid_number", _PERMANENT),
-    0x051: ("ESME_RINVDSTNPI", "invalid_number", _PERMANENT),
-    0x053: ("ESME_RINVSYSTYP", "provider_auth_or_account", _RETRYABLE),
-    0x054: ("ESME_RINVREPFLAG", "message_malformed", _PERMANENT),
-    0x055: ("ESME_RINVNUMMSGS", "message_malformed", _PERMANENT),
+    0x048: ("ESME_RINVSRCTON", "provider_dialect", _PERMANENT),
+    0x049: ("ESME_RINVSRCNPI", "provider_dialect", _PERMANENT),
+    0x050: ("ESME_RINVDSTTON", "provider_dialect", _PERMANENT),
+    0x051: ("ESME_RINVDSTNPI", "provider_dialect", _PERMANENT),
+    0x053: ("ESME_RINVSYSTYP", "provider_dialect", _PERMANENT),
+    0x054: ("ESME_RINVREPFLAG", "provider_dialect", _PERMANENT),
+    0x055: ("ESME_RINVNUMMSGS", "provider_dialect", _PERMANENT),
     0x058: ("ESME_RTHROTTLED", "rate_limited_provider", _THROTTLED),
-    0x061: ("ESME_RINVSCHED", "message_malformed", _PERMANENT),
-    0x062: ("ESME_RINVEXPIRY", "message_malformed", _PERMANENT),
-    0x063: ("ESME_RINVDFTMSGID", "message_malformed", _PERMANENT),
+    0x061: ("ESME_RINVSCHED", "provider_dialect", _PERMANENT),
+    0x062: ("ESME_RINVEXPIRY", "provider_dialect", _PERMANENT),
+    0x063: ("ESME_RINVDFTMSGID", "provider_dialect", _PERMANENT),
     0x064: ("ESME_RX_T_APPN", "provider_error", _RETRYABLE),
     0x065: ("ESME_RX_P_APPN", "unclassified", _PERMANENT),
     0x066: ("ESME_RX_R_APPN", "unclassified", _PERMANENT),
-    0x0C0: ("ESME_RINVOPTPARSTREAM", "message_malformed", _PERMANENT),
-    0x0C1: ("ESME_ROPTPARNOTALLWD", "message_malformed", _PERMANENT),
-    0x0C2: ("ESME_RINVPARLEN", "message_malformed", _PERMANENT),
-    0x0C3: ("ESME_RMISSINGOPTPARAM", "message_malformed", _PERMANENT),
-    0x0C4: ("ESME_RINVOPTPARAMVAL", "message_malformed", _PERMANENT),
+    0x0C0: ("ESME_RINVOPTPARSTREAM", "provider_dialect", _PERMANENT),
+    0x0C1: ("ESME_ROPTPARNOTALLWD", "provider_dialect", _PERMANENT),
+    0x0C2: ("ESME_RINVPARLEN", "provider_dialect", _PERMANENT),
+    0x0C3: ("ESME_RMISSINGOPTPARAM", "provider_dialect", _PERMANENT),
+    0x0C4: ("ESME_RINVOPTPARAMVAL", "provider_dialect", _PERMANENT),
     0x0FE: ("ESME_RDELIVERYFAILURE", "carrier_error", _RETRYABLE),
     0x0FF: ("ESME_RUNKNOWNERR", "unclassified", _RETRYABLE),
     # SMPP 5.0
@@ -65,9 +68,34 @@ STATUSES: Final[dict[int, tuple[str, str, str]]] = {
     0x101: ("ESME_RPROHIBITED", "provider_auth_or_account", _PERMANENT),
     0x102: ("ESME_RSERTYPUNAVAIL", "provider_error", _RETRYABLE),
     0x103: ("ESME_RSERTYPDENIED", "provider_auth_or_account", _PERMANENT),
-    0x104: ("ESME_RINVDCS", "message_malformed", _PERMANENT),
-    0x105: ("ESME_RINVSRCADDRSUBUNIT", "message_malformed", _PERMANENT),
-    0x106: ("ESME_RINVDSTADDRSUBUNIT", "message_malformed", _PERMANENT),
+    0x104: ("ESME_RINVDCS", "provider_dialect", _PERMANENT),
+    0x105: ("ESME_RINVSRCADDRSUBUNIT", "provider_dialect", _PERMANENT),
+    0x106: ("ESME_RINVDSTADDRSUBUNIT", "provider_dialect", _PERMANENT),
+}
+
+# What blames our way of writing a submit_sm, beside the key of the provider's dialect that
+# changes it. What isn't here is written in one way only, and no key helps.
+DIALECT_KEYS: Final[dict[int, str]] = {
+    0x001: "long_messages",  # more octets than it takes in one: of long ones, or packed ones
+    0x002: "optional_parameters",  # a command that goes on where it thinks that it ends
+    0x003: "interface_version",
+    0x015: "service_type",
+    0x043: "long_messages",  # the mark of a header in the text
+    0x048: "senders",
+    0x049: "senders",
+    0x053: "system_type",
+    0x061: "validity",
+    0x062: "validity",
+    0x0C0: "optional_parameters",
+    0x0C1: "optional_parameters",
+    0x0C2: "optional_parameters",
+    0x0C3: "optional_parameters",
+    0x0C4: "optional_parameters",
+    0x100: "service_type",
+    0x103: "service_type",
+    0x104: "alphabet",
+    0x105: "optional_parameters",
+    0x106: "optional_parameters",
 }
 
 # The carrier world's own command_status values, in the vendor range of SMPP 5.0.

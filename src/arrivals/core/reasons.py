@@ -1,4 +1,4 @@
-"""Say why a message failed: thirty reasons, and the way to them from carriers' codes.
+"""Say why a message failed: some thirty reasons, and the way to them from carriers' codes.
 
 Each reason states whether it's permanent, whose fault it is, whether trying again helps,
 whether upstream normally charges for it, and what the sender can do. Codes are data in
@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from arrivals.core.reason_codes import (
     CARRIER_WORLD_ERRORS,
+    DIALECT_KEYS,
     RECEIPT_CODES,
     RECEIPT_WORDS,
     STATUSES,
@@ -145,6 +146,8 @@ _ROWS: Final[tuple[_Row, ...]] = (
      _T, Fault.US, _NEVER, False, "Send with a longer validity, or ask for more capacity."),
     ("message_malformed", "The provider couldn't read the message",
      _P, Fault.SENDER, _NEVER, False, "Check its length and encoding."),
+    ("provider_dialect", "The provider doesn't take messages in the form that we write them",
+     _P, Fault.US, _OTHER, False, "The operator must look at the provider's dialect."),
     ("fraud_or_pumping_blocked", "A fraud rule stopped the message",
      _P, Fault.PROVIDER, _NEVER, False, "Ask the operator which rule; don't send again."),
     ("cancelled", "The message was cancelled",
@@ -220,6 +223,11 @@ def is_verified(err: str, namespace: str) -> bool:
 def carrier_world_error(reason: str) -> str | None:
     """Return the `err` the carrier world's receipts carry for a reason, if it has one."""
     return CARRIER_WORLD_ERRORS.get(reason)
+
+
+def dialect_key(status: int) -> str | None:
+    """Return the key of a provider's dialect that may mend what a status complains of."""
+    return DIALECT_KEYS.get(status)
 
 
 def status_name(status: int) -> str:

@@ -1,9 +1,9 @@
 """Decide when a message is tried again, and when no more.
 
 The policy is the table RULES. Waits grow by a factor up to a ceiling and are spread by a
-jitter that's handed in. A throttled answer or a PDU that never left says nothing about
-the message, so those two never use up its budget (invariant 27); its validity bounds
-every wait.
+jitter that's handed in. A throttled answer, a bind that the provider doesn't know of or a PDU
+that never left says nothing about the message, so those never use up its budget (invariant
+27); its validity bounds every wait.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Cause(StrEnum):
 
     THROTTLED = "throttled"  # the provider said: not so fast
     NOT_SENT = "not_sent"  # proved: the PDU never reached the socket
+    NOT_BOUND = "not_bound"  # the provider says that we aren't bound, and took nothing
     REFUSED_RETRYABLE = "refused_retryable"  # a refusal that may pass
 
 
@@ -44,6 +45,10 @@ RULES: Final[dict[Cause, RetryRule]] = {
     ),
     # A reconnect takes about a second; nobody saw the message, so nobody minds.
     Cause.NOT_SENT: RetryRule(
+        first_us=_SECOND_US // 2, factor=2, ceiling_us=30 * _SECOND_US, attempts_max=None
+    ),
+    # Likewise: the bind is made anew, and nothing was taken.
+    Cause.NOT_BOUND: RetryRule(
         first_us=_SECOND_US // 2, factor=2, ceiling_us=30 * _SECOND_US, attempts_max=None
     ),
     Cause.REFUSED_RETRYABLE: RetryRule(
@@ -74,6 +79,13 @@ def next_at(
     wait_us -= int(wait_us * SPREAD * (1 - jitter))
     at_us = now_us + wait_us
     return at_us if at_us < deadline_us else None
+
+
+def share_of(key: int, attempt: int) -> float:
+    """Return a message's own jitter, in [0, 1): the same at every run."""
+    return (
+        (key * 0x9E3779B97F4A7C15 + attempt * 0xBF58476D1CE4E5B9) >> 11 & 0xFFFFFF
+    ) / 0x1000000
 
 
 def _backoff(rule: RetryRule, attempt: int) -> int:

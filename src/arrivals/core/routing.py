@@ -87,9 +87,18 @@ def next_usable(
 
 
 def held_by(
-    catalogue: Catalogue, account_id: int, route_id: int, provider_id: str, *, up: bool
+    catalogue: Catalogue,
+    account_id: int,
+    route_id: int,
+    provider_id: str,
+    *,
+    up: bool,
+    ails: str | None = None,
 ) -> list[str]:
-    """Return what keeps a queued message here, as clauses; `up` is of its provider's bind."""
+    """Return what keeps a queued message here, as clauses; `up` is of its provider's bind.
+
+    `ails` says what else is wrong with the provider, if something is.
+    """
     account, route = catalogue.accounts.get(account_id), catalogue.routes.get(route_id)
     provider = catalogue.providers.get(provider_id)
     found = []
@@ -101,6 +110,8 @@ def held_by(
         found.append(f"provider {provider_id} is paused")
     elif not up:
         found.append(f"provider {provider_id} can't be reached")
+    elif ails is not None:
+        found.append(f"provider {provider_id} {ails}")
     return found
 
 

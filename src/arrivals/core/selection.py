@@ -46,6 +46,8 @@ class Obstacle(StrEnum):
     """Why a provider that a route may use can't be used at this moment."""
 
     AWAY = "away"
+    BROKEN = "broken"  # it takes messages and never answers
+    SLOWING = "slowing"  # it holds us back for longer than the route waits
     NO_HEADROOM = "no_headroom"  # what waits there would outlast the message
 
 

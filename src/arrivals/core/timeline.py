@@ -73,7 +73,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt: int
     provider: str | None
-    result: str  # open | accepted | refused | throttled | not_sent | ambiguous
+    result: str  # open | accepted | refused | throttled | not_bound | not_sent | ambiguous
     started_at: str
     answered_at: str | None = None
     elapsed_ms: float | None = None
@@ -126,6 +126,13 @@ ONE_FOR_ALL: Final = "no receipt for the other parts"
 
 MISSING_ALIKE: Final = "receipts of messages like it are missing"
 
+# Why a message moves on to another provider, beside a refusal.
+AWAY: Final = "the provider is away"
+BROKEN: Final = "the provider takes messages and never answers"
+SLOWED: Final = "the provider is slowing us"
+UNBOUND: Final = "the provider says that we aren't bound"
+
+PART_HELD: Final = "part_held"  # the kind of the event that tells of a part put off
 DUE: Final = "due"  # the kind of the event with which a wait is over
 OPEN: Final = "open"
 AMBIGUOUS: Final = "ambiguous"
@@ -136,12 +143,16 @@ _RESULTS: Final[dict[str, str]] = {
     Move.TAKEN: ACCEPTED,
     Move.THROTTLED: "throttled",
     Move.NOT_SENT: "not_sent",
+    Move.NOT_BOUND: "not_bound",
     Move.REFUSED: "refused",
     Move.REFUSED_RETRYABLE: "refused",
     Move.FAILED_OVER: "refused",
+    Move.PART_REFUSED: "refused",
     Move.UNANSWERED: AMBIGUOUS,
     Move.LEASE_LOST: AMBIGUOUS,
 }
+# A message may move on to another provider though it wasn't refused.
+_PUT_OFF: Final[dict[str, str]] = {SLOWED: "throttled", UNBOUND: "not_bound"}
 # What still may be learnt about an attempt that has this result.
 _MENDED: Final[dict[str, frozenset[str]]] = {
     OPEN: frozenset(_RESULTS.values()),
@@ -156,10 +167,15 @@ _WHOSE: Final[dict[str, str]] = {
     State.AMBIGUOUS: "provider",
     State.SUBMITTED: "carrier",
 }
+# One in the queue too, where it was held back for most of it.
+_QUEUED: Final = frozenset({State.ACCEPTED, State.WAITING})
 # A wait that a provider asked for, or caused, is the provider's.
-_PROVIDERS_WAIT: Final = frozenset({Move.THROTTLED, Move.REFUSED_RETRYABLE})
+_PROVIDERS_WAIT: Final = frozenset({Move.THROTTLED, Move.NOT_BOUND, Move.REFUSED_RETRYABLE})
 
-_REFUSALS: Final = frozenset({Move.REFUSED, Move.FAILED_OVER, Move.REFUSED_RETRYABLE})
+_REFUSALS: Final = frozenset(
+    {Move.REFUSED, Move.FAILED_OVER, Move.PART_REFUSED, Move.REFUSED_RETRYABLE}
+)
+_OF_ATTEMPTS: Final = frozenset({*_RESULTS, Move.CLAIMED, PART_HELD})
 _MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until", "came_at"})
 
 
@@ -167,7 +183,7 @@ def attempts(events: Sequence[TimelineEvent]) -> list[Attempt]:
     """Fold the events into attempts, in the order they began."""
     found: dict[int, Attempt] = {}
     for event in events:
-        if event.kind not in _RESULTS and event.kind != Move.CLAIMED and not is_receipt(event):
+        if event.kind not in _OF_ATTEMPTS and not is_receipt(event):
             continue
         number = event.body.get("attempt") or max(found, default=1)
         before = found.get(number)
@@ -189,7 +205,10 @@ def _after(before: Attempt, event: TimelineEvent) -> Attempt:
         if before.result != AMBIGUOUS:
             return seen
         return msgspec.structs.replace(seen, result=ACCEPTED, reason=None)
-    result = _RESULTS.get(event.kind, OPEN)
+    if event.kind == PART_HELD:
+        parts = list(event.body.get("parts_accepted", ()))
+        return msgspec.structs.replace(seen, parts_accepted=parts)
+    result = result_of(event)
     if event.kind == Move.CLAIMED or result not in _MENDED.get(before.result, ()):
         return seen
     body = event.body
@@ -208,6 +227,16 @@ def _after(before: Attempt, event: TimelineEvent) -> Attempt:
         parts_accepted=list(body.get("parts_accepted", ())),
         not_before=None if not_before is None else rfc3339(not_before),
     )
+
+
+def result_of(event: TimelineEvent) -> str:
+    """Return what an event tells of its attempt."""
+    return _PUT_OFF.get(str(event.body.get("cause")), _RESULTS.get(event.kind, OPEN))
+
+
+def is_refusal(event: TimelineEvent) -> bool:
+    """Tell whether a provider said in it that it doesn't want the message."""
+    return event.kind in _REFUSALS and result_of(event) == "refused"
 
 
 def is_receipt(event: TimelineEvent) -> bool:
@@ -263,7 +292,7 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
             claimed_at=body.get("claimed_at"),
             conflict=bool(body.get("conflict")),
         )
-    if event.kind in _REFUSALS:
+    if is_refusal(event):
         status = body.get("status")
         says = status_name(status) if isinstance(status, int) else "refused"
         return Evidence(
@@ -274,6 +303,7 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
             says=says,
             reason=body.get("reason"),
             attempt=body.get("attempt"),
+            part=body.get("part"),
         )
     if event.kind == "feedback":
         if hint := hint_of(event):
@@ -329,6 +359,9 @@ def stages(events: Sequence[TimelineEvent]) -> list[Stage]:
         whose = _WHOSE.get(state)
         if state == State.WAITING and waited_because in _PROVIDERS_WAIT:
             whose = "provider"
+        waited_us = 0 if before is None else event.at_us - before.at_us
+        if state in _QUEUED and 2 * held_us(event, waited_us) > waited_us:
+            whose = "provider"
         found.append(
             Stage(
                 seq=event.seq,
@@ -338,13 +371,26 @@ def stages(events: Sequence[TimelineEvent]) -> list[Stage]:
                 to_state=event.to_state,
                 actor=event.actor,
                 whose=whose,
-                waited_ms=0.0 if before is None else (event.at_us - before.at_us) / 1_000,
+                waited_ms=waited_us / 1_000,
                 facts=_facts(event.body),
             )
         )
         if event.to_state != event.from_state or event.kind == DUE:
             waited_because = event.kind
     return found
+
+
+def lacking_part(end: TimelineEvent | None, segments: int) -> str:
+    """Return which part a message lacks, if that is why it ended, as the begin of a reason."""
+    if end is None or end.kind != Move.PART_REFUSED:
+        return ""
+    return f"part {end.body.get('part', '?')} of {segments} was refused: "
+
+
+def held_us(event: TimelineEvent, waited_us: int) -> int:
+    """Return how much of a wait that an event ended its provider held the message back."""
+    found = event.body.get("held_us")
+    return min(found, waited_us) if isinstance(found, int) else 0
 
 
 def spent_ms(found: Sequence[Stage]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from arrivals.core.catalogue import LANE_OF_CATEGORY, Flow
+from arrivals.flows.conditions import Condition, about_form
 from arrivals.flows.platform import Platform
 from arrivals.store.traces import Backlog
 
@@ -14,6 +15,7 @@ _log = logging.getLogger("arrivals.alarms")
 
 READY_MAX_S: Final = 60.0
 AWAY_MAX_S: Final = 60.0
+SLOWING_MAX_S: Final = 10.0  # a hold or two is how providers say what they can take
 
 # A condition must hold for this many looks before it's an alarm, and be gone for as many
 # before it's over: what comes and goes between two looks is traffic.
@@ -42,7 +44,7 @@ class Alarms:
         backlog: Backlog = await platform.store.read(
             lambda reader: reader.backlog(lanes, now_us, platform.catalogue.paused())
         )
-        self.weigh([*waiting(backlog, now_us), *self._away()])
+        self.weigh([*waiting(backlog, now_us), *self._ailing()])
 
     def weigh(self, present: Sequence[str]) -> None:
         """Take note of what is there now, and raise or end what has been so long enough."""
@@ -64,13 +66,22 @@ class Alarms:
                 _log.warning("alarm over: %s", name)
         self._platform.alarms = tuple(sorted(raised))
 
-    def _away(self) -> list[str]:
-        now = self._platform.clock.monotonic()
-        return [
-            f"provider {name} is away"
-            for name, since in self._platform.away_since.items()
-            if now - since > AWAY_MAX_S
+    def _ailing(self) -> list[str]:
+        """Return what is wrong with providers, for as long as it is."""
+        conditions, now = self._platform.conditions, self._platform.clock.monotonic()
+        away = conditions.lasting(Condition.AWAY, now, AWAY_MAX_S)
+        broken = conditions.lasting(Condition.BROKEN, now, 0.0)
+        slowing = [name for name, held_s in conditions.held_s.items() if held_s > SLOWING_MAX_S]
+        found = [f"provider {name} is away" for name in away]
+        found += [
+            f"provider {name} is broken: it takes messages and never answers" for name in broken
         ]
+        found += [f"provider {name} is slowing us" for name in slowing]
+        for name, form in conditions.form.items():
+            status = form.complaint(now)
+            if status is not None:
+                found.append(about_form(name, status))
+        return found
 
 
 def waiting(backlog: Backlog, now_us: int) -> list[str]:

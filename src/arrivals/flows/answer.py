@@ -6,7 +6,7 @@ An answer is a fact. It is recorded whoever owns the bind by now, and however la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,51 +15,70 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import order_of
 from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
-from arrivals.core.retry import RULES, Cause, next_at
-from arrivals.core.routing import next_usable
-from arrivals.flows.doubt import keep_in_mind, unnamed
-from arrivals.flows.journal import Journal
+from arrivals.core.retry import RULES, Cause, next_at, share_of
+from arrivals.flows.halfway import Halfway
+from arrivals.flows.onward import Onward, cause_of
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import match_parked
-from arrivals.providers.api import Answer, NotSent, Refused, Taken, Throttled, Unanswered
+from arrivals.providers.api import (
+    Answer,
+    NotBound,
+    NotSent,
+    PartHeld,
+    Refused,
+    Taken,
+    Throttled,
+    Unanswered,
+)
 from arrivals.store.api import Step, Transaction
-from arrivals.store.rows import Handoff
 
 ANSWER_ORDER: Final = 20
-SECOND_US: Final = 1_000_000
 
 # A provider's own errors get one more try there before the next provider is asked.
 TRIES_BEFORE_FAILOVER: Final = 2
 
+# Answers that may move a message on to another provider.
+_MOVING: Final = (Refused, Throttled, NotBound)
+
+
+def nobody() -> Collection[str]:
+    """Name no provider that a message should not move on to."""
+    return ()
+
 
 def answer_step(
-    catalogue: Callable[[], Catalogue], ranks: FairRanks, defaults: Defaults
+    catalogue: Callable[[], Catalogue],
+    ranks: FairRanks,
+    defaults: Defaults,
+    avoid: Callable[[], Collection[str]] = nobody,
 ) -> Step[Sequence[Answer], set[int]]:
-    """Return the step that records answers; its result is the messages it touched."""
+    """Return the step that records answers; its result is the messages it touched.
+
+    `avoid` names the providers to which nothing moves on that is merely put off.
+    """
 
     def run(tx: Transaction, batches: Sequence[Sequence[Answer]]) -> list[set[int]]:
-        recording = Recording(tx, catalogue(), ranks, defaults)
+        recording = Recording(tx, catalogue(), ranks, defaults, avoid())
         recording.record([answer for batch in batches for answer in batch])
         return [recording.journal.touched for _ in batches]
 
     return Step("answer", ANSWER_ORDER, run)
 
 
-class Recording:
+class Recording(Halfway):
     """The answers of one transaction."""
 
     def __init__(
-        self, tx: Transaction, catalogue: Catalogue, ranks: FairRanks, defaults: Defaults
+        self,
+        tx: Transaction,
+        catalogue: Catalogue,
+        ranks: FairRanks,
+        defaults: Defaults,
+        avoid: Collection[str] = (),
     ) -> None:
-        self.journal = Journal(tx, catalogue)
-        self._tx = tx
-        self._catalogue = catalogue
-        self._ranks = ranks
-        self._defaults = defaults
-        self._handoffs: list[Handoff] = []
-        self._heard_of: dict[
-            str, set[str]
-        ] = {}  # forms, by provider, to try parked receipts with
+        super().__init__(tx, catalogue, defaults)
+        self._onward = Onward(tx, self.journal, catalogue, ranks)
+        self._avoid = avoid
         self._epochs: dict[str, int] = {}
         self._orders: dict[int, tuple[str, ...]] = {}
 
@@ -67,7 +86,7 @@ class Recording:
         """Record answers in the order they came."""
         self.journal.load(each.key for each in answers)
         self._orders = self._tx.providers_of(
-            order_of(each.key) for each in answers if isinstance(each.result, Refused)
+            order_of(each.key) for each in answers if isinstance(each.result, _MOVING)
         )
         for each in answers:
             message = self.journal.get(each.key)
@@ -79,8 +98,11 @@ class Recording:
         """Turn messages whose sender is gone into AMBIGUOUS: their bytes may have left."""
         self.journal.add(messages)
         for each in messages:
-            body = {"attempt": each.attempts, "provider": each.provider_id}
-            self._doubt(each, Move.LEASE_LOST, body, "clock")
+            body: dict[str, Any] = {"attempt": each.attempts, "provider": each.provider_id}
+            parts = self._parts_known(each, each.attempts)
+            if parts:
+                body["parts_accepted"] = parts
+            self._doubt(each, Move.LEASE_LOST, body, "clock", partly=bool(parts))
         self._finish()
 
     def _finish(self) -> None:
@@ -94,26 +116,41 @@ class Recording:
     def _one(self, message: Message, answer: Answer) -> None:
         if isinstance(answer.result, NotSent) and self._is_fenced(message, answer):
             return
-        if isinstance(answer.result, Throttled | NotSent | Refused):
+        if _took_nothing(answer):
             without = self._without(message, answer)
             if without is None:
                 return
             message = without
+            self._not_taken(message, answer)
+        else:
+            self._maybe_taken(message, answer)
+        # One message less in doubt: a receipt that fitted two may fit one now.
+        self._listen(answer.provider_id, message.msisdn)
+
+    def _maybe_taken(self, message: Message, answer: Answer) -> None:
         match answer.result:
             case Taken() as taken:
                 self._taken(message, answer, taken)
-            case Throttled(status=status):
-                self._again(
-                    message, answer, Move.THROTTLED, Cause.THROTTLED, {"status": status}
-                )
+            case Refused() as refused:
+                self._part_refused(message, answer, refused)
+            case PartHeld() as held:
+                self._part_held(message, answer, held)
+            case Unanswered() as unanswered:
+                self._unanswered(message, answer, unanswered)
+
+    def _not_taken(self, message: Message, answer: Answer) -> None:
+        match answer.result:
+            case Throttled() as throttled:
+                slow = {"whole_bind": True} if throttled.whole_bind else {}
+                facts = {"status": throttled.status, **slow}
+                self._put_off(message, answer, Move.THROTTLED, Cause.THROTTLED, facts)
+            case NotBound(status=status):
+                facts = {"status": status}
+                self._put_off(message, answer, Move.NOT_BOUND, Cause.NOT_BOUND, facts)
             case NotSent(cause=cause):
                 self._again(message, answer, Move.NOT_SENT, Cause.NOT_SENT, {"cause": cause})
             case Refused() as refused:
                 self._refused(message, answer, refused)
-            case Unanswered() as unanswered:
-                self._unanswered(message, answer, unanswered)
-        # One message less in doubt: a receipt that fitted two may fit one now.
-        self._listen(answer.provider_id, message.msisdn)
 
     def _is_fenced(self, message: Message, answer: Answer) -> bool:
         """Tell whether a `not_sent` comes from an epoch that has no say any more."""
@@ -121,9 +158,6 @@ class Recording:
         if provider_id not in self._epochs:
             self._epochs[provider_id] = self._tx.bind_epoch(provider_id)
         return not message.epoch == answer.epoch == self._epochs[provider_id]
-
-    def _listen(self, provider_id: str, msisdn: str) -> None:
-        self._heard_of.setdefault(provider_id, set()).add(unnamed(msisdn))
 
     def _without(self, message: Message, answer: Answer) -> Message | None:
         """Return the message with the reach that is left if this attempt was not taken.
@@ -161,7 +195,7 @@ class Recording:
         }
         if answer.late:
             body["late"] = True
-        cost = self._cost(message, answer.provider_id)
+        cost = self._cost(message, answer.provider_id, message.segments)
         changes: dict[str, object] = {
             "reach": Reach.HANDED_OFF,
             "provider_cost": message.provider_cost + cost,
@@ -194,31 +228,33 @@ class Recording:
         attempts = self._tx.possible_handoffs(message.key)
         return any(each.taken and each.number == answer.attempt for each in attempts)
 
-    def _cost(self, message: Message, provider_id: str) -> int:
-        provider = self._catalogue.providers.get(provider_id)
-        route = self._catalogue.routes.get(message.route_id)
-        if provider is None or route is None or not provider.cost:
-            return 0
-        cost = provider.cost * message.segments
-        self.journal.settlement.charge_cost(provider_id, cost, route.currency)
-        return cost
-
-    def _identify(
-        self, message: Message, answer: Answer, ids: Sequence[tuple[int, str, str]]
-    ) -> None:
-        self._handoffs.extend(
-            Handoff(
-                answer.provider_id,
-                normal or unnamed(message.msisdn),
-                message.key,
-                answer.attempt,
-                part,
-                self._tx.now_us,
-            )
-            for part, normal, _ in ids
-        )
-
     # --- not taken -------------------------------------------------------------------
+
+    def _put_off(
+        self,
+        message: Message,
+        answer: Answer,
+        move: Move,
+        cause: Cause,
+        facts: dict[str, Any],
+    ) -> None:
+        """Wait with a message that its provider doesn't take now, or move on if it lasts."""
+        if not _decides(message, answer, move):
+            self._late_fact(message, answer, move, facts)
+            return
+        order = self._orders.get(order_of(message.key), ())
+        target = self._onward.target(message, order, answer.provider_id, self._avoid)
+        due_at_us = None
+        if target is not None:
+            due_at_us = self._onward.due_at_us(message, answer, move)
+        if target is None or due_at_us is None or due_at_us > self._tx.now_us:
+            turn = None
+            if cause is Cause.NOT_BOUND:  # the bind's trouble, whatever came before it
+                turn = len(self._onward.put_off(message, answer, move)) + 1
+            self._again(message, answer, move, cause, facts, turn=turn, latest_us=due_at_us)
+            return
+        why = facts | {"cause": cause_of(move)}
+        self._onward.move(message, answer, target, why, reason=move.value)
 
     def _again(
         self,
@@ -227,20 +263,27 @@ class Recording:
         move: Move,
         cause: Cause,
         facts: dict[str, Any],
+        turn: int | None = None,
+        latest_us: int | None = None,
         **changes: object,
     ) -> None:
-        """Put a message that was proved not taken back into the queue, for later."""
+        """Put a message that was proved not taken back into the queue, for later.
+
+        `turn` counts how often this has come, if it is known better; `latest_us` is by when
+        it should be tried again.
+        """
         if not _decides(message, answer, move):
             self._late_fact(message, answer, move, facts)
             return
         attempts_max = RULES[cause].attempts_max
         tries = message.tries + (attempts_max is not None)
-        turn = message.attempts - message.tries if attempts_max is None else tries
+        if turn is None:
+            turn = message.attempts - message.tries if attempts_max is None else tries
         at_us = next_at(
             cause,
             max(1, turn),
             self._tx.now_us,
-            spread(message.key, message.attempts),
+            share_of(message.key, message.attempts),
             deadline_us=message.expires_at_us,
         )
         if at_us is None and attempts_max is not None:
@@ -251,6 +294,7 @@ class Recording:
             return
         body = {"attempt": answer.attempt, "provider": answer.provider_id, **facts}
         if at_us is not None:
+            at_us = min(at_us, latest_us or at_us)
             body["not_before"] = at_us
         self.journal.move(
             message,
@@ -286,34 +330,15 @@ class Recording:
         self, message: Message, answer: Answer, refused: Refused, facts: dict[str, Any]
     ) -> bool:
         """Move on to the route's next provider, where the route and the refusal allow it."""
-        route = self._catalogue.routes.get(message.route_id)
         worn_out = refused.retryable and message.tries + 1 >= TRIES_BEFORE_FAILOVER
-        if route is None or not route.failover or not (refused.elsewhere or worn_out):
+        if not (refused.elsewhere or worn_out):
             return False
         order = self._orders.get(order_of(message.key), ())
-        target = next_usable(self._catalogue, order, answer.provider_id)
+        target = self._onward.target(message, order, answer.provider_id)
         if target is None:
             return False
-        keep_in_mind(self._tx, message, answer.attempt)
-        body = {
-            "attempt": answer.attempt,
-            "provider": answer.provider_id,
-            "to": target,
-            "policy": "failover",
-            "set_by": "route",
-            **facts,
-        }
-        self.journal.move(
-            message,
-            Move.FAILED_OVER,
-            f"provider:{answer.provider_id}",
-            body,
-            tries=message.tries + 1,
-            provider_id=target,
-            reason=refused.reason,
-            rank=self._ranks.front(target, message.lane, message.account_id),
-            wake_at_us=message.expires_at_us,
-        )
+        changes = {"reason": refused.reason, "tries": message.tries + 1}
+        self._onward.move(message, answer, target, facts, **changes)
         return True
 
     def _end(
@@ -328,15 +353,7 @@ class Recording:
         # Another attempt may have been taken. No to the one says nothing about the other.
         after = self.journal.note(message, Move.REFUSED.value, actor, body, tries=tries)
         if allows(after.state, Move.RESEND_DROPPED):
-            self.journal.move(
-                after,
-                Move.RESEND_DROPPED,
-                "clock",
-                {"cause": "the resend was refused"},
-                reason="provider_timeout_unknown",
-                rank=None,
-                wake_at_us=message.outcome_deadline_us,
-            )
+            self._drop_resend(after, "clock", {"cause": "the resend was refused"})
 
     def _late_fact(
         self, message: Message, answer: Answer, move: Move, facts: dict[str, Any]
@@ -349,93 +366,16 @@ class Recording:
         }
         self.journal.note(message, move.value, f"provider:{answer.provider_id}", body)
 
-    # --- no answer -------------------------------------------------------------------
-
-    def _unanswered(self, message: Message, answer: Answer, unanswered: Unanswered) -> None:
-        body: dict[str, Any] = {
-            "attempt": answer.attempt,
-            "provider": answer.provider_id,
-            "cause": unanswered.cause,
-        }
-        parts = unanswered.parts_accepted
-        if parts:
-            body["parts_accepted"] = [part for part, _, _ in parts]
-            body["ids"] = [as_sent for _, _, as_sent in parts if as_sent]
-        if answer.attempt == message.attempts and allows(message.state, Move.UNANSWERED):
-            self._doubt(message, Move.UNANSWERED, body, "worker", partly=bool(parts))
-        elif parts and message.state in {State.AMBIGUOUS, State.WAITING}:
-            self._partly_taken(message, body)
-        else:
-            body["late"] = True
-            self.journal.note(message, Move.UNANSWERED.value, "worker", body)
-        self._identify(message, answer, parts)
-
-    def _partly_taken(self, message: Message, body: dict[str, Any]) -> None:
-        """Note parts that turn out to be taken: it is never sent again whole (invariant 29)."""
-        deadline_us = message.outcome_deadline_us
-        if message.state is State.WAITING:
-            dropped = body | {"cause": "a part of it was taken after all"}
-            self.journal.move(
-                message,
-                Move.RESEND_DROPPED,
-                "worker",
-                dropped,
-                reach=max(message.reach, Reach.HANDOFF_UNKNOWN),
-                reason="provider_timeout_unknown",
-                rank=None,
-                wake_at_us=deadline_us,
-            )
-            return
-        kind = Move.UNANSWERED.value
-        self.journal.note(
-            message, kind, "worker", body | {"late": True}, wake_at_us=deadline_us
-        )
-
-    def _doubt(
-        self,
-        message: Message,
-        move: Move,
-        body: dict[str, Any],
-        actor: str,
-        *,
-        partly: bool = False,
-    ) -> None:
-        """Make a message AMBIGUOUS, and say what its policy does about it."""
-        policy = message.on_ambiguous
-        wake_at_us = message.outcome_deadline_us
-        # With evidence that somebody has it, or a part of it, there is nothing to decide.
-        if message.reach is not Reach.HANDED_OFF and not partly:
-            resend_at = self._tx.now_us + self._defaults.resend_after_s * SECOND_US
-            if policy == "fail":
-                # In the next sweep, so that receipts that wait for it are heard first.
-                wake_at_us = self._tx.now_us
-            elif (
-                policy == "resend" and not message.resends and resend_at < message.expires_at_us
-            ):
-                wake_at_us = resend_at
-                body["resend_at"] = resend_at
-        body["policy"] = policy
-        self.journal.move(
-            message,
-            move,
-            actor,
-            body,
-            reach=max(message.reach, Reach.HANDOFF_UNKNOWN),
-            reason="provider_timeout_unknown",
-            rank=None,
-            wake_at_us=wake_at_us,
-        )
-        self._listen(message.provider_id, message.msisdn)
-
-
-def spread(key: int, attempt: int) -> float:
-    """Return a message's own share of a jitter, in [0, 1): the same at every run."""
-    return (
-        (key * 0x9E3779B97F4A7C15 + attempt * 0xBF58476D1CE4E5B9) >> 11 & 0xFFFFFF
-    ) / 0x1000000
-
 
 def _decides(message: Message, answer: Answer, move: Move) -> bool:
     """Tell whether an answer is about the newest attempt, or the last one still in doubt."""
     last = message.state is State.AMBIGUOUS and message.reach is Reach.NONE
     return (last or answer.attempt == message.attempts) and allows(message.state, move)
+
+
+def _took_nothing(answer: Answer) -> bool:
+    """Tell whether it is the proof that nothing of an attempt was taken."""
+    result = answer.result
+    if isinstance(result, Refused):
+        return not result.part
+    return isinstance(result, Throttled | NotBound | NotSent)

@@ -26,6 +26,7 @@ from arrivals.core.selection import (
     record_of,
     select,
 )
+from arrivals.flows.conditions import Condition
 
 if TYPE_CHECKING:
     from arrivals.flows.plan import PlannedMessage, SendRequest
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 EstimateOf = Callable[[str, str, str], Estimate]
 
 REMEMBERED_MAX: Final = 10_000  # last choices, by route and countries
+TRY_BROKEN_EVERY_S: Final = 30.0  # one order, and what it may lose is one message
 # Its multiples spread evenly over [0, 1), so that of any run of orders the share explores.
 GOLDEN: Final = 0.6180339887498949
 
@@ -60,6 +62,7 @@ class Choosing:
         self._platform = platform
         self._last: dict[_Place, str] = {}
         self._asked: Counter[int] = Counter()  # times, by route
+        self._tried: dict[str, float] = {}  # broken providers, and when last: monotonic
 
     def order(
         self,
@@ -120,8 +123,14 @@ class Choosing:
         provider = platform.catalogue.providers[name]
         lane, useful_s = within
         obstacle = None
-        if name in platform.away_since or not platform.binds().get(name, True):
+        if not platform.binds().get(name, True) or platform.conditions.has(
+            name, Condition.AWAY
+        ):
             obstacle = Obstacle.AWAY
+        elif platform.conditions.has(name, Condition.BROKEN) and not self._tries(name):
+            obstacle = Obstacle.BROKEN
+        elif platform.conditions.slows(name, route):
+            obstacle = Obstacle.SLOWING
         elif provider.throughput is not None:
             ahead = platform.ranks.ahead(name, lane, request.account_id)
             if ahead / provider.throughput > useful_s:
@@ -134,6 +143,17 @@ class Choosing:
             estimate=self.known(countries, request.sender, name),
             u=platform.chance.uniform() if draws else None,
         )
+
+    def _tries(self, name: str) -> bool:
+        """Tell whether a broken provider may be chosen all the same, to see how it is now.
+
+        Else nothing would go there any more, and nobody would see that it is whole again.
+        """
+        now = self._platform.clock.monotonic()
+        if now - self._tried.get(name, -TRY_BROKEN_EVERY_S) < TRY_BROKEN_EVERY_S:
+            return False
+        self._tried[name] = now
+        return True
 
     def _turn(self, route: Route) -> float:
         self._asked[route.route_id] += 1

@@ -23,7 +23,9 @@ from arrivals.core.catalogue import Catalogue, Flow
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move
+from arrivals.core.timeline import AWAY, BROKEN, SLOWED
 from arrivals.flows.answer import ANSWER_ORDER, Recording, answer_step
+from arrivals.flows.conditions import Condition
 from arrivals.flows.divert import LANES, Diversion, divert_step
 from arrivals.flows.journal import Journal
 from arrivals.flows.lease import Lease
@@ -63,6 +65,7 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     limit: int
     bulk_first: bool = False
+    held_us: int = 0  # for how long the provider's throttling has held the queue back
 
 
 def claim_step(
@@ -95,7 +98,7 @@ def _claim(
             tx.note_lane(request.provider_id, lane, highest)
             expect_replies(tx, claimed)
         for outgoing in claimed:
-            submission = _intend(tx, journal, outgoing, request.epoch)
+            submission = _intend(tx, journal, outgoing, request)
             if submission is not None:
                 submissions.append(submission)
     journal.flush()
@@ -103,9 +106,9 @@ def _claim(
 
 
 def _intend(
-    tx: Transaction, journal: Journal, outgoing: Outgoing, epoch: int
+    tx: Transaction, journal: Journal, outgoing: Outgoing, request: ClaimRequest
 ) -> Submission | None:
-    message = outgoing.message
+    message, epoch = outgoing.message, request.epoch
     if message.expires_at_us <= tx.now_us:
         journal.add([message])
         expire(journal, message)
@@ -113,6 +116,8 @@ def _intend(
     attempt = message.attempts + 1
     reference = handoff_reference(message.key, attempt)
     body = {"attempt": attempt, "provider": message.provider_id, "epoch": epoch}
+    if request.held_us:
+        body["held_us"] = request.held_us
     after = journal.move(
         message,
         Move.CLAIMED,
@@ -169,6 +174,10 @@ def recover_step(
     return Step("recover", ANSWER_ORDER, run)
 
 
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
 class Dispatcher:
     """One provider's owner: keeps its window full and records what comes back."""
 
@@ -181,6 +190,7 @@ class Dispatcher:
         self._facts: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Future[list[Submission]] | None = None
         self._claims = 0
+        self._look_at = 0.0  # when to see next how the provider is: monotonic
         self._waiting = False
 
         def catalogue() -> Catalogue:
@@ -188,7 +198,9 @@ class Dispatcher:
 
         ranks, defaults = platform.ranks, platform.defaults
         self._claimant = Claimant(platform, claim_step(catalogue, ranks))
-        self._answer = answer_step(catalogue, ranks, defaults)
+        self._answer = answer_step(
+            catalogue, ranks, defaults, lambda: platform.conditions.troubled
+        )
         self._receive = receive_step(catalogue, platform.habits.id_form)
         self._reply = reply_step(catalogue, defaults.probes)
         self._recover = recover_step(catalogue, ranks, defaults)
@@ -248,13 +260,18 @@ class Dispatcher:
             async with asyncio.timeout(IDLE_LOOK_S):
                 await self.connection.ready()
         except TimeoutError:
-            await self._look_away()
+            await self._look()
+            self._look_at = 0.0  # and again as soon as it takes messages
             return
-        self._platform.away_since.pop(self.provider_id, None)
         self._work.clear()
         claimed = await self._try_claim()
         if claimed:
+            self._platform.conditions.claimed(self.provider_id, claimed)
             self.connection.submit(claimed)
+        # After the claim, so that of a queue that moves on one message is left to try it with.
+        if self._platform.clock.monotonic() >= self._look_at:
+            await self._look()
+        if claimed:
             return
         self._waiting = True
         with contextlib.suppress(TimeoutError):
@@ -273,7 +290,7 @@ class Dispatcher:
             _, unfinished = await asyncio.wait(self._facts, timeout=FACTS_WAIT_S)
             for task in unfinished:
                 task.cancel()
-        self._platform.away_since.pop(self.provider_id, None)
+        self._platform.conditions.over(self.provider_id)
 
     def _give_back(self, claimed: Sequence[Submission]) -> None:
         if claimed:
@@ -301,6 +318,7 @@ class Dispatcher:
             epoch=self.epoch,
             limit=min(self.connection.capacity(), CLAIM_MAX),
             bulk_first=self._claims % BULK_FIRST_EVERY == 0,
+            held_us=_us(self.connection.held_for_s),
         )
         claiming = asyncio.ensure_future(self._claimant.claim(request))
         self._claiming = claiming
@@ -314,21 +332,39 @@ class Dispatcher:
             await asyncio.sleep(STORE_RETRY_S)
         return claimed
 
-    async def _look_away(self) -> None:
-        """Note that the provider is away; if it stays so, its queue moves on where it may."""
-        away_since = self._platform.away_since
-        if self.connection.up:  # its window is full, or it is being slowed down
-            away_since.pop(self.provider_id, None)
-            return
-        now = self._platform.clock.monotonic()
-        if now - away_since.setdefault(self.provider_id, now) >= FAILOVER_AFTER_S:
+    async def _look(self) -> None:
+        """Note how the provider is; if that lasts, its queue moves on where it may."""
+        connection, conditions = self.connection, self._platform.conditions
+        name, now = self.provider_id, self._platform.clock.monotonic()
+        self._look_at = now + IDLE_LOOK_S
+        # One whose window is full isn't away.
+        away_s = conditions.note(name, Condition.AWAY, now, there=not connection.up)
+        broken_s = conditions.note(name, Condition.BROKEN, now, there=connection.is_broken)
+        conditions.slowed(name, connection.held_for_s, now)
+        found = None
+        if broken_s is not None:  # it has lost enough already
+            found = Diversion(name, conditions.unusable, BROKEN, held_us=_us(broken_s))
+        elif away_s is not None and away_s >= FAILOVER_AFTER_S:
+            found = Diversion(name, conditions.unusable, AWAY, held_us=_us(away_s))
+        elif slow := self._slowed_routes():
+            held_us = _us(connection.held_for_s)
+            found = Diversion(name, conditions.troubled, SLOWED, slow, held_us)
+        if found is not None:
             with contextlib.suppress(StoreError):  # the next look tries again
-                await self._divert_all()
+                await self._move_on(found)
 
-    async def _divert_all(self) -> None:
+    def _slowed_routes(self) -> frozenset[int]:
+        """Return the routes that wait no longer for a provider that slows us."""
+        return frozenset(
+            route.route_id
+            for route in self._platform.catalogue.routes.values()
+            if self.provider_id in route.providers
+            and self._platform.conditions.slows(self.provider_id, route)
+        )
+
+    async def _move_on(self, wanted: Diversion) -> None:
         more = True
         while more:
-            wanted = Diversion(self.provider_id, frozenset(self._platform.away_since))
             diverted = await self._platform.store.write(self._divert, wanted)
             for provider_id in diverted.targets:
                 self._platform.changes.queued(provider_id)
@@ -342,6 +378,8 @@ class Dispatcher:
 
     def answered(self, answers: Sequence[Answer]) -> None:
         """Record a provider's answers."""
+        now = self._platform.clock.monotonic()
+        self._platform.conditions.heard(self.provider_id, answers, now)
         self._spawn(self._record(self._answer, list(answers), ()))
 
     def received(self, receipts: Sequence[Receipt], tokens: Sequence[object]) -> None:

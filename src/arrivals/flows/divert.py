@@ -1,4 +1,6 @@
-"""Move the queue of a provider that stays away to the next one, where routes allow it.
+"""Move a provider's queue to the next one while it stays away, is broken or slows us.
+
+Only where routes allow it.
 
 What waits here is under way nowhere, so moving it makes no duplicate; each hop is an event that
 names the route's policy. A route's messages go only to providers of the same route, further
@@ -8,13 +10,14 @@ down.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from arrivals.core.catalogue import Catalogue, Flow
 from arrivals.core.fairness import FairRanks
 from arrivals.core.routing import next_usable
+from arrivals.core.timeline import AWAY
 from arrivals.flows.doubt import keep_in_mind
 from arrivals.flows.journal import Journal
 from arrivals.store.api import Step, Transaction
@@ -29,6 +32,9 @@ class Diversion(msgspec.Struct, frozen=True):
 
     provider_id: str
     away: frozenset[str] = frozenset()
+    cause: str = AWAY
+    routes: frozenset[int] | None = None  # only theirs; None: all that allow it
+    held_us: int = 0  # for how long this has kept the queue waiting
 
 
 class Diverted(msgspec.Struct, frozen=True):
@@ -65,13 +71,15 @@ def _divert(
         for outgoing in found:
             message = outgoing.message
             target = target_of[message.route_id]
-            body = {
+            body: dict[str, Any] = {
                 "provider": wanted.provider_id,
                 "to": target,
                 "policy": "failover",
                 "set_by": "route",
-                "cause": "the provider is away",
+                "cause": wanted.cause,
             }
+            if wanted.held_us:
+                body["held_us"] = wanted.held_us
             keep_in_mind(tx, message)
             rank = ranks.take(target, lane, message.account_id)
             journal.note(message, "diverted", "worker", body, provider_id=target, rank=rank)
@@ -89,7 +97,7 @@ def _targets(wanted: Diversion, catalogue: Catalogue) -> dict[int, str]:
     }
     targets: dict[int, str] = {}
     for route in catalogue.routes.values():
-        if route.failover:
+        if route.failover and (wanted.routes is None or route.route_id in wanted.routes):
             target = next_usable(catalogue, route.providers, wanted.provider_id, avoid)
             if target is not None:
                 targets[route.route_id] = target

@@ -20,6 +20,7 @@ from arrivals.flows.accept import Request, Result, accept_step
 from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
 from arrivals.flows.choosing import Choosing
+from arrivals.flows.conditions import Conditions
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.flows.replies import Heard
 from arrivals.outcome.calibration import HELD_OUT_SHARE
@@ -68,7 +69,7 @@ class Platform:
         self.defaults = defaults
         self.ranks = ranks
         self.changes = Changes()
-        self.away_since: dict[str, float] = {}  # providers that can't be reached: monotonic
+        self.conditions = Conditions()  # what ails the providers whose binds it owns
         self.patience = 1.0  # times as long between looks for what nobody announced
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
         self.outlook: tuple[Trouble, ...] = ()  # what the model of outcomes finds wrong now

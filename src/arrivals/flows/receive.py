@@ -31,6 +31,7 @@ from arrivals.core.parts import (
     PARTS_WAIT_US,
     contradicts,
     has_arrived_in_part,
+    lacks_part,
     part_in_doubt,
     place_of,
     roll_up,
@@ -374,7 +375,9 @@ class Receiving:
         move, parts = said, message.parts
         # Of a long message in doubt, the other parts' receipts must still find it in doubt.
         in_doubt = message.segments > 1 and message.state is not State.SUBMITTED
-        per_part = message.segments > 1 and provider.receipts_per != "message"
+        # Of a hand-off that lacks a part no receipt speaks for the whole.
+        lacks = lacks_part(parts, found.handoff.attempt)
+        per_part = message.segments > 1 and (lacks or provider.receipts_per != "message")
         if per_part and said in FINAL_MOVES:
             attempt = found.handoff.attempt
             part = _place(message, found)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from arrivals.core.advice import RetryAdvice, retry_advice
 from arrivals.core.depth import limit_of
 from arrivals.core.explain import Sentence
 from arrivals.core.ids import MessageIds, order_of
@@ -14,9 +15,7 @@ from arrivals.core.layers import (
     Forecast,
     MessageLayers,
     OutcomeDetail,
-    RetryAdvice,
     layers,
-    retry_advice,
 )
 from arrivals.core.message import error_of, execution_of, outcome_of, status_of
 from arrivals.core.money import Micros, json_number

@@ -161,6 +161,7 @@ def _held_by(request: Request, message: Message) -> list[str]:
         message.route_id,
         provider_id,
         up=platform.binds().get(provider_id, False),
+        ails=platform.conditions.words(provider_id),
     )
 
 

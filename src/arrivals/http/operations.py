@@ -19,6 +19,7 @@ from arrivals import __version__
 from arrivals.core.catalogue import LANE_OF_CATEGORY
 from arrivals.core.errors import Code, refuse, to_problem
 from arrivals.core.instants import rfc3339
+from arrivals.flows.conditions import Condition
 from arrivals.flows.platform import Platform
 from arrivals.http import reference
 from arrivals.http.endpoints import Endpoint, endpoint
@@ -346,6 +347,12 @@ class OperationsApp:
             telemetry.lane_age(name, lane, _age_s(now_us, heads.get((name, lane), now_us)))
         for name, up in self._binds().items():
             telemetry.bind(name, up=up)
+            telemetry.condition(
+                name,
+                broken=platform.conditions.has(name, Condition.BROKEN),
+                held_s=platform.conditions.held_s.get(name, 0.0),
+            )
+        telemetry.throttles(platform.conditions.throttles)
         telemetry.alarms(len(platform.alarms))
         telemetry.replies(platform.replies)
         run: Verified | None = await platform.store.read(lambda reader: reader.last_run())

@@ -18,6 +18,7 @@ from typing import Final
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
 from arrivals.core.pacing import Pacer, within
+from arrivals.core.reason_codes import UNWRITABLE
 from arrivals.core.reasons import RefusalKind, reason_for_status
 from arrivals.providers.api import Answer, Receipt, Refused, Reply, Result, Sink, Submission
 from arrivals.providers.flight import Flight
@@ -289,7 +290,7 @@ class SmppConnection:
         except UnencodablePdu:
             self._pacer.give_back(1, self._now_us())
             flight.left()
-            flight.refused(part, c.ESME_RINVMSGLEN)
+            flight.refused(part, UNWRITABLE)
             return
         flight.left()
         self.submitted += 1

@@ -35,6 +35,7 @@ from arrivals.store.rows import (
     Outgoing,
     ParkedReceipt,
     StoredAnswer,
+    Told,
 )
 
 Item = TypeVar("Item")
@@ -193,6 +194,9 @@ class Transaction(Protocol):
 
     def possible_handoffs(self, key: int) -> list[Attempt]:
         """Return a message's attempts without those that were proved not taken, in order."""
+
+    def told(self, key: int, kind: str) -> list[Told]:
+        """Return what a message's events of one kind told, in order."""
 
     def handed_off_at(self, keys: Iterable[int]) -> dict[int, int]:
         """Return when a provider first took each of these messages, of those that one took."""

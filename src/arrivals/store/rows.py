@@ -95,6 +95,13 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     partly: bool = False  # whether it said so of some parts, and never answered for the rest
 
 
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """When an event of a message came, and what it told."""
+
+    at_us: int
+    body: dict[str, Any]
+
+
 class Handoff(msgspec.Struct, frozen=True, array_like=True):
     """A provider's id for one part of one attempt, in normal form."""
 

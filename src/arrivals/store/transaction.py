@@ -35,6 +35,7 @@ from arrivals.store.rows import (
     Outgoing,
     ParkedReceipt,
     StoredAnswer,
+    Told,
 )
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ MESSAGE_COLUMNS: Final = (
 MESSAGES: Final = msgspec.json.Decoder(list[Message])
 OUTGOING: Final = msgspec.json.Decoder(list[Outgoing])
 _ATTEMPTS: Final = msgspec.json.Decoder(list[Attempt])
+_TOLD: Final = msgspec.json.Decoder(list[Told])
 MATCHES: Final = msgspec.json.Decoder(list[Match])
 _ANSWERED: Final = msgspec.json.Decoder(list[Answered])
 _BALANCES: Final = msgspec.json.Decoder(list[Balance])
@@ -299,6 +301,9 @@ class SqlTransaction(ABC):
     def possible_handoffs(self, key: int) -> list[Attempt]:
         found = self._rows(_ATTEMPTS, "possible_handoffs", key)
         return sorted(found, key=lambda each: each.number)
+
+    def told(self, key: int, kind: str) -> list[Told]:
+        return sorted(self._rows(_TOLD, "told", key, kind), key=lambda each: each.at_us)
 
     def handed_off_at(self, keys: Iterable[int]) -> dict[int, int]:
         return dict(self._plain("handed_off_at", as_text(sorted(set(keys)))))

@@ -133,7 +133,8 @@ WHERE {within message_id} AND posting_id > :posting
 
 -- name: ids_given
 SELECT message_id, body->>'provider', body->>'ids' FROM events
-WHERE {within message_id} AND kind IN ('taken', 'unanswered') AND body->>'ids' IS NOT NULL
+WHERE {within message_id} AND kind IN ('taken', 'unanswered', 'part_held', 'part_refused')
+  AND body->>'ids' IS NOT NULL
 
 -- name: streams_of_orders
 SELECT DISTINCT batch_id FROM orders WHERE {within id} AND batch_id IS NOT NULL
@@ -194,7 +195,7 @@ WHERE {within id} AND resolution IS NOT NULL
 SELECT m.id FROM messages AS m
 WHERE {within m.id} AND m.provider_cost <> 0
   AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.message_id = m.id
-                  AND e.kind IN ('taken', 'reconciled'))
+                  AND e.kind IN ('taken', 'part_refused', 'reconciled'))
 
 -- name: message_costs
 SELECT coalesce(sum(provider_cost), 0), count(*) FROM messages WHERE {within id}
@@ -279,8 +280,8 @@ SELECT m.id FROM messages AS m JOIN events AS c ON c.message_id = m.id AND c.kin
 WHERE {within m.id} AND m.attempts > 1
   AND NOT EXISTS (SELECT 1 FROM events AS n
                   WHERE n.message_id = m.id AND n.body->>'attempt' = c.body->>'attempt'
-                    AND n.kind IN ('throttled', 'not_sent', 'refused', 'refused_retryable',
-                                   'failed_over'))
+                    AND n.kind IN ('throttled', 'not_sent', 'not_bound', 'refused',
+                                   'refused_retryable', 'failed_over'))
 GROUP BY m.id
 HAVING count(*) > 1 + (SELECT count(*) FROM events AS r
                        WHERE r.message_id = m.id AND r.kind = 'resend_allowed')

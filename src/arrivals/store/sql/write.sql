@@ -7,6 +7,10 @@ FROM (SELECT e.message_id, min(e.at) AS at
       JOIN events AS e ON e.message_id = k.id
       WHERE e.kind = 'taken' GROUP BY e.message_id) AS t
 
+-- name: told
+SELECT {[}e.at, {json e.body}{]}
+FROM (SELECT at, body FROM events WHERE message_id = ? AND kind = ?) AS e
+
 -- name: asked_again
 SELECT {list[}id{]list}
 FROM (SELECT CAST(value AS BIGINT) AS id FROM {values}) AS k

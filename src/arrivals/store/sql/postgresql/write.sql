@@ -219,15 +219,15 @@ SELECT {[}(e.body->>'attempt')::bigint, e.at, e.body->>'provider',
                     WHERE t.message_id = e.message_id AND t.kind = 'taken'
                       AND t.body->>'attempt' = e.body->>'attempt'),
         EXISTS (SELECT 1 FROM events AS u
-                    WHERE u.message_id = e.message_id AND u.kind = 'unanswered'
+                    WHERE u.message_id = e.message_id AND u.kind IN ('unanswered', 'part_held', 'part_refused')
                       AND u.body->>'attempt' = e.body->>'attempt'
                       AND u.body->>'parts_accepted' IS NOT NULL){]}
 FROM events AS e
 WHERE e.message_id = ? AND e.kind = 'claimed'
   AND NOT EXISTS (SELECT 1 FROM events AS n
                   WHERE n.message_id = e.message_id AND n.body->>'attempt' = e.body->>'attempt'
-                    AND n.kind IN ('throttled', 'not_sent', 'refused', 'refused_retryable',
-                                   'failed_over'))
+                    AND n.kind IN ('throttled', 'not_sent', 'not_bound', 'refused',
+                                   'refused_retryable', 'failed_over'))
 
 -- name: save
 UPDATE messages SET
