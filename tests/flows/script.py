@@ -111,6 +111,7 @@ _PLAIN: dict[str, Result] = {
     "throttled": Throttled(0x58),
     "slowed": Throttled(0x58, whole_bind=True),
     "full": Throttled(0x14),
+    "refused_form": Refused(0x62, "provider_dialect", retryable=False, elsewhere=True),
     "not_bound": NotBound(0x04),
     "not_sent": NotSent("the connection was lost"),
 }
