@@ -20,7 +20,7 @@ from arrivals.core.selection import (
     record_of,
     select,
 )
-from arrivals.core.timeline import Adjustment
+from arrivals.core.timeline import AWAY, BROKEN, SLOWED, UNBOUND, Adjustment
 from tests.core.timelines import (
     ACCEPTED,
     CLAIMED,
@@ -78,6 +78,64 @@ def test_a_delivered_message_is_told_from_end_to_end() -> None:
     ]
 
 
+SLOW: Step = ("throttled", "waiting", {"provider": "north", "status": 0x58}, "provider:north")
+FULL: Step = ("throttled", "waiting", {"provider": "north", "status": 0x14}, "provider:north")
+BACK: Step = ("due", "waiting", {}, "clock")
+
+
+@pytest.mark.parametrize(
+    ("steps", "sentence", "cites"),
+    [
+        ((SLOW, BACK, CLAIMED, SLOW, BACK, CLAIMED, SLOW, CLAIMED, TAKEN),
+         'north said "not so fast" 3 times (ESME_RTHROTTLED);'
+         " it took 8.0 s until it took the message.",
+         [3, 6, 9, 11]),
+        ((SLOW, CLAIMED, FULL),
+         'north said "not so fast" 2 times (ESME_RTHROTTLED, ESME_RMSGQFUL);'
+         " that went on for 2.0 s.",
+         [3, 5]),
+        ((SLOW, CLAIMED, ("failed_over", "waiting", {"provider": "north", "cause": SLOWED})),
+         'north said "not so fast" 2 times (ESME_RTHROTTLED); after 2.0 s it moved on.',
+         [3, 5]),
+        ((("throttled", "waiting"), CLAIMED, ("throttled", "waiting"), CLAIMED,
+          ("taken", "submitted", {"provider": "south"})),
+         'The provider said "not so fast" 2 times; that went on for 2.0 s.',
+         [3, 5]),
+        ((("part_held", "sending", {"provider": "north", "part": 1, "status": 0x58}),
+          ("part_held", "sending", {"provider": "north", "part": 1, "status": 0x58}),
+          ("part_held", "sending", {"provider": "north", "part": 1, "status": 0x08}),
+          ("part_held", "sending", {"provider": "north", "part": 1}), TAKEN),
+         'north said "not so fast" 2 times (ESME_RTHROTTLED);'
+         " it took 4.0 s until it took the message.",
+         [3, 4, 7]),
+    ],
+    ids=["taken", "still", "moved on", "taken by another", "parts"],
+)  # fmt: skip
+def test_a_provider_that_slows_a_message_again_and_again_is_summed_up(
+    steps: tuple[Step, ...], sentence: str, cites: list[int]
+) -> None:
+    """Reports of a provider whose queue is full never said how long that took."""
+    events = timeline(ACCEPTED, CLAIMED, *steps)
+    found = explain(trace(message(State(events[-1].to_state))), events)
+    [said] = [each for each in found if "not so fast" in each.text]
+    assert (said.text, said.cites) == (sentence, cites)
+
+
+def test_once_is_said_once() -> None:
+    sentences = told(message(State.WAITING), ACCEPTED, CLAIMED, SLOW)
+    assert not any("not so fast" in each for each in sentences)
+
+
+def test_a_message_that_lacks_a_part_failed_by_that() -> None:
+    """Never as one that its provider didn't answer for."""
+    lacking = ("part_refused", "failed", {"provider": "north", "part": 2, "status": 0x45})
+    failed = delivered(state=State.FAILED, reason="provider_error", segments=3)
+    sentences = told(failed, ACCEPTED, CLAIMED, lacking)
+    assert sentences[3] == (
+        "So it failed: part 2 of 3 was refused: the provider had an error of its own."
+    )
+
+
 def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
     """No event tells how things stand at this moment."""
     held = ["its account is paused", "route 3 is paused"]
@@ -95,6 +153,43 @@ def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
          " The next try is in 3.0 s or later."),
         ("throttled", {}, "The provider asked us to slow down; nothing was taken."
          " It stays in the queue."),
+        ("throttled", {"provider": "north", "status": 0x58, "whole_bind": True},
+         "north asked us to slow down (ESME_RTHROTTLED), not with this message alone;"
+         " nothing was taken. It stays in the queue."),
+        ("not_bound",
+         {"provider": "north", "status": 0x04, "not_before": START + 2 * SECOND},
+         "north said that we weren't bound (ESME_RINVBNDSTS); nothing was taken."
+         " The next try is in 1.0 s or later."),
+        ("part_held",
+         {"provider": "north", "status": 0x58, "part": 1, "until": START + 4 * SECOND,
+          "parts_accepted": [1]},
+         "Part 1 of 1 was put off by north (ESME_RTHROTTLED). Part 1 was taken already."
+         " It is tried again within 3.0 s."),
+        ("part_held", {}, "A part was put off by the provider."),
+        ("part_refused",
+         {"provider": "north", "status": 0x45, "part": 1, "reason": "provider_error",
+          "parts_accepted": [1, 2]},
+         "Part 1 of 1 was refused by north (ESME_RSUBMITFAIL): the provider had an error of"
+         " its own. Parts 1, 2 were taken, so it is never sent again whole."),
+        ("part_refused", {}, "A part was refused by the provider."),
+        ("failed_over",
+         {"provider": "north", "to": "south", "status": 0x58, "cause": SLOWED},
+         "north asked us to slow down for longer than the route waits (ESME_RTHROTTLED),"
+         " so it moved on to south."),
+        ("failed_over",
+         {"provider": "north", "to": "south", "status": 0x04, "cause": UNBOUND},
+         "north said again and again that we weren't bound (ESME_RINVBNDSTS),"
+         " so it moved on to south."),
+        ("diverted", {"provider": "north", "to": "south", "cause": AWAY},
+         "north was away, so the route's policy moved it on to south."),
+        ("diverted", {"provider": "north", "to": "south", "cause": BROKEN},
+         "north takes messages and never answers, so the route's policy moved it on to south."),
+        ("diverted", {"provider": "north", "to": "south", "cause": SLOWED},
+         "north was slowing us for longer than the route waits, so the route's policy moved"
+         " it on to south."),
+        ("claimed", {"provider": "north", "attempt": 1, "held_us": 60 * SECOND},
+         "After 1.0 s in our queue, 1.0 s of it held back by north, attempt 1 took it to"
+         " north."),
         ("not_sent", {"cause": "the bind is down"},
          "It never left for the provider: the bind is down; so nothing can arrive from this "
          "try. It stays in the queue."),

@@ -363,6 +363,28 @@ def _advised(of: Message, *steps: tuple[Any, ...]) -> tuple[bool, bool]:
     return found.safe, found.useful
 
 
+def test_the_cause_names_the_part_that_was_refused() -> None:
+    """A reason of its own is its provider's word for one part, and not for the message."""
+    lacks = ("part_refused", "failed", {"part": 2, "status": 0x45})
+    failed = delivered(state=State.FAILED, reason="provider_error", segments=3)
+    found = layers(failed, timeline(ACCEPTED, CLAIMED, lacks), START)
+    assert found.execution.state == "handed_off"
+    assert found.outcome.cause is not None
+    assert found.outcome.cause.text == (
+        "Part 2 of 3 was refused: the provider had an error of its own"
+    )
+    assert found.outcome.cause.event == 3
+
+
+def test_waiting_for_a_bind_is_said() -> None:
+    waiting = message(State.WAITING, attempts=1, reason="not_bound")
+    cause = layers(waiting, timeline(ACCEPTED, CLAIMED, ("not_bound", "waiting")), START)
+    assert cause.execution.cause is not None
+    assert cause.execution.cause.text == (
+        "The provider said that we weren't bound; it is tried again"
+    )
+
+
 def test_advice_on_sending_again() -> None:
     """Safe only where no copy can arrive, useful only where it may fare better."""
     failed = delivered(state=State.FAILED, reason="unknown_subscriber")
@@ -386,6 +408,8 @@ def test_advice_on_sending_again() -> None:
     part = ("receipt_failed", "failed", {"part": 2})
     assert _advised(delivered(state=State.FAILED, segments=2), part) == (False, True)
     assert _advised(failed, ("receipt_failed", "failed")) == (True, False)
+    lacks = ("part_refused", "failed", {"part": 2})
+    assert _advised(delivered(state=State.FAILED, segments=3), lacks) == (False, True)
 
 
 def test_advice_on_an_open_message_says_until_when_to_wait() -> None:

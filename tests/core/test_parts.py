@@ -11,6 +11,7 @@ from arrivals.core.parts import (
     FINAL_MOVES,
     contradicts,
     has_arrived_in_part,
+    lacks_part,
     outcomes,
     part_in_doubt,
     place_of,
@@ -131,3 +132,11 @@ def test_what_arrived_is_counted_by_hand_off():
         1,
         2,
     ]
+
+
+def test_a_hand_off_lacks_a_part_of_which_only_bad_was_said():
+    assert not lacks_part(None, 1)
+    assert not lacks_part("1:d..", 1)
+    assert not lacks_part("1:df. 2:d..", 2)
+    assert not lacks_part("1:dF.", 1)
+    assert lacks_part("1:df.", 1)

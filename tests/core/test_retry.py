@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrivals.core.retry import RULES, SPREAD, Cause, next_at
+from arrivals.core.retry import RULES, SPREAD, Cause, next_at, share_of
 
 SECOND = 1_000_000
 NOW = 1_800_000_000 * SECOND
@@ -28,6 +28,7 @@ def wait(cause: Cause, attempt: int, jitter: float = 0.999999) -> float | None:
     [
         (Cause.THROTTLED, [1, 2, 4, 8, 16, 32, 60, 60]),
         (Cause.NOT_SENT, [0.5, 1, 2, 4, 8, 16, 30, 30]),
+        (Cause.NOT_BOUND, [0.5, 1, 2, 4, 8, 16, 30, 30]),
         (Cause.REFUSED_RETRYABLE, [10, 30, 90, 270, None]),
     ],
 )
@@ -39,7 +40,7 @@ def test_every_cause_has_a_rule() -> None:
     assert set(RULES) == set(Cause)
 
 
-@pytest.mark.parametrize("cause", [Cause.THROTTLED, Cause.NOT_SENT])
+@pytest.mark.parametrize("cause", [Cause.THROTTLED, Cause.NOT_SENT, Cause.NOT_BOUND])
 def test_being_throttled_or_never_sent_uses_no_budget(cause: Cause) -> None:
     """Invariant 27: however often it happens, only time ends it."""
     assert wait(cause, 100_000) is not None
@@ -79,3 +80,15 @@ def test_waits_never_shrink(cause: Cause, jitter: float) -> None:
 def test_attempts_count_from_one() -> None:
     with pytest.raises(ValueError, match="from 1"):
         next_at(Cause.THROTTLED, 0, NOW, 0.0, deadline_us=FAR)
+
+
+@given(st.integers(0, 1 << 60), st.integers(0, 10_000))
+def test_a_message_s_own_share_is_the_same_at_every_run(key: int, attempt: int) -> None:
+    assert 0 <= share_of(key, attempt) < 1
+    assert share_of(key, attempt) == share_of(key, attempt)
+
+
+def test_shares_of_neighbours_are_spread() -> None:
+    """A thousand messages that were throttled at once don't come back at once."""
+    shares = sorted(share_of(7 << 17 | n, 1) for n in range(1_000))
+    assert max(after - before for before, after in pairwise(shares)) < 0.02

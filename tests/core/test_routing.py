@@ -142,3 +142,11 @@ def test_what_holds_a_message_is_said(
         routes={1: replace(ROUTE, flow=route)},
     )
     assert held_by(found, 1, 1, "north", up=up) == expected
+
+
+def test_what_ails_its_provider_is_said_of_one_that_can_be_reached() -> None:
+    found, slow = catalogue(), "is slowing us"
+    assert held_by(found, 1, 1, "north", up=True, ails=slow) == ["provider north is slowing us"]
+    assert held_by(found, 1, 1, "north", up=False, ails=slow) == [
+        "provider north can't be reached"
+    ]

@@ -6,6 +6,8 @@ import pytest
 
 from arrivals.core.depth import limit_of
 from arrivals.core.timeline import (
+    SLOWED,
+    UNBOUND,
     TimelineEvent,
     attempts,
     ended_by,
@@ -21,12 +23,16 @@ from tests.core.timelines import (
     CLAIMED,
     DELIVERED_TIMELINE,
     RECEIPT,
+    SECOND,
     START,
     TAKEN,
     UNANSWERED,
     Step,
     timeline,
 )
+
+THROTTLED: Step = ("throttled", "waiting", {"provider": "north"})
+DUE: Step = ("due", "waiting", {}, "clock")
 
 
 def test_a_delivered_message_had_one_attempt() -> None:
@@ -47,6 +53,8 @@ def test_a_delivered_message_had_one_attempt() -> None:
         ("refused", "refused"),
         ("refused_retryable", "refused"),
         ("failed_over", "refused"),
+        ("not_bound", "not_bound"),
+        ("part_refused", "refused"),
         ("unanswered", "ambiguous"),
         ("lease_lost", "ambiguous"),
     ],
@@ -77,6 +85,57 @@ def test_a_receipt_proves_that_an_attempt_in_doubt_was_taken() -> None:
     """A carrier that has it got it from somebody."""
     [attempt] = attempts(timeline(ACCEPTED, CLAIMED, UNANSWERED, RECEIPT))
     assert (attempt.result, attempt.answered_at, attempt.reason) == ("accepted", None, None)
+
+
+def test_a_part_that_is_put_off_leaves_its_attempt_open() -> None:
+    """What was taken of it is known all the same."""
+    held = ("part_held", "sending", {"attempt": 1, "part": 2, "parts_accepted": [1, 3]})
+    [attempt] = attempts(timeline(ACCEPTED, CLAIMED, held))
+    assert (attempt.result, attempt.parts_accepted) == ("open", [1, 3])
+    [taken] = attempts(timeline(ACCEPTED, CLAIMED, held, TAKEN))
+    assert (taken.result, taken.events) == ("accepted", [2, 3, 4])
+
+
+@pytest.mark.parametrize(("cause", "result"), [(SLOWED, "throttled"), (UNBOUND, "not_bound")])
+def test_one_that_moves_on_because_it_was_put_off_wasn_t_refused(
+    cause: str, result: str
+) -> None:
+    moved = ("failed_over", "waiting", {"attempt": 1, "cause": cause, "status": 0x58})
+    events = timeline(ACCEPTED, CLAIMED, moved)
+    assert attempts(events)[0].result == result
+    assert evidence(events) == []
+
+
+def test_a_refused_part_is_evidence_and_names_it() -> None:
+    lacks = ("part_refused", "failed", {"attempt": 1, "part": 2, "status": 0x45})
+    [found] = evidence(timeline(ACCEPTED, CLAIMED, lacks))
+    assert (found.kind, found.part, found.says) == ("refusal", 2, "ESME_RSUBMITFAIL")
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "whose"),
+    [
+        ("claimed", None, "us"),
+        ("claimed", 400_000, "us"),
+        ("claimed", 600_000, "provider"),
+        ("claimed", 60 * SECOND, "provider"),
+        ("diverted", 60 * SECOND, "provider"),
+    ],
+)
+def test_a_wait_is_the_provider_s_where_it_held_the_message_back_for_most_of_it(
+    kind: str, held: int | None, whose: str
+) -> None:
+    """In our queue nobody else would see whose time it was."""
+    body = {} if held is None else {"held_us": held}
+    found = stages(timeline(ACCEPTED, (kind, "accepted", body)))
+    assert (found[1].whose, found[1].waited_ms) == (whose, 1_000.0)
+    again = stages(timeline(ACCEPTED, CLAIMED, THROTTLED, DUE, (kind, "sending", body)))
+    assert [each.whose for each in again[3:]] == ["provider", whose]
+
+
+def test_waiting_for_a_bind_is_the_provider_s_time() -> None:
+    found = stages(timeline(ACCEPTED, CLAIMED, ("not_bound", "waiting"), DUE))
+    assert found[3].whose == "provider"
 
 
 def test_two_attempts_keep_apart_and_bodies_may_tell_less() -> None:
