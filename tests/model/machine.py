@@ -47,8 +47,8 @@ A_LITTLE_US = 10_000  # more than passes within a rule
 picks = st.integers(0, 20)  # one of what is there
 ids = st.sampled_from((*IDS, ""))
 words = st.sampled_from(
-    ("taken", "taken", "unanswered", "unanswered", "throttled", "not_sent", "refused",
-     "refused_now")
+    ("taken", "taken", "unanswered", "unanswered", "throttled", "not_sent", "not_bound",
+     "refused", "refused_now")
 )  # fmt: skip
 said_first = st.sampled_from((*SAYS, ("UNKNOWN", "000")))
 number_lists = st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=3)

@@ -59,6 +59,7 @@ class Message:
     taken: set[int] = field(default_factory=set)  # those that north answered for
     changed: int = 0
     tries: int = 0
+    unbound: int = 0  # times that north said it doesn't know of our bind
     resends: int = 0
     epoch: int = 0
     cost: int = 0
@@ -219,6 +220,7 @@ class Reference:
 
     def _not_taken(self, message: Message, attempt: int, word: str) -> None:
         message.possible.discard(attempt)
+        message.unbound += word == "not_bound"
         if message.state in ENDED:
             if message.reach == 1 and not message.possible:
                 self._adjust(message, charged=False)
@@ -247,9 +249,12 @@ class Reference:
             return None
         budgeted = word == "refused_now"
         turn = message.tries + 1 if budgeted else max(1, len(message.begun) - message.tries)
+        if word == "not_bound":
+            turn = message.unbound
         first, factor, most = {
             "throttled": (SECOND, 2, 60 * SECOND),
             "not_sent": (SECOND // 2, 2, 30 * SECOND),
+            "not_bound": (SECOND // 2, 2, 30 * SECOND),
             "refused_now": (10 * SECOND, 3, 3_600 * SECOND),
         }[word]
         wait = min(first * factor ** (turn - 1), most)

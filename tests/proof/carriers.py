@@ -20,11 +20,19 @@ ANSWERS = {
     "refused_here": 6,
     "refused_now": 6,
     "not_sent": 6,
+    "not_bound": 4,
     "unanswered": 12,  # the carrier has it all the same
     "lost": 7,  # it doesn't
     "partly": 5,
 }
-PROVED_NOT_TAKEN = ("throttled", "refused", "refused_here", "refused_now", "not_sent")
+PROVED_NOT_TAKEN = (
+    "throttled",
+    "refused",
+    "refused_here",
+    "refused_now",
+    "not_sent",
+    "not_bound",
+)
 # A message is tried so often at most, so that every script ends.
 ATTEMPTS_BEFORE_TAKEN = 3
 

@@ -29,8 +29,10 @@ from tests.proof.errands import (
 Query = Callable[[str], list[tuple[Any, ...]]]
 
 # Events that prove an attempt not taken, and those that tell of any answer at all.
-NOES = frozenset({"throttled", "not_sent", "refused", "refused_retryable", "failed_over"})
-ANSWERS = NOES | {"taken", "unanswered"}
+NOES = frozenset(
+    {"throttled", "not_sent", "not_bound", "refused", "refused_retryable", "failed_over"}
+)
+ANSWERS = NOES | {"taken", "part_refused", "unanswered"}
 # A part that turns up late is told with the resend that it stops.
 FACTS = ANSWERS | {"resend_dropped"}
 TERMINAL = frozenset({"delivered", "failed", "filtered", "expired", "cancelled", "unknown"})
