@@ -66,15 +66,24 @@ def _check(part: Part, reference_max: int) -> None:
 def split_user_data(pdu: Pdu) -> tuple[bytes, bytes]:
     """Return the user data header, its length octet included, and the text's octets.
 
-    The header is empty when esm_class says there is none, or when it runs past the data.
+    The header is empty when esm_class says there is none, and when what stands there doesn't
+    add up to one: some set the flag and send the text alone.
     """
     data = pdu.message
     if not pdu.number("esm_class") & c.ESM_UDHI or not data:
         return b"", data
     end = 1 + data[0]
-    if end > len(data):
+    if not _adds_up(data[:end], end):
         return b"", data
     return data[:end], data[end:]
+
+
+def _adds_up(header: bytes, end: int) -> bool:
+    """Tell whether a header's elements fill it to the octet (3GPP TS 23.040 9.2.3.24)."""
+    at = 1
+    while at + 2 <= len(header):
+        at += 2 + header[at + 1]
+    return at == end == len(header)
 
 
 def part_of(pdu: Pdu) -> Part | None:
