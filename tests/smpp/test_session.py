@@ -484,7 +484,7 @@ def test_what_is_delivered_before_the_bind_is_answered_is_taken() -> None:
 
 
 @pytest.mark.parametrize("unbinds", [False, True], ids=["bound", "unbinding"])
-def test_what_is_delivered_over_a_transmitter_is_taken(unbinds: bool) -> None:  # noqa: FBT001
+def test_what_is_delivered_over_a_transmitter_is_taken(unbinds: bool) -> None:
     esme, _ = bound_pair(command_id=c.BIND_TRANSMITTER)
     if unbinds:
         esme.unbind(0)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Information element identifiers, 3GPP TS 23.040 9.2.3.24.1 and 9.2.3.24.8.
 CONCATENATION_8_BIT: Final = 0x00
 CONCATENATION_16_BIT: Final = 0x08
+# Of no use yet; and most letters and digits are among them, of a text that has no header.
+_RESERVED: Final = range(0x26, 0x70)
 PARTS_MAX: Final = 255  # one octet counts them
 
 
@@ -82,6 +84,8 @@ def _adds_up(header: bytes, end: int) -> bool:
     """Tell whether a header's elements fill it to the octet (3GPP TS 23.040 9.2.3.24)."""
     at = 1
     while at + 2 <= len(header):
+        if header[at] in _RESERVED:
+            return False
         at += 2 + header[at + 1]
     return at == end == len(header)
 
