@@ -195,7 +195,7 @@ RECEIPT_CASES: list[tuple[str, Pdu, dict[str, object]]] = [
     ),
     (
         "12: ACCEPTD, whoever said it, is told as it is",
-        receipt(USUAL, ((0x0427, b"\6"),)),
+        receipt(USUAL.replace(b"DELIVRD", b"ACCEPTD"), ((0x0427, b"\6"),)),
         {"state": "ACCEPTD"},
     ),
     (

@@ -68,6 +68,25 @@ def test_no_part_is_made_of_nonsense(user_data: bytes) -> None:
     assert part_of(message(user_data)) is None
 
 
+@pytest.mark.parametrize(
+    "user_data",
+    [
+        b"id:7F stat:DELIVRD text:" + b"x" * 90,  # the flag, and a text of letters
+        b"\x05 is my number",  # an element longer than its header
+        b"\x05\x00\x03\x42\x03",  # runs past the data
+        b"\x04\x00\x03\x42\x03\x01text",  # its elements run past it
+        b"\x01\x00text",  # too short for one element
+        b"\x06\x00\x03\x42\x03\x01text",  # an octet too many
+    ],
+)
+def test_a_header_that_does_not_add_up_is_text(user_data: bytes) -> None:
+    assert split_user_data(message(user_data)) == (b"", user_data)
+
+
+def test_an_empty_header_is_one() -> None:
+    assert split_user_data(message(b"\0text")) == (b"\0", b"text")
+
+
 def test_no_part_without_the_flag_or_with_some_of_the_tlvs() -> None:
     assert part_of(message(header_8_bit(PART) + b"text", esm_class=0)) is None
     assert part_of(message(b"text", sar_tlvs(PART)[:2], esm_class=0)) is None

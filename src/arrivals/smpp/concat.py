@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Information element identifiers, 3GPP TS 23.040 9.2.3.24.1 and 9.2.3.24.8.
 CONCATENATION_8_BIT: Final = 0x00
 CONCATENATION_16_BIT: Final = 0x08
+# Of no use yet; and most letters and digits are among them, of a text that has no header.
+_RESERVED: Final = range(0x26, 0x70)
 PARTS_MAX: Final = 255  # one octet counts them
 
 
@@ -66,15 +68,26 @@ def _check(part: Part, reference_max: int) -> None:
 def split_user_data(pdu: Pdu) -> tuple[bytes, bytes]:
     """Return the user data header, its length octet included, and the text's octets.
 
-    The header is empty when esm_class says there is none, or when it runs past the data.
+    The header is empty when esm_class says there is none, and when what stands there doesn't
+    add up to one: some set the flag and send the text alone.
     """
     data = pdu.message
     if not pdu.number("esm_class") & c.ESM_UDHI or not data:
         return b"", data
     end = 1 + data[0]
-    if end > len(data):
+    if not _adds_up(data[:end], end):
         return b"", data
     return data[:end], data[end:]
+
+
+def _adds_up(header: bytes, end: int) -> bool:
+    """Tell whether a header's elements fill it to the octet (3GPP TS 23.040 9.2.3.24)."""
+    at = 1
+    while at + 2 <= len(header):
+        if header[at] in _RESERVED:
+            return False
+        at += 2 + header[at + 1]
+    return at == end == len(header)
 
 
 def part_of(pdu: Pdu) -> Part | None:

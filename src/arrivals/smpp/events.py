@@ -93,10 +93,29 @@ class LinkDead(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Fault(StrEnum):
+    """In which way a peer broke the protocol."""
+
+    UNKNOWN_COMMAND = "unknown_command"
+    WRONG_STATE = "wrong_state"  # a command that it may not send now
+    MALFORMED = "malformed"  # a body that breaks its layout
+    STREAM_LOST = "stream_lost"  # a length that can't be true
+
+
 class ProtocolError(msgspec.Struct, frozen=True):
-    """The peer broke the protocol and was answered; the session goes on."""
+    """The peer broke the protocol and was answered; but for a lost stream the session goes on.
+
+    What it sent is in `pdu`, or in `octets` where no PDU could be made of it.
+    """
 
     reason: str
+    fault: Fault
+    pdu: Pdu | None = None
+    octets: bytes = b""
+
+    def __repr__(self) -> str:
+        """Show why, and never the octets: they may be a text."""
+        return f"ProtocolError({self.reason!r}, {self.fault}, {self.pdu!r})"
 
 
 Event = (

@@ -64,7 +64,10 @@ class ProtocolFault(Exception):
 
 
 class MalformedPdu(ProtocolFault):
-    """One PDU with a sound length and a bad body; `status` is what to answer."""
+    """One PDU with a sound length and a bad body; `status` is what to answer.
+
+    `octets` is all of it, and no part of what is compared or shown.
+    """
 
     def __init__(
         self, status: int, reason: str, sequence_number: int = 0, command_id: int = 0
@@ -74,6 +77,7 @@ class MalformedPdu(ProtocolFault):
         self.reason = reason
         self.sequence_number = sequence_number
         self.command_id = command_id
+        self.octets = b""
 
 
 class FramingError(ProtocolFault):
@@ -88,8 +92,8 @@ class Pdu(msgspec.Struct, frozen=True, gc=False):
     """One PDU. Mandatory fields by SMPP's own names; an absent one is zero or empty.
 
     `tlvs` are raw and in order, unknown ones too. `body` is set, and is what will be
-    written, for an unknown command or a response whose body breaks its layout (missing
-    counts); what could be read of such a response is still in `fields`.
+    written, for an unknown command and for a PDU whose body breaks its layout (missing
+    counts); what could be read of such a one is still in `fields` and `tlvs`.
     """
 
     command_id: int
@@ -158,7 +162,7 @@ class Pdu(msgspec.Struct, frozen=True, gc=False):
     def message(self) -> bytes:
         """The user data, wherever it travels: message_payload, else short_message."""
         payload = self.tlv(c.TLV_MESSAGE_PAYLOAD) if self.tlvs else None
-        return self.octets("short_message") if payload is None else payload
+        return payload or self.octets("short_message")
 
 
 def make_tlv(tag: int, value: int | bytes) -> tuple[int, bytes]:
@@ -311,6 +315,11 @@ def decode(data: bytes | memoryview) -> Pdu:
     return _read_by_table(data, command_id, status, number)
 
 
+def read_header(data: bytes) -> tuple[int, int, int]:
+    """Return the command_id, the status and the sequence number of a whole PDU."""
+    return _HEADER.unpack_from(data)[1:]
+
+
 def table_decode(data: bytes) -> Pdu:
     """Return the one whole PDU by the table alone; the quick way must agree with it."""
     _, command_id, status, number = _HEADER.unpack_from(data)
@@ -326,7 +335,7 @@ def _read_by_table(data: bytes, command_id: int, status: int, number: int) -> Pd
     try:
         for field in layout:
             fields[field.name], at = field.read(data, at)
-        return Pdu(command_id, status, number, fields, _read_tlvs(data, at))
+        return Pdu(command_id, status, number, fields, _read_all_tlvs(data, at))
     except layouts.FieldFault as fault:
         if command_id & c.RESPONSE:
             return _read_broken_response(data, command_id, status, number, fields)
@@ -385,83 +394,47 @@ def _read_message(data: bytes) -> tuple[Fields, int] | None:
 
 def _read_tlvs_of(data: bytes, at: int, number: int, command_id: int) -> Tlvs:
     try:
-        return _read_tlvs(data, at)
+        return _read_all_tlvs(data, at)
     except layouts.FieldFault as fault:
         raise MalformedPdu(fault.status, fault.reason, number, command_id) from None
 
 
-def _read_tlvs(data: bytes, at: int) -> Tlvs:
+def _read_all_tlvs(data: bytes, at: int) -> Tlvs:
+    tlvs, end = read_tlvs(data, at)
+    if end == len(data):
+        return tlvs
+    if len(data) - end < 4:
+        raise layouts.FieldFault(c.ESME_RINVOPTPARSTREAM, "a TLV's header is cut off")
+    tag, _ = _TLV_HEADER.unpack_from(data, end)
+    reason = f"TLV 0x{tag:04X} is longer than its PDU"
+    raise layouts.FieldFault(c.ESME_RINVOPTPARSTREAM, reason)
+
+
+def read_tlvs(data: bytes, at: int) -> tuple[Tlvs, int]:
+    """Return the TLVs at a place, and where what is no TLV begins: the end if all are."""
     end = len(data)
     tlvs = []
-    while at < end:
-        if end - at < 4:
-            raise layouts.FieldFault(c.ESME_RINVOPTPARSTREAM, "a TLV's header is cut off")
+    while end - at >= 4:
         tag, length = _TLV_HEADER.unpack_from(data, at)
-        at += 4 + length
-        if at > end:
-            raise layouts.FieldFault(
-                c.ESME_RINVOPTPARSTREAM, f"TLV 0x{tag:04X} is longer than its PDU"
-            )
-        tlvs.append((tag, data[at - length : at]))
-    return tuple(tlvs)
-
-
-def destinations(pdu: Pdu) -> list[Fields]:
-    """Return a submit_multi's destinations, each by its fields (a dl_name stands alone)."""
-    return _read_listing(layouts.DESTINATIONS, pdu)
-
-
-def failures(pdu: Pdu) -> list[Fields]:
-    """Return a submit_multi_resp's failed destinations, each with its error_status_code."""
-    return _read_listing(layouts.FAILURES, pdu)
-
-
-def _read_listing(listing: layouts.Listing, pdu: Pdu) -> list[Fields]:
-    raw = pdu.octets(listing.name)
-    items = []
-    at = 1
-    while at < len(raw):
-        item, at = listing.read_item(raw, at)
-        items.append(item)
-    return items
-
-
-def pack_destinations(items: list[Fields]) -> bytes:
-    """Return the dest_addresses of a submit_multi from its destinations' fields."""
-    return _write_listing(layouts.DESTINATIONS, items)
-
-
-def pack_failures(items: list[Fields]) -> bytes:
-    """Return the unsuccess_smes of a submit_multi_resp from the failures' fields."""
-    return _write_listing(layouts.FAILURES, items)
-
-
-def _write_listing(listing: layouts.Listing, items: list[Fields]) -> bytes:
-    if len(items) > 255:
-        raise UnencodablePdu(f"{listing.name} holds at most 255, not {len(items)}")
-    parts = [bytes((len(items),))]
-    for item in items:
-        named = "dl_name" in item
-        layout = layouts.LIST_NAME if named else layouts.ADDRESS
-        if listing.flagged:
-            parts.append(b"\2" if named else b"\1")
-        else:
-            layout = layouts.FAILURE
-        try:
-            parts += [field.write(item.get(field.name)) for field in layout]
-        except layouts.FieldFault as fault:
-            raise UnencodablePdu(fault.reason) from None
-    return b"".join(parts)
+        after = at + 4 + length
+        if after > end:
+            break
+        tlvs.append((tag, data[at + 4 : after]))
+        at = after
+    return tuple(tlvs), at
 
 
 Frame = Pdu | MalformedPdu | FramingError
 
 
 class Framer:
-    """Cut a stream into PDUs, bounded before anything is kept."""
+    """Cut a stream into PDUs, bounded before anything is kept.
 
-    def __init__(self, pdu_octets_max: int = PDU_OCTETS_MAX) -> None:
-        self._pdu_octets_max = pdu_octets_max
+    `forgive` is asked what a malformed frame says, before it counts as malformed.
+    """
+
+    def __init__(self, forgive: Callable[[bytes], Pdu | None] | None = None) -> None:
+        self._forgive = forgive
         self._rest = b""
         self._lost = False
 
@@ -475,17 +448,19 @@ class Framer:
         at, end = 0, len(data)
         while end - at >= 4:
             length = int.from_bytes(data[at : at + 4], "big")
-            if not HEADER_OCTETS <= length <= self._pdu_octets_max:
+            if not HEADER_OCTETS <= length <= PDU_OCTETS_MAX:
                 self._lost = True
                 self._rest = b""
                 frames.append(FramingError(f"command_length {length}"))
                 return frames
             if at + length > end:
                 break
+            frame = data[at : at + length]
             try:
-                frames.append(decode(data[at : at + length]))
+                frames.append(decode(frame))
             except MalformedPdu as fault:
-                frames.append(fault)
+                fault.octets = frame
+                frames.append((self._forgive and self._forgive(frame)) or fault)
             at += length
         self._rest = data[at:]
         return frames

@@ -1,8 +1,9 @@
 """Delivery receipts, read as the market writes them and written as the specification says.
 
 A receipt's text (SMPP 3.4 appendix B) is a convention that every vendor bends: other words,
-other layouts, keys left out. So the reader scans for keys, lets TLVs win over text, keeps
-every claim raw, and calls a state it doesn't know UNRECOGNISED instead of guessing.
+other layouts, keys left out. `receipt_texts` finds the values, `receipt_states` says what a
+state's words mean and which of two counts; every claim is kept raw, and a state that nobody
+knows is UNRECOGNISED.
 
 Identifiers bend too: hexadecimal in the response and decimal in the receipt, zeros stripped
 or padded, cases changed. An id is stored in its `normal_form`; `id_candidates` lists the
@@ -22,67 +23,25 @@ import msgspec
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import Part, part_of, split_user_data
 from arrivals.smpp.pdu import UnencodablePdu, make_tlv
+from arrivals.smpp.receipt_states import (
+    FINAL_WORDS,
+    STATES,
+    UNRECOGNISED,
+    agree_on,
+    state_in,
+)
+from arrivals.smpp.receipt_texts import read_values
 
 if TYPE_CHECKING:
     from arrivals.smpp.pdu import Pdu, Tlvs
 
-UNRECOGNISED: Final = "UNRECOGNISED"
 TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
 NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
 DATES_REMEMBERED: Final = 1_024  # many receipts tell the same minute
 VENDOR_TAGS: Final = range(0x1400, 0x4000)  # section 5.3.2
+_MARKS: Final = c.ESM_DELIVERY_RECEIPT | c.ESM_INTERMEDIATE_NOTIFICATION
 
-# What vendors write for a state. Words for "on its way" are ENROUTE, whatever a vendor
-# boasts; words for "never sent on" are REJECTD, and their reason stays in stat_raw.
-STATES: Final[dict[str, str]] = {
-    **{word: word for word in c.MESSAGE_STATES},
-    "DELIVERED": "DELIVRD",
-    "DELIVERD": "DELIVRD",
-    "DELIVRED": "DELIVRD",
-    "EXPIRD": "EXPIRED",
-    "DELETE": "DELETED",
-    "UNDELIVERABLE": "UNDELIV",
-    "UNDELIVERED": "UNDELIV",
-    "UNDELIVRD": "UNDELIV",
-    "UNDELIVERD": "UNDELIV",
-    "FAILED": "UNDELIV",
-    "ACCEPTED": "ACCEPTD",
-    "REJECTED": "REJECTD",
-    "REJECT": "REJECTD",
-    "NACK": "REJECTD",
-    "BLIST": "REJECTD",
-    "NOROUTE": "REJECTD",
-    "SENT": "ENROUTE",
-    "SUBMITD": "ENROUTE",
-    "SUBMITTED": "ENROUTE",
-    "BUFFERED": "ENROUTE",
-    "BUFFRED": "ENROUTE",
-    "QUEUED": "ENROUTE",
-    "SCHEDLD": "SCHEDULED",
-}
-
-# Appendix B to the letter, which most receipts are; the scan reads it too, but slower.
-_USUAL = re.compile(
-    r"id:(\S+) sub:(\S+) dlvrd:(\S+) submit date:(\S+) done date:(\S+) stat:(\S+) err:(\S+)"
-    r" [Tt]ext:(.*)",
-    re.ASCII | re.DOTALL,
-)
-_USUAL_KEYS: Final = ("id", "sub", "dlvrd", "submit_date", "done_date", "stat", "err", "text")
-_KEY = re.compile(
-    r"(?<![^\s,;])"
-    r"(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us)?|err(?:or)?|text)[ \t]*:",
-    re.ASCII | re.IGNORECASE,
-)
-_KEY_NAMES: Final[dict[str, str]] = {
-    "submit date": "submit_date",
-    "submitdate": "submit_date",
-    "done date": "done_date",
-    "donedate": "done_date",
-    "status": "stat",
-    "error": "err",
-}
 _DATE_LAYOUTS: Final = {10: "%y%m%d%H%M", 12: "%y%m%d%H%M%S", 14: "%Y%m%d%H%M%S"}
-_PADDING: Final = " \t\r\n,;\0"
 _COUNT = re.compile(r"[0-9]{1,9}")
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
@@ -108,6 +67,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     part: Part | None = None
     raw: bytes  # the user data, whole
     text_id: str | None = None  # the text's id, which may differ from the TLV's in form
+    tlv_said: str | None = None  # message_state's word, where the text has another
     vendor_tlvs: tuple[tuple[int, bytes], ...] = ()
 
     def __repr__(self) -> str:
@@ -115,26 +75,34 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         return f"Receipt({self.message_id!r}, {self.state!r}, err {self.error!r})"
 
 
-def parse_receipt(pdu: Pdu) -> Receipt | None:
+def parse_receipt(pdu: Pdu, *, unmarked: bool = False) -> Receipt | None:
     """Return the receipt that a deliver_sm or data_sm carries; None for a handset's message.
 
     Text alone makes no receipt: a handset can write any text. esm_class says so or, where a
-    carrier forgets it, the receipted_message_id TLV, which no handset can set.
+    carrier forgets it, the receipted_message_id TLV, which no handset can set. Of a provider
+    whose receipts are `unmarked` a text with an id and a known state is one all the same, and
+    a final word counts though esm_class calls it an intermediate notification.
     """
     kind = pdu.number("esm_class") & c.ESM_MESSAGE_TYPE_MASK
     tlvs = pdu.tlvs
-    if kind not in (c.ESM_DELIVERY_RECEIPT, c.ESM_INTERMEDIATE_NOTIFICATION) and (
-        kind or not tlvs or pdu.tlv(c.TLV_RECEIPTED_MESSAGE_ID) is None
-    ):
+    marked = kind & _MARKS or (
+        not kind and tlvs and pdu.tlv(c.TLV_RECEIPTED_MESSAGE_ID) is not None
+    )
+    if not (marked or unmarked):
         return None
-    get = read_text(_readable(pdu)).get
+    get = read_values(split_user_data(pdu)[1]).get
     text_id = get("id") or None
     tlv_id = pdu.tlv_text(c.TLV_RECEIPTED_MESSAGE_ID) if tlvs else None
     stat = get("stat") or None
+    state, tlv_said = UNRECOGNISED if stat is None else STATES.get(stat) or state_in(stat), None
+    if tlvs:
+        state, tlv_said = agree_on(pdu.tlv_int(c.TLV_MESSAGE_STATE), state)
+    if not marked and not (state in STATES and (tlv_id or text_id)):
+        return None
     text = get("text")
     return Receipt(
         message_id=tlv_id.decode("latin-1") if tlv_id else text_id,
-        state=_state(pdu.tlv_int(c.TLV_MESSAGE_STATE) if tlvs else None, stat),
+        state=state,
         stat_raw=stat,
         error=get("err") or None,
         network_error=_network_error(pdu) if tlvs else None,
@@ -147,67 +115,21 @@ def parse_receipt(pdu: Pdu) -> Receipt | None:
         user_message_reference=pdu.tlv_int(c.TLV_USER_MESSAGE_REFERENCE) if tlvs else None,
         source=pdu.octets("source_addr").decode("latin-1"),
         destination=pdu.octets("destination_addr").decode("latin-1"),
-        intermediate=kind == c.ESM_INTERMEDIATE_NOTIFICATION,
+        # With both marks it is a receipt, and the word tells whether it is final.
+        intermediate=kind & _MARKS == c.ESM_INTERMEDIATE_NOTIFICATION
+        and not (unmarked and state in FINAL_WORDS),
         part=part_of(pdu),
         raw=pdu.message,
         text_id=text_id,
+        tlv_said=tlv_said,
         vendor_tlvs=tuple(tlv for tlv in tlvs if tlv[0] in VENDOR_TAGS) if tlvs else (),
     )
 
 
 def resembles_receipt(pdu: Pdu) -> bool:
     """Tell whether a text is written like a receipt's, with an id and a state."""
-    said = read_text(_readable(pdu))
+    said = read_values(split_user_data(pdu)[1])
     return bool(said.get("id")) and bool(said.get("stat"))
-
-
-def _readable(pdu: Pdu) -> str:
-    """Return the receipt's text, an octet a character; of UCS-2, what fits an octet."""
-    data = split_user_data(pdu)[1]
-    # Some say UCS-2 and write ASCII; in a receipt's UCS-2 every letter of a key has a zero.
-    if pdu.number("data_coding") == 8 and b"\0" in data:
-        data = data.decode("utf-16-be", "replace").encode("latin-1", "replace")
-    return data.decode("latin-1")
-
-
-def read_text(text: str) -> dict[str, str]:
-    """Return a receipt text's values by key."""
-    usual = _USUAL.fullmatch(text)
-    if usual is not None:
-        return dict(zip(_USUAL_KEYS, usual.groups(), strict=True))
-    return scan_text(text)
-
-
-def scan_text(text: str) -> dict[str, str]:
-    """Return a receipt text's values by key, in any order; after `text:` nothing is a key."""
-    found: dict[str, str] = {}
-    name, begin = "", 0
-    for match in _KEY.finditer(text):
-        if name:
-            found.setdefault(name, text[begin : match.start()].strip(_PADDING))
-        key = match[1].lower()
-        begin = match.end()
-        if key == "text":
-            found["text"] = text[begin:]
-            return found
-        name = _KEY_NAMES.get(key.replace("_", " "), key)
-    if name:
-        found.setdefault(name, text[begin:].strip(_PADDING))
-        return found
-    return _scan_bare(text)
-
-
-def _scan_bare(text: str) -> dict[str, str]:
-    """Take a state from a layout without keys, such as `DELIVRD,2401021203,000`."""
-    for word in re.split(r"[\s,;|]+", text):
-        if word.upper() in STATES:
-            return {"stat": word}
-    return {}
-
-
-def _state(number: int | None, stat: str | None) -> str:
-    word = None if number is None else c.MESSAGE_STATE_WORDS.get(number)
-    return word or STATES.get((stat or "").upper(), UNRECOGNISED)
 
 
 def _network_error(pdu: Pdu) -> tuple[int, int] | None:

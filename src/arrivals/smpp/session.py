@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from arrivals.smpp import constants as c
+from arrivals.smpp.bent import read_bent
 from arrivals.smpp.events import (
     Answered,
     BindRefused,
     BindRequested,
     Bound,
     Event,
+    Fault,
     LateAnswer,
     LinkDead,
     Nacked,
@@ -42,6 +44,7 @@ from arrivals.smpp.states import (
     BOUND,
     LEGAL_REQUESTS,
     OWN_REQUESTS,
+    TAKEN_REQUESTS,
     WINDOWED,
     Role,
     SessionState,
@@ -56,6 +59,7 @@ __all__ = [
     "BindRequested",
     "Bound",
     "Event",
+    "Fault",
     "LateAnswer",
     "LinkDead",
     "Nacked",
@@ -107,7 +111,8 @@ class Session:
         self.settings = settings
         self.state = SessionState.OPEN
         self._bound_as = SessionState.OPEN  # what the peer believes while we unbind
-        self._framer = Framer()
+        # Of a carrier all that can be read counts; a customer's request is whole or refused.
+        self._framer = Framer(read_bent if role is Role.ESME else None)
         self._to_send: list[bytes] = []
         self._next_number = settings.first_sequence_number
         self._sent = Outstanding(settings.response_timeout_s, settings.late_answers_max)
@@ -367,8 +372,9 @@ class Session:
         command_id = pdu.command_id
         if command_id not in LAYOUTS:
             self._nack(c.ESME_RINVCMDID, pdu.sequence_number)
-            events.append(ProtocolError(f"unknown command 0x{command_id:08X}"))
-        elif command_id not in LEGAL_REQUESTS[self.role.peer, self._state_of_peer()]:
+            reason = f"unknown command 0x{command_id:08X}"
+            events.append(ProtocolError(reason, Fault.UNKNOWN_COMMAND, pdu))
+        elif command_id not in TAKEN_REQUESTS[self.role.peer, self._state_of_peer()]:
             self._refuse_illegal(pdu, events)
         elif command_id == c.ENQUIRE_LINK:
             self.send_response(pdu)
@@ -390,7 +396,8 @@ class Session:
 
     def _refuse_illegal(self, pdu: Pdu, events: list[Event]) -> None:
         name = c.command_name(pdu.command_id)
-        events.append(ProtocolError(f"{name} from {self.role.peer} while {self.state}"))
+        reason = f"{name} from {self.role.peer} while {self.state}"
+        events.append(ProtocolError(reason, Fault.WRONG_STATE, pdu))
         if pdu.command_id in UNANSWERED:
             return
         again = pdu.command_id in BINDS and self._state_of_peer() in BOUND
@@ -399,7 +406,8 @@ class Session:
     def _refuse_malformed(self, fault: MalformedPdu, events: list[Event]) -> None:
         """Answer a bad body: a bad length by generic_nack (4.3.1), a bad field by its own."""
         name = c.command_name(fault.command_id)
-        events.append(ProtocolError(f"malformed {name}: {fault.reason}"))
+        reason = f"malformed {name}: {fault.reason}"
+        events.append(ProtocolError(reason, Fault.MALFORMED, octets=fault.octets))
         if fault.status == c.ESME_RINVCMDLEN or fault.command_id in UNANSWERED:
             self._nack(fault.status, fault.sequence_number)
         else:
@@ -408,7 +416,7 @@ class Session:
 
     def _lose_stream(self, fault: FramingError, events: list[Event]) -> None:
         self._nack(c.ESME_RINVCMDLEN, 0)
-        events.append(ProtocolError(fault.reason))
+        events.append(ProtocolError(fault.reason, Fault.STREAM_LOST))
         self._die(f"the stream is lost: {fault.reason}", events)
 
     def _nack(self, status: int, number: int) -> None:

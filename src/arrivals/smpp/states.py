@@ -4,8 +4,10 @@
       ^               │                                                                  │
       └───refused─────┘                  any state ──link dead, unbound──> CLOSED <──────┘
 
-What a role may send is what its peer must take: a session reads its own row before it
-sends and the other role's row when a request arrives.
+What a role may send is what its peer must take, and a session reads its own row of
+LEGAL_REQUESTS before it sends. When a request arrives it reads TAKEN_REQUESTS, the same and a
+little more: some carriers deliver before they answer the bind, or over a transmitter's, and
+a receipt that is refused is lost.
 """
 
 from __future__ import annotations
@@ -70,6 +72,15 @@ LEGAL_REQUESTS: Final[dict[tuple[Role, SessionState], frozenset[int]]] = {
     (Role.SMSC, SessionState.BOUND_TRX): _LINK | _DELIVERIES,
     (Role.SMSC, SessionState.UNBINDING): _NONE,
     (Role.SMSC, SessionState.CLOSED): _NONE,
+}
+
+_TAKEN_ALL_THE_SAME: Final = {
+    (Role.SMSC, SessionState.BINDING): _DELIVERIES,
+    (Role.SMSC, SessionState.BOUND_TX): _DELIVERIES,
+}
+TAKEN_REQUESTS: Final[dict[tuple[Role, SessionState], frozenset[int]]] = {
+    place: legal | _TAKEN_ALL_THE_SAME.get(place, _NONE)
+    for place, legal in LEGAL_REQUESTS.items()
 }
 
 # What fills the window: requests that move messages.
