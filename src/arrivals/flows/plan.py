@@ -347,9 +347,6 @@ def _recipients(
 
 
 def _msisdn(text: str, index: int) -> str:
-    # The usual form costs one look; everything else is read with care.
-    if text.isascii() and text.isdigit() and 8 <= len(text) <= 15 and text[0] != "0":
-        return text
     try:
         return normalise_msisdn(text)
     except InvalidNumber as problem:
