@@ -58,7 +58,7 @@ def test_numbers_as_people_write_them(text: str, digits: str) -> None:
         ("+", "empty"),
         ("()-", "empty"),
         ("1234567", "too few"),
-        ("1234567890123456", "15 digits behind 1"),
+        ("1234567890123456", "too many"),
         ("2101234567890123", "too many"),
         ("0" + "1" * 5000, "too long"),
         ("0612345678", "begins with 0"),

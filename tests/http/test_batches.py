@@ -235,19 +235,20 @@ async def test_progress_counts_what_became_of_the_messages(
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/api/v1/batches?route_id=1", 422, "body_invalid"),
+        ("/api/v1/batches?route_id=1", 422, "query_invalid"),
         (PATH.replace("route_id=1", "route_id=99"), 400, "invalid_route"),
         (
             PATH.replace("route_id=1", "route_id=8") + "&caller_id=NOBODY",
             403,
             "sender_not_allowed",
         ),
-        (PATH + "&category=love", 422, "body_invalid"),
-        (PATH + "&valid_for=0", 422, "body_invalid"),
-        (PATH + "&message=%20", 422, "body_invalid"),
-        (PATH + "&send_at=tomorrow", 422, "body_invalid"),
-        (PATH + "&valid_for=0.5", 422, "body_invalid"),
-        (PATH + "&name=" + "x" * 65, 422, "body_invalid"),
+        (PATH + "&category=love", 422, "query_invalid"),
+        (PATH + "&valid_for=0", 422, "query_invalid"),
+        (PATH + "&message=%20", 422, "query_invalid"),
+        (PATH + "&send_at=tomorrow", 422, "query_invalid"),
+        (PATH + "&send_at=2025-12-24T18:00:00Z", 422, "query_invalid"),
+        (PATH + "&valid_for=0.5", 422, "query_invalid"),
+        (PATH + "&name=" + "x" * 65, 422, "query_invalid"),
     ],
 )
 async def test_what_is_wrong_for_every_line_is_refused_at_once(

@@ -255,7 +255,7 @@ async def test_a_get_with_a_json_header_and_no_body_and_a_head(
 async def test_a_query_that_is_wrong_is_named(
     main: httpx.AsyncClient, path: str, name: str
 ) -> None:
-    detail = problem(await main.get(path), 422, "body_invalid")
+    detail = problem(await main.get(path), 422, "query_invalid")
     assert detail[0]["loc"] == ["query", name]
 
 

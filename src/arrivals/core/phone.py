@@ -103,7 +103,7 @@ def _without_trunk(digits: str, plan: _Plan) -> str:
                 f"no number of {plan.country.name} begins with 0 behind {digits[:at]}; "
                 "leave it out"
             )
-    if len(digits) > _EIGHT_DIALLED.get(digits[: at + 1], DIGITS_MAX):
+    if len(digits) > _EIGHT_DIALLED.get(digits[: at + 1], len(digits)):
         raise InvalidNumber(
             "its 8 may be one that is dialled only within Belarus; leave it out"
         )

@@ -227,7 +227,6 @@ async def send_batch(request: Request) -> Response:
     tag=TAG,
     answers=BatchPage,
     parameters=PAGE,
-    errors=(Code.BODY_INVALID,),
 )
 async def list_batches(request: Request) -> Response:
     """Return a page of batches, those still streaming in included."""
@@ -328,6 +327,9 @@ def _probed(request: Request, template: SendRequest) -> Plan:
     try:
         return request.platform.plan(template)
     except Refusal as refusal:
+        if refusal.code == Code.BODY_INVALID and refusal.errors:
+            place = str(refusal.errors[0]["loc"][-1])
+            raise query_invalid(place, refusal.errors[0]["msg"]) from None
         refusal.errors = tuple(
             {**each, "loc": ["query", *each["loc"][1:]]} for each in refusal.errors
         )

@@ -168,7 +168,10 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         schema["enum"] = list(parameter.choices)
     if parameter.least is not None:
         schema["minimum"] = parameter.least
-    shown = {"name": parameter.name, "in": parameter.place, "description": parameter.about}
+    about = parameter.about
+    if parameter.also:
+        about = f"{about}; `{'`, `'.join(parameter.also)}` is the same"
+    shown = {"name": parameter.name, "in": parameter.place, "description": about}
     return shown | ({"required": True} if parameter.required else {}) | {"schema": schema}
 
 
