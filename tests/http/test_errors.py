@@ -108,7 +108,7 @@ async def test_refusals_have_the_published_words(
         ({"numbers": [31612345678]}, ["body", "numbers", 0], "body_invalid"),
         ({"numbers": []}, ["body", "numbers"], "body_invalid"),
         ({"numbers": ["31612345678", "12"]}, ["body", "numbers", 1], "invalid_number"),
-        ({"numbers": ["٣١٦١٢٣٤٥٦٧٨"]}, ["body", "numbers", 0], "invalid_number"),
+        ({"numbers": ["3161234567²"]}, ["body", "numbers", 0], "invalid_number"),
         ({"message": ""}, ["body", "message"], "body_invalid"),
         ({"message": " \n"}, ["body", "message"], "body_invalid"),
         ({"message": None}, ["body", "message"], "body_invalid"),

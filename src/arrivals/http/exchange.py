@@ -42,6 +42,8 @@ BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 QUERY_FIELDS_MAX: Final = 100  # more than any endpoint knows, few enough to parse at once
 NAME_CHARS_MAX: Final = 64  # of an unknown parameter, as the refusal repeats it
 
+_SWITCH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
+
 # Words that other APIs have for what is called otherwise here.
 _MEANT: Final = {
     "to": "msisdn",
@@ -234,6 +236,14 @@ def query_int(
     if number is None or number < least:
         raise query_invalid(name, f"must be a whole number of at least {least}")
     return number if clamp is None else min(number, clamp)
+
+
+def switch(request: Request, name: str) -> bool:
+    """Read true or false from the query; without a value it's true, as a switch is."""
+    text = request.query.get(name, "false").casefold()
+    if text not in _SWITCH:
+        raise query_invalid(name, "must be true or false")
+    return _SWITCH[text]
 
 
 def whole_number(text: str) -> int | None:

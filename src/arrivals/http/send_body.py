@@ -77,6 +77,9 @@ class SendBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     partial: Annotated[bool, msgspec.Meta(description="Send to those who can be sent to")] = (
         False
     )
+    deduplicate: Annotated[
+        bool, msgspec.Meta(description="Leave out who would get the same text twice")
+    ] = False
     quote_id: Annotated[str | None, msgspec.Meta(description="From an estimate")] = None
     max_price: Annotated[
         Decimal | None, msgspec.Meta(description="For the whole order; at most six decimals")
@@ -128,6 +131,7 @@ def read_send(request: Request, raw: bytes) -> tuple[SendRequest, SendBody]:
         valid_for_s=body.valid_for,
         on_ambiguous=body.on_ambiguous,
         partial=body.partial,
+        deduplicate=body.deduplicate,
         max_price=_amount(body.max_price),
         max_segments=body.max_segments,
     )
