@@ -176,12 +176,17 @@ def _moved_on(stream: Batch, chunk: Chunk, outcome: object) -> Batch:
 
 
 def _refused(line: int, to: str, refusal: Refusal) -> LineRefusal:
+    return LineRefusal(line, to[:DESTINATION_SHOWN_MAX], refusal.code, words_of(refusal))
+
+
+def words_of(refusal: Refusal) -> str:
+    """Say in one line why a line is refused."""
     detail = refusal.detail
     if refusal.code == Code.BODY_INVALID and refusal.errors:
         problem = refusal.errors[0]
         field = [step for step in problem["loc"][1:] if isinstance(step, str)][-1:]
         detail = ": ".join([*field, problem["msg"]])
-    return LineRefusal(line, to[:DESTINATION_SHOWN_MAX], refusal.code, detail)
+    return detail
 
 
 # --- one stream on its way ------------------------------------------------------------

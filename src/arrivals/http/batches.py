@@ -22,13 +22,15 @@ from arrivals.flows.batches import (
     BatchStream,
     LineRefusal,
     Opening,
+    StreamLine,
     open_stream,
     refusals_of,
 )
 from arrivals.flows.plan import Plan, SendRequest
 from arrivals.flows.repeats import Repeats
 from arrivals.http.answers import Money
-from arrivals.http.batch_lines import CsvLines, JsonLines, LineReader
+from arrivals.http.batch_lines import JsonLines, LineReader
+from arrivals.http.csv_lines import CsvLines
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     Request,
@@ -234,8 +236,13 @@ async def send_batch(request: Request) -> Response:
     reader = _reader(request)
     chunks = request.chunks(STREAM_OCTETS_MAX)
     # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
-    begun = await anext(chunks, b"")
-    first = reader.feed(begun) if begun else reader.end()
+    first: list[StreamLine] = []
+    async for octets in chunks:
+        first += reader.feed(octets)
+        if reader.begun:
+            break
+    else:
+        first += reader.end()
     try:
         opened = await open_stream(request.platform, opening)
     except Refusal as refusal:
@@ -386,7 +393,8 @@ def _in_query(refusal: Refusal) -> Exception:
 
 def _reader(request: Request) -> LineReader:
     content_type = (request.header(b"content-type") or "").partition(";")[0].strip().casefold()
-    return CsvLines() if content_type in {"text/csv", "application/csv"} else JsonLines()
+    kind = CsvLines if content_type in {"text/csv", "application/csv"} else JsonLines
+    return kind(request.charset)
 
 
 # --- what is shown of it --------------------------------------------------------------

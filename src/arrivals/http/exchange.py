@@ -24,6 +24,7 @@ import msgspec
 from arrivals.core.catalogue import Account, ApiKey
 from arrivals.core.errors import Code, refuse
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
+from arrivals.http.charsets import declared
 
 if TYPE_CHECKING:
     from arrivals.flows.platform import Platform
@@ -41,6 +42,7 @@ BODY_OCTETS_MAX: Final = 2 * 1024 * 1024
 BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 QUERY_FIELDS_MAX: Final = 100  # more than any endpoint knows, few enough to parse at once
 NAME_CHARS_MAX: Final = 64  # of an unknown parameter, as the refusal repeats it
+NEAR: Final = 0.7  # how alike two names must be for one to be meant by the other
 
 _SWITCH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 
@@ -99,6 +101,12 @@ class Request:
         """Return a header's text (names are given in lower case), or None."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def charset(self) -> str | None:
+        """Return the charset declared for the body, unless it is UTF-8."""
+        content_type = self.headers.get(b"content-type", b"")
+        return declared(content_type.decode("latin-1")) if b";" in content_type else None
 
     @property
     def query(self) -> dict[str, str]:
@@ -179,7 +187,7 @@ def _unknown(given: str, known: Mapping[str, str]) -> str:
     if not known:
         return "isn't known: nothing is read from the query here"
     name = given[:NAME_CHARS_MAX].casefold()
-    near = get_close_matches(_MEANT.get(name, name), known, n=1)
+    near = get_close_matches(_MEANT.get(name, name), known, n=1, cutoff=NEAR)
     if near:
         return f"isn't known here; did you mean {known[near[0]]}?"
     return f"isn't known here; there are {', '.join(dict.fromkeys(known.values()))}"
