@@ -175,8 +175,8 @@ def compiled() -> str:
         main.append(f"{code}:{'XN' if regions[0] == NO_COUNTRY else regions[0]}")
         possible = {n for r in regions for n in metadata(code, r).general_desc.possible_length}
         lengths.append(f"{code}:{','.join(str(n) for n in sorted(possible))}")
-        prefixes = {metadata(code, region).national_prefix for region in regions}
-        if prefixes == {"0"} and code not in CARRIER_BEHIND_ZERO:
+        dialled = {metadata(code, region).national_prefix for region in regions}
+        if dialled == {"0"} and code not in CARRIER_BEHIND_ZERO:
             trunk.append(str(code))
         if any(zero_led(code, region) for region in regions):
             zero.append(str(code))

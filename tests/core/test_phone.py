@@ -185,7 +185,8 @@ def test_thousands_of_spellings_are_the_number_that_phonenumbers_reads_or_refuse
         )
     }
     same = refused = 0
-    for code, national in sorted(numbers):
+    for code, national in sorted(numbers, key=str):
+        assert code is not None
         for text in spellings(code, national):
             try:
                 ours = normalise_msisdn(text)
