@@ -89,21 +89,14 @@ def send_bulk(
     stream = read_stream(file, text, options)
     resume = file.with_name(file.name + RESUME_SUFFIX)
     with Client(url, key) as client, _bars(quiet=as_json) as bars:
-        _keep(resume, {"idempotency_key": stream.key, "url": client.url, "file": file.name})
+        kept = {"idempotency_key": stream.key, "url": client.url, "file": file.name}
+        _keep(resume, kept)
         committed = bars.add("committed", len(stream.lines))
         batch = _commit(client, stream, lambda count: bars.move(committed, count))
         repeated = batch["repeated"]
         duplicates = batch.get("duplicates") or _NO_DUPLICATES
         bars.move(committed, batch["received"])
-        _keep(
-            resume,
-            {
-                "idempotency_key": stream.key,
-                "url": client.url,
-                "file": file.name,
-                "batch_id": batch["batch_id"],
-            },
-        )
+        _keep(resume, kept | {"batch_id": batch["batch_id"]})
         if not no_wait and batch["accepted"]:
             outcome = bars.add("outcome", batch["accepted"])
             batch = _until_ended(client, batch, lambda count: bars.move(outcome, count))
@@ -111,9 +104,13 @@ def send_bulk(
         put_json(batch | {"repeated": repeated, "duplicates": duplicates})
     else:
         _tell(batch, duplicates, repeated=repeated)
+    raise typer.Exit(int(_exit_code(batch, duplicates)))
+
+
+def _exit_code(batch: dict[str, Any], duplicates: dict[str, Any]) -> ExitCode:
     # What was asked to be left out isn't amiss.
     left_out = 0 if duplicates["sent"] else duplicates["count"]
-    raise typer.Exit(int(ExitCode.REFUSED if batch["refused"] > left_out else ExitCode.OK))
+    return ExitCode.REFUSED if batch["refused"] > left_out else ExitCode.OK
 
 
 def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Stream:
