@@ -29,6 +29,7 @@ TARGET = Path(__file__).parent.parent / "src/arrivals/core/numbering.py"
 DIGITS = "0123456789"
 PREFIX_MAX = 9
 PREFIXES_A_WORD = 5  # so that a line of the file stays short
+CARRIER_BEHIND_ZERO = {57}  # a digit behind Colombia's 0 may choose a carrier
 NO_COUNTRY = "001"  # phonenumbers' word for satellite, freephone and the like
 KINDS = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number",
@@ -151,6 +152,12 @@ def split(product: Product, regions: tuple[str, ...], prefix: str) -> dict[str, 
     return parts
 
 
+def zero_led(calling_code: int, region: str) -> bool:
+    """Tell whether a region has numbers that begin with 0."""
+    pattern = metadata(calling_code, region).general_desc.national_number_pattern
+    return bool(step(frozen(parser.parse(pattern)), "0"))
+
+
 def wrapped(name: str, note: str, words: list[str]) -> str:
     lines = textwrap.wrap(" ".join(words), width=86, break_long_words=False)
     body = "\n".join(f'    "{line} "' for line in lines)
@@ -162,10 +169,17 @@ def compiled() -> str:
     main: list[str] = []
     shared: list[str] = []
     lengths: list[str] = []
+    trunk: list[str] = []
+    zero: list[str] = []
     for code, regions in plans:
         main.append(f"{code}:{'XN' if regions[0] == NO_COUNTRY else regions[0]}")
         possible = {n for r in regions for n in metadata(code, r).general_desc.possible_length}
         lengths.append(f"{code}:{','.join(str(n) for n in sorted(possible))}")
+        dialled = {metadata(code, region).national_prefix for region in regions}
+        if dialled == {"0"} and code not in CARRIER_BEHIND_ZERO:
+            trunk.append(str(code))
+        if any(zero_led(code, region) for region in regions):
+            zero.append(str(code))
         if len(regions) > 1:
             product = tuple(start(code, region) for region in regions)
             by_region: dict[str, list[str]] = {}
@@ -194,6 +208,8 @@ from typing import Final
                 "SHARED_PREFIXES", "Region : prefixes it has within a shared code.", shared
             ),
             wrapped("NATIONAL_LENGTHS", "Calling code : possible lengths after it.", lengths),
+            wrapped("TRUNK_ZERO", "Calling codes with a 0 that isn't dialled abroad.", trunk),
+            wrapped("ZERO_LED", "Calling codes whose numbers may begin with 0.", zero),
         )
     )
 

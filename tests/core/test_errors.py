@@ -34,6 +34,7 @@ FACTS: dict[str, str | int] = {
     "name": "colour",
     "segments": 11,
     "segments_max": 10,
+    "line": 3,
     "price": "12.5",
     "what": "order",
     "method": "PATCH",

@@ -19,7 +19,8 @@ from arrivals.config import InvalidConfig, read_settings
 from arrivals.core.errors import Refusal
 from arrivals.core.pricing import InvalidPriceList, read_price_list
 from arrivals.core.text import analyse, encode_segments, segment
-from arrivals.http.batch_lines import CsvLines, JsonLines
+from arrivals.http.batch_lines import JsonLines
+from arrivals.http.csv_lines import CsvLines
 from arrivals.http.send_body import SendBody, read_json
 from arrivals.smpp.pdu import (
     PDU_OCTETS_MAX,

@@ -108,7 +108,7 @@ async def test_refusals_have_the_published_words(
         ({"numbers": [31612345678]}, ["body", "numbers", 0], "body_invalid"),
         ({"numbers": []}, ["body", "numbers"], "body_invalid"),
         ({"numbers": ["31612345678", "12"]}, ["body", "numbers", 1], "invalid_number"),
-        ({"numbers": ["٣١٦١٢٣٤٥٦٧٨"]}, ["body", "numbers", 0], "invalid_number"),
+        ({"numbers": ["3161234567²"]}, ["body", "numbers", 0], "invalid_number"),
         ({"message": ""}, ["body", "message"], "body_invalid"),
         ({"message": " \n"}, ["body", "message"], "body_invalid"),
         ({"message": None}, ["body", "message"], "body_invalid"),
@@ -255,7 +255,7 @@ async def test_a_get_with_a_json_header_and_no_body_and_a_head(
 async def test_a_query_that_is_wrong_is_named(
     main: httpx.AsyncClient, path: str, name: str
 ) -> None:
-    detail = problem(await main.get(path), 422, "body_invalid")
+    detail = problem(await main.get(path), 422, "query_invalid")
     assert detail[0]["loc"] == ["query", name]
 
 

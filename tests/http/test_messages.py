@@ -215,7 +215,12 @@ async def test_filters_by_word_and_by_layer(api: Installation, main: httpx.Async
 
     for query in ("state=delivered", "status=DELIVERED", "verdict=delivered", "country=nl"):
         assert await listed(query) == [first], query
-    for query in ("verdict=open", "status=queued", "number=%2B34612345678"):
+    for query in (
+        "verdict=open",
+        "status=queued",
+        "number=%2B34612345678",
+        "msisdn=34612345678",
+    ):
         assert await listed(query) == [second], query
     assert await listed("state=accepted,delivered") == [second, first]
     assert await listed("client_ref=both&verdict=open") == [second]
@@ -226,7 +231,8 @@ async def test_filters_by_word_and_by_layer(api: Installation, main: httpx.Async
 
 @pytest.mark.parametrize(
     "query",
-    ["state=lost", "status=SENDING", "verdict=maybe", "country=NLD", "number=12", "limit=0",
+    ["state=lost", "status=SENDING", "verdict=maybe", "country=NLD", "number=12", "msisdn=12",
+     "limit=0", "to_date=tomorrow",
      "order_id=x", "cursor=BX-1-0123456789abcdef", "from=yesterday", "client_ref="],
 )  # fmt: skip
 async def test_a_filter_that_cant_be_read_is_refused(

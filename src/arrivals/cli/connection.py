@@ -232,6 +232,6 @@ def _words(body: Any, status: int) -> tuple[str, str]:
             if isinstance(each, dict)
         ]
         detail = "; ".join(parts)
-        if body.get("code") == "body_invalid":
+        if body.get("code") in {"body_invalid", "query_invalid"}:
             fix = ""  # it says where to look, which the line above shows
     return str(detail or f"the server answered {status}"), fix

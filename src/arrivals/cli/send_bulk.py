@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,14 +20,17 @@ from arrivals.cli.send import SENDER, Route, Sender, ValidFor
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from arrivals.flows.batches import StreamLine
+    from arrivals.flows.plan import Recipient
+    from arrivals.http.csv_lines import CsvLines
+
 FILE_OCTETS_MAX: Final = 200 * 1024 * 1024  # the API takes a stream of 256 MiB
-CELL_CHARS_MAX: Final = 64_000
+READ_OCTETS: Final = 1024 * 1024
 CHUNK_LINES: Final = 500
 LOOK_EVERY_S: Final = 0.5
 REFUSALS_SHOWN_MAX: Final = 10
+_NO_DUPLICATES: Final[dict[str, Any]] = {"count": 0, "sent": True, "lines": []}
 RESUME_SUFFIX: Final = ".arrivals.json"
-DESTINATIONS: Final = ("to", "number", "msisdn")
-TEXTS: Final = ("message", "text")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +56,12 @@ def send_bulk(
     sender: Sender = SENDER,
     valid_for: ValidFor = None,
     name: Annotated[str | None, typer.Option(help="Yours, shown beside the batch.")] = None,
+    deduplicate: Annotated[
+        bool,
+        typer.Option(
+            "--deduplicate", help="Leave out lines that repeat a number and a text before them."
+        ),
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Don't wait for the outcomes.")
     ] = False,
@@ -75,34 +82,35 @@ def send_bulk(
             "route_id": route,
             "valid_for": valid_for,
             "name": name,
+            "deduplicate": "true" if deduplicate else None,
         }.items()
         if value is not None
     }
     stream = read_stream(file, text, options)
     resume = file.with_name(file.name + RESUME_SUFFIX)
     with Client(url, key) as client, _bars(quiet=as_json) as bars:
-        _keep(resume, {"idempotency_key": stream.key, "url": client.url, "file": file.name})
+        kept = {"idempotency_key": stream.key, "url": client.url, "file": file.name}
+        _keep(resume, kept)
         committed = bars.add("committed", len(stream.lines))
         batch = _commit(client, stream, lambda count: bars.move(committed, count))
         repeated = batch["repeated"]
+        duplicates = batch.get("duplicates") or _NO_DUPLICATES
         bars.move(committed, batch["received"])
-        _keep(
-            resume,
-            {
-                "idempotency_key": stream.key,
-                "url": client.url,
-                "file": file.name,
-                "batch_id": batch["batch_id"],
-            },
-        )
+        _keep(resume, kept | {"batch_id": batch["batch_id"]})
         if not no_wait and batch["accepted"]:
             outcome = bars.add("outcome", batch["accepted"])
             batch = _until_ended(client, batch, lambda count: bars.move(outcome, count))
     if as_json:
-        put_json(batch | {"repeated": repeated})
+        put_json(batch | {"repeated": repeated, "duplicates": duplicates})
     else:
-        _tell(batch, repeated=repeated)
-    raise typer.Exit(int(ExitCode.REFUSED if batch["refused"] else ExitCode.OK))
+        _tell(batch, duplicates, repeated=repeated)
+    raise typer.Exit(int(_exit_code(batch, duplicates)))
+
+
+def _exit_code(batch: dict[str, Any], duplicates: dict[str, Any]) -> ExitCode:
+    # What was asked to be left out isn't amiss.
+    left_out = 0 if duplicates["sent"] else duplicates["count"]
+    return ExitCode.REFUSED if batch["refused"] > left_out else ExitCode.OK
 
 
 def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Stream:
@@ -126,58 +134,59 @@ def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Strea
 
 
 def _records(file: Path, text: str) -> Iterator[dict[str, str]]:
-    """Yield a JSON line's fields for every record of a CSV file; raises Stop."""
-    from arrivals.http.batch_lines import delimiter_of
+    """Yield a JSON line's fields for every record of a CSV file; raises Stop.
 
+    The file is read as the API reads CSV; what the API would refuse in a line stops all of it
+    here, before anything is sent.
+    """
+    from arrivals.core.errors import Refusal
+    from arrivals.flows.batches import words_of
+    from arrivals.http.csv_lines import CsvLines
+
+    reader = CsvLines()
+    count = 0
     try:
-        if file.stat().st_size > FILE_OCTETS_MAX:
-            raise Stop(f"{file} is larger than 200 MiB", "split it", code=ExitCode.USAGE)
-        with file.open(encoding="utf-8-sig", newline="") as source:
-            csv.field_size_limit(CELL_CHARS_MAX)
-            first = source.readline()
-            rows = csv.reader(
-                itertools.chain([first], source), delimiter=delimiter_of(first), strict=True
-            )
-            header = [cell.strip().casefold() for cell in next(rows, [])]
-            to = _column(header, DESTINATIONS)
-            own, ref = _column(header, TEXTS), _column(header, ("client_ref",))
-            if to is None:
-                raise Stop(
-                    f"{file} has no column for the numbers",
-                    "begin it with a header such as: to,message,client_ref",
-                    code=ExitCode.USAGE,
-                )
-            if own is None and not text:
+        for line in _lines(file, reader):
+            count += 1
+            if line.refusal is not None:
+                raise _unreadable(f"{file}, line {count} {words_of(line.refusal)}")
+            if not (text or reader.has_texts):
                 raise Stop(
                     f"{file} has no column `message`",
                     "give every line the same text with --text",
                     code=ExitCode.USAGE,
                 )
-            for row in rows:
-                if any(cell.strip() for cell in row):
-                    yield _record(row, to, own, ref, text)
+            if line.recipient is not None:
+                yield _record(line.recipient, text)
     except OSError as error:
         raise Stop(
             f"{file} can't be read: {error.strerror}", "mend the path", code=ExitCode.USAGE
         ) from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise Stop(
-            f"{file} isn't CSV in UTF-8: {error}", "mend that line", code=ExitCode.USAGE
-        ) from None
+    except Refusal as refusal:
+        fix = refusal.fix if refusal.code == "unknown_field" else "mend the file"
+        raise _unreadable(f"{file}: {words_of(refusal)}", fix) from None
 
 
-def _record(
-    row: list[str], to: int, own: int | None, ref: int | None, text: str
-) -> dict[str, str]:
-    def cell(place: int | None) -> str:
-        return row[place].strip() if place is not None and place < len(row) else ""
+def _lines(file: Path, reader: CsvLines) -> Iterator[StreamLine]:
+    if file.stat().st_size > FILE_OCTETS_MAX:
+        raise Stop(f"{file} is larger than 200 MiB", "split it", code=ExitCode.USAGE)
+    with file.open("rb") as source:
+        while octets := source.read(READ_OCTETS):
+            yield from reader.feed(octets)
+    yield from reader.end()
 
-    found = {"to": cell(to), "message": cell(own) or text, "client_ref": cell(ref)}
+
+def _unreadable(problem: str, fix: str = "mend that line") -> Stop:
+    return Stop(problem, fix, code=ExitCode.USAGE)
+
+
+def _record(recipient: Recipient, text: str) -> dict[str, str]:
+    found = {
+        "to": recipient.to,
+        "message": recipient.text or text,
+        "client_ref": recipient.client_ref or "",
+    }
     return {name: value for name, value in found.items() if value or name == "to"}
-
-
-def _column(header: list[str], names: tuple[str, ...]) -> int | None:
-    return next((header.index(name) for name in names if name in header), None)
 
 
 def _keep(path: Path, contents: dict[str, Any]) -> None:
@@ -282,7 +291,7 @@ def _bars(*, quiet: bool) -> Iterator[_Bars]:
         yield _Bars(progress)
 
 
-def _tell(batch: dict[str, Any], *, repeated: bool) -> None:
+def _tell(batch: dict[str, Any], duplicates: dict[str, Any], *, repeated: bool) -> None:
     if repeated:
         say(
             "This very file was sent before: nothing is sent again, unless with another --name."
@@ -291,6 +300,11 @@ def _tell(batch: dict[str, Any], *, repeated: bool) -> None:
         f"Batch {batch['batch_id']}: {batch['accepted']} accepted, {batch['refused']} refused, "
         f"{batch['cost']} {batch['currency']} held."
     )
+    count = duplicates["count"]
+    if count:
+        lines = "1 line repeats" if count == 1 else f"{count} lines repeat"
+        done = "--deduplicate leaves them out" if duplicates["sent"] else "left out"
+        say(f"{lines} the number and text of a line before: {done}.")
     for each in batch["refusals"][:REFUSALS_SHOWN_MAX]:
         say(f"  line {each['line']} ({each['to']}): {each['detail']}")
     if len(batch["refusals"]) > REFUSALS_SHOWN_MAX:

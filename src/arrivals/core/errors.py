@@ -51,6 +51,7 @@ class Code(StrEnum):
     QUERY_INVALID = "query_invalid"
     INVALID_NUMBER = "invalid_number"
     RECIPIENT_OPTED_OUT = "recipient_opted_out"
+    DUPLICATE = "duplicate"
     TOO_MANY_SEGMENTS = "too_many_segments"
     MAX_PRICE_EXCEEDED = "max_price_exceeded"
     IDEMPOTENCY_KEY_MISMATCH = "idempotency_key_mismatch"
@@ -248,6 +249,9 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
     Code.RECIPIENT_OPTED_OUT: _row(
         BadRequest, 422, "Recipient opted out", "The recipient has opted out",
         "Leave this recipient out.", field="numbers"),
+    Code.DUPLICATE: _row(
+        BadRequest, 422, "Duplicate", "Its number and text stand in line {line} already",
+        "Leave this line out, or send without deduplicate.", field="to"),
     Code.TOO_MANY_SEGMENTS: _row(
         BadRequest, 422, "Message too long",
         "The message takes {segments} segments, at most {segments_max} are allowed",

@@ -1,6 +1,7 @@
 """Read phone numbers and tell their country.
 
-A number inside Arrivals is its E.164 digits without a plus: 8 to 15 of them. The country
+A number inside Arrivals is its E.164 digits without a plus: 8 to 15 of them, and as many as
+its country has. `spelling` reads the digits, and here they are taken for a number. The country
 comes from the calling code, and where countries share one (+1, +7, +44 …) from the leading
 digits that the numbering plans give each. Country code 999 is assigned to nobody and
 stands for the sandbox's carrier world.
@@ -8,17 +9,23 @@ stands for the sandbox's carrier world.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from arrivals.core.countries import COUNTRY_NAMES, NETWORK_NAMES
-from arrivals.core.numbering import MAIN_REGIONS, NATIONAL_LENGTHS, SHARED_PREFIXES
+from arrivals.core.numbering import (
+    MAIN_REGIONS,
+    NATIONAL_LENGTHS,
+    SHARED_PREFIXES,
+    TRUNK_ZERO,
+    ZERO_LED,
+)
+from arrivals.core.spelling import InvalidNumber as InvalidNumber
+from arrivals.core.spelling import spelt_digits
 
 DIGITS_MIN: Final = 8
 DIGITS_MAX: Final = 15  # E.164
-TEXT_MAX: Final = 40  # fifteen digits, each with a separator, and then some
 
 SANDBOX_CODE: Final = "999"
 SANDBOX_REGION: Final = "ZZ"  # ISO 3166 leaves it to users
@@ -26,17 +33,11 @@ NO_COUNTRY_REGION: Final = "XN"  # ours, as ISO 3166 allows: satellite, freephon
 
 _SANDBOX_LENGTHS: Final = "5,6,7,8,9,10,11,12"
 _HEAD: Final = 3  # the longest calling code
-_SEPARATORS: Final = re.compile(r"[ \u00a0\-.()]+")
+# Mexico's mobile numbers were written 52 1 … until 2019, and carriers still write them so.
+_FORMER_HEADS: Final = ("521",)
+# Longer Belarusian numbers than these have the 8 (or 80) that is dialled within the country.
+_EIGHT_DIALLED: Final = {"3758": 12}
 _MASK_MIN: Final = 11  # shorter numbers show less
-
-
-class InvalidNumber(ValueError):
-    """The text isn't a phone number; `reason` says why without repeating it."""
-
-    def __init__(self, reason: str) -> None:
-        """Hold a reason fit to be shown after "The number can't be used:"."""
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,35 +50,83 @@ class Country:
 
 
 def normalise_msisdn(text: str) -> str:
-    """Return the digits of a number written with +, spaces, dashes, dots or parentheses.
+    """Return the digits of a number as it is written, country code first.
 
-    Raises InvalidNumber.
+    A 0 that is only dialled within a country is left out, and 00 in front is read as a plus.
+    A number too long or too short for its country is refused. Raises InvalidNumber.
     """
-    if not (text.isascii() and text.isdigit()):
-        text = _without_separators(text)
-    if not DIGITS_MIN <= len(text) <= DIGITS_MAX:
-        size = "few" if len(text) < DIGITS_MIN else "many"
-        raise InvalidNumber(f"it has too {size} digits, 8 to 15 are needed")
-    if text[0] == "0":
+    if text.isascii() and text.isdigit():
+        plan = _plans().by_head.get(text[:_HEAD])
+        # The usual form costs one look; everything else is read with care.
+        if plan is not None and len(text) in plan.lengths and text[plan.code_digits] != "0":
+            return text
+    digits, plus = spelt_digits(text)
+    if digits[:2] == "00" and not plus:
+        digits = digits[2:]
+        if digits[:1] == "1":
+            # To North America from most of the world; to anywhere from Hong Kong or Singapore.
+            raise InvalidNumber("001 is dialled for more than one thing; write + instead of 00")
+    if digits[:1] == "0":
         raise InvalidNumber("it begins with 0; write the country code first")
-    return text
+    return _as_its_plan_has_it(digits)
 
 
-def _without_separators(text: str) -> str:
-    if len(text) > TEXT_MAX:
-        raise InvalidNumber("it is too long")
-    digits = _SEPARATORS.sub("", text).removeprefix("+")
-    if digits.isascii() and digits.isdigit():
+def _as_its_plan_has_it(digits: str) -> str:
+    plan = _plans().by_head.get(digits[:_HEAD])
+    if plan is None:
+        return _of_any_length(digits)  # of no country that is known: prices decide
+    digits = _without_trunk(digits, plan)
+    if len(digits) in plan.lengths:
         return digits
-    if not digits:
-        raise InvalidNumber("it is empty")
-    if "+" in digits:
-        raise InvalidNumber("a + may only stand before the first digit")
-    if digits.isdecimal():
-        raise InvalidNumber("its digits must be 0 to 9")
-    if any(char.isalpha() for char in digits):
-        raise InvalidNumber("it has letters")
-    raise InvalidNumber("it has a character that isn't a digit")
+    if digits.startswith(_FORMER_HEADS) and len(digits) - 1 in plan.lengths:
+        return digits
+    _of_any_length(digits)
+    at = plan.code_digits
+    possible = [n - at for n in sorted(plan.lengths)]
+    raise InvalidNumber(
+        f"it has {len(digits) - at} digits behind {digits[:at]}, and numbers of "
+        f"{plan.country.name} have {_listed(possible)}"
+    )
+
+
+def _without_trunk(digits: str, plan: _Plan) -> str:
+    """Leave out what is dialled within the country alone; raises InvalidNumber if in doubt."""
+    at = plan.code_digits
+    first = digits[at : at + 1]
+    if first == "0":
+        without = digits[:at] + digits[at + 1 :]
+        again = digits[at + 1 : at + 2] == "0"
+        if plan.trunk_zero and not again and len(without) in plan.lengths:
+            return without
+        if not plan.zero_led or (plan.trunk_zero and again):
+            raise InvalidNumber(
+                f"no number of {plan.country.name} begins with 0 behind {digits[:at]}; "
+                "leave it out"
+            )
+    if len(digits) > _EIGHT_DIALLED.get(digits[: at + 1], len(digits)):
+        raise InvalidNumber(
+            "its 8 may be one that is dialled only within Belarus; leave it out"
+        )
+    return digits
+
+
+def _of_any_length(digits: str) -> str:
+    if not DIGITS_MIN <= len(digits) <= DIGITS_MAX:
+        size = "few" if len(digits) < DIGITS_MIN else "many"
+        raise InvalidNumber(f"it has too {size} digits, 8 to 15 are needed")
+    return digits
+
+
+def _listed(numbers: list[int]) -> str:
+    """Print `4 or 6 to 9`: runs of numbers, shortest first."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return " or ".join(words)
 
 
 def country_of(msisdn: str) -> Country | None:
@@ -123,7 +172,10 @@ def countries() -> tuple[Country, ...]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
     country: Country  # the main one of its calling code
-    lengths: frozenset[int]  # digits of whole numbers
+    lengths: frozenset[int]  # digits of whole numbers, 8 to 15
+    code_digits: int
+    trunk_zero: bool  # a 0 is dialled before its numbers within the country, and not abroad
+    zero_led: bool  # numbers themselves may begin with 0, as in Italy
     prefix_lengths: tuple[int, ...]  # of those who share the code, longest first
 
 
@@ -148,15 +200,25 @@ def _plans() -> _Plans:
             shared.setdefault(code, set()).add(len(prefix))
     lengths = dict(word.split(":") for word in NATIONAL_LENGTHS.split())
     lengths[SANDBOX_CODE] = _SANDBOX_LENGTHS
+    trunk_zero = frozenset(TRUNK_ZERO.split())
+    zero_led = frozenset([*ZERO_LED.split(), SANDBOX_CODE])
     by_head: dict[str, _Plan] = {}
     for code, iso2 in regions.items():
         plan = _Plan(
             country=Country(iso2=iso2, name=_name(code, iso2), calling_code=code),
-            lengths=frozenset(len(code) + int(n) for n in lengths[code].split(",")),
+            lengths=frozenset(_whole_lengths(code, lengths[code])),
+            code_digits=len(code),
+            trunk_zero=code in trunk_zero,
+            zero_led=code in zero_led,
             prefix_lengths=tuple(sorted(shared.get(code, ()), reverse=True)),
         )
         by_head |= dict.fromkeys(_heads(code), plan)
     return _Plans(by_head=by_head, by_prefix=by_prefix)
+
+
+def _whole_lengths(code: str, national: str) -> list[int]:
+    found = [len(code) + int(n) for n in national.split(",")]
+    return [n for n in found if DIGITS_MIN <= n <= DIGITS_MAX]
 
 
 def _heads(code: str) -> list[str]:

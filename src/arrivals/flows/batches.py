@@ -26,8 +26,9 @@ import msgspec
 from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.flows.accept import ACCEPT_ORDER, Accepted, Request, accept_step
-from arrivals.flows.plan import Recipient, SendRequest
+from arrivals.flows.plan import Recipient, SendRequest, too_late
 from arrivals.flows.platform import Platform
+from arrivals.flows.repeats import Repeats
 from arrivals.store.api import Step, StoreFull, StoreUnavailable, Transaction
 from arrivals.store.rows import Batch
 
@@ -76,6 +77,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     account_id: int
     key: str
     options: str
+    send_at_us: int | None = None
 
 
 _REFUSALS: Final = msgspec.json.Decoder(list[LineRefusal])
@@ -94,6 +96,11 @@ def _open(tx: Transaction, wanted: Sequence[Opening]) -> list[Batch | Refusal]:
     for each in wanted:
         found = tx.batch(each.account_id, each.key)
         if found is None:
+            # One that goes on was in time when it began.
+            late = None if each.send_at_us is None else too_late(each.send_at_us, tx.now_us)
+            if late is not None:
+                results.append(late)
+                continue
             found = tx.save_batch(Batch(0, each.account_id, each.key, each.options, tx.now_us))
         same = found.options == each.options
         results.append(found if same else refuse(Code.IDEMPOTENCY_KEY_MISMATCH))
@@ -169,12 +176,17 @@ def _moved_on(stream: Batch, chunk: Chunk, outcome: object) -> Batch:
 
 
 def _refused(line: int, to: str, refusal: Refusal) -> LineRefusal:
+    return LineRefusal(line, to[:DESTINATION_SHOWN_MAX], refusal.code, words_of(refusal))
+
+
+def words_of(refusal: Refusal) -> str:
+    """Say in one line why a line is refused."""
     detail = refusal.detail
     if refusal.code == Code.BODY_INVALID and refusal.errors:
         problem = refusal.errors[0]
         field = [step for step in problem["loc"][1:] if isinstance(step, str)][-1:]
         detail = ": ".join([*field, problem["msg"]])
-    return LineRefusal(line, to[:DESTINATION_SHOWN_MAX], refusal.code, detail)
+    return detail
 
 
 # --- one stream on its way ------------------------------------------------------------
@@ -190,8 +202,14 @@ class BatchStream:
     def __init__(self, platform: Platform, template: SendRequest, stream: Batch) -> None:
         self._platform = platform
         self._template = msgspec.structs.replace(
-            template, partial=True, batch_id=stream.batch_id, recipients=()
+            template,
+            partial=True,
+            batch_id=stream.batch_id,
+            recipients=(),
+            deduplicate=False,  # within a chunk; it's done here, over the whole stream
+            asked_at_us=stream.created_at_us,
         )
+        self.repeats = Repeats(template.text, drop=template.deduplicate)
         self._stream = stream
         self._already = stream.lines  # decided by an earlier sending of the same stream
         self._hash = hashlib.sha256()
@@ -237,6 +255,8 @@ class BatchStream:
         """Pass over a line that is decided already; the whole prefix must be the same."""
         self._hash.update(line.raw)
         self._hash.update(b"\n")
+        if line.recipient is not None:
+            self.repeats.first_line(self.received, line.recipient)
         self._planned = self.received
         if (
             self.received == self._already
@@ -267,6 +287,10 @@ class BatchStream:
             if refusal is None and number > RECIPIENTS_MAX:
                 limit = f"{RECIPIENTS_MAX:,} recipients"
                 refusal = refuse(Code.BODY_TOO_LARGE, limit=limit)
+            if refusal is None and line.recipient is not None:
+                first = self.repeats.first_line(number, line.recipient)
+                if first is not None and self.repeats.drop:
+                    refusal = refuse(Code.DUPLICATE, line=first)
             if refusal is not None:
                 refusals.append(_refused(number, line.to, refusal))
             elif line.recipient is not None:

@@ -27,7 +27,7 @@ from arrivals.config import (
 from arrivals.core.catalogue import Account, Provider, Route, Strategy
 from arrivals.core.ids import parse_api_key
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
-from arrivals.core.phone import normalise_msisdn
+from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.pricing import InvalidPriceList, PriceRow, read_price_list
 from arrivals.flows.plan import Defaults
 
@@ -111,6 +111,8 @@ class _Meaning:
             },
             keys=tuple(self._keys()),
         )
+        for n, each in enumerate(tables.server.probes):
+            self._number(f"server.probes[{n}]", each)
         if self._problems:
             raise InvalidConfig(tables.path, tuple(self._problems))
         return configuration
@@ -118,6 +120,12 @@ class _Meaning:
     def _unique(self, name: str, ids: Sequence[int | str]) -> None:
         for each in dict.fromkeys(each for each in ids if ids.count(each) > 1):
             self._add(name, f"the id {each} stands more than once", "give each its own id")
+
+    def _number(self, key: str, text: str) -> None:
+        try:
+            normalise_msisdn(text)
+        except InvalidNumber as problem:
+            self._add(key, f"can't be used: {problem}", "write the country code and the number")
 
     # --- providers -------------------------------------------------------------------
 

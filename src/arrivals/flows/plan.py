@@ -37,7 +37,9 @@ SECOND_US: Final = 1_000_000
 SEGMENTS_MAX: Final = 10  # what handsets put together reliably
 VALID_FOR_MAX_S: Final = 72 * 3600  # carriers keep a message no longer
 SEND_AT_MAX_S: Final = 30 * 86400
+SEND_AT_LATE_MAX_S: Final = 60  # what clocks and networks lose; further back it's a mistake
 CLIENT_REF_CHARS_MAX: Final = 64
+_UNITS: Final = ((86400, "day"), (3600, "hour"), (60, "minute"))
 _SENDER: Final = re.compile(SENDER)
 
 
@@ -80,6 +82,8 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_price: int | None = None  # micro-units, for the whole order
     max_segments: int | None = None
     batch_id: int | None = None
+    deduplicate: bool = False  # leave out who would get the same text twice
+    asked_at_us: int | None = None  # when a stream began that goes on; else it's now
 
 
 class PlannedMessage(msgspec.Struct, frozen=True):
@@ -103,6 +107,15 @@ class RefusedRecipient(msgspec.Struct, frozen=True):
     refusal: Refusal
 
 
+class Duplicate(msgspec.Struct, frozen=True):
+    """One recipient who was to get the same text before, in the same request."""
+
+    index: int
+    msisdn: str
+    first: int  # the index of the one before
+    dropped: bool
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was decided about a request, with the reasons."""
 
@@ -115,6 +128,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     price_version: int
     messages: Sequence[PlannedMessage]
     refused: Sequence[RefusedRecipient]
+    duplicates: Sequence[Duplicate]
     category: str
     lane: int
     on_ambiguous: str
@@ -218,7 +232,7 @@ def plan(
     on_ambiguous = request.on_ambiguous or route.on_ambiguous
     _one_of(on_ambiguous, AMBIGUITY_POLICIES, "on_ambiguous")
     send_at_us, valid_for_us, outcome_grace_us = _times(request, route, defaults, now_us)
-    messages, refused = _recipients(request, catalogue, route.route_id)
+    messages, refused, duplicates = _recipients(request, catalogue, route.route_id)
     lane, selection = LANE_OF_CATEGORY[category], None
     if route.strategy is not Strategy.PRIORITY and choosing is not None and messages:
         within = (lane, valid_for_us / SECOND_US)
@@ -233,6 +247,7 @@ def plan(
         price_version=prices.version,
         messages=messages,
         refused=refused,
+        duplicates=duplicates,
         category=category,
         lane=lane,
         on_ambiguous=on_ambiguous,
@@ -297,6 +312,9 @@ def _times(
     if send_at_us is not None and send_at_us > now_us + SEND_AT_MAX_S * SECOND_US:
         raise body_invalid([("send_at", "may be at most 30 days ahead", "range")])
     if send_at_us is not None and send_at_us <= now_us:
+        late = too_late(send_at_us, request.asked_at_us or now_us)
+        if late is not None:
+            raise late
         send_at_us = None
     grace_s = (
         defaults.outcome_grace_s if route.outcome_grace_s is None else route.outcome_grace_s
@@ -304,9 +322,21 @@ def _times(
     return send_at_us, valid_for_s * SECOND_US, grace_s * SECOND_US
 
 
+def too_late(send_at_us: int, now_us: int) -> Refusal | None:
+    """Return the refusal of a time that has passed; what has just passed is now."""
+    late_s = (now_us - send_at_us) // SECOND_US
+    if late_s <= SEND_AT_LATE_MAX_S:
+        return None
+    unit_s, unit = next(each for each in _UNITS if late_s >= each[0])
+    count = late_s // unit_s
+    ago = f"{count} {unit}{'' if count == 1 else 's'}"
+    problem = f"lies {ago} in the past; leave it out to send at once"
+    return body_invalid([("send_at", problem, "range")])
+
+
 def _recipients(
     request: SendRequest, catalogue: Catalogue, route_id: int
-) -> tuple[list[PlannedMessage], list[RefusedRecipient]]:
+) -> tuple[list[PlannedMessage], list[RefusedRecipient], list[Duplicate]]:
     planned: list[PlannedMessage] = []
     refused: list[RefusedRecipient] = []
     prices = catalogue.prices[route_id]
@@ -343,13 +373,26 @@ def _recipients(
         )
     if not planned and refused:
         raise refused[0].refusal
-    return planned, refused
+    duplicates = _duplicates(request, planned) if len(planned) > 1 else []
+    if duplicates and request.deduplicate:
+        dropped = {each.index for each in duplicates}
+        planned = [each for each in planned if each.index not in dropped]
+    return planned, refused, duplicates
+
+
+def _duplicates(request: SendRequest, planned: Sequence[PlannedMessage]) -> list[Duplicate]:
+    """Find who would get the same text twice; another text is another message."""
+    found: list[Duplicate] = []
+    first: dict[tuple[str, str | None], int] = {}
+    for each in planned:
+        text = request.text if each.text is None else each.text
+        index = first.setdefault((each.msisdn, text), each.index)
+        if index != each.index:
+            found.append(Duplicate(each.index, each.msisdn, index, request.deduplicate))
+    return found
 
 
 def _msisdn(text: str, index: int) -> str:
-    # The usual form costs one look; everything else is read with care.
-    if text.isascii() and text.isdigit() and 8 <= len(text) <= 15 and text[0] != "0":
-        return text
     try:
         return normalise_msisdn(text)
     except InvalidNumber as problem:

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from arrivals.core.errors import Code
 from arrivals.core.instants import rfc3339
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
@@ -163,7 +162,6 @@ async def summarise(request: Request) -> Response:
         Parameter(name="status_code", about="An HTTP status", type="integer", least=0),
         Parameter(name="route_id", about="A route"),
     ),
-    errors=(Code.BODY_INVALID,),
 )
 async def list_log(request: Request) -> Response:
     """Return single requests, as far back as they are kept."""
@@ -186,7 +184,6 @@ async def list_log(request: Request) -> Response:
     parameters=(
         Parameter(name="days", about="At most 90", type="integer", default=7, least=1),
     ),
-    errors=(Code.BODY_INVALID,),
 )
 async def count_days(request: Request) -> Response:
     """Return one line a day, today included."""

@@ -74,7 +74,7 @@ class AlarmPage(msgspec.Struct, kw_only=True):
     tag=TAG,
     answers=AlarmPage,
     parameters=PAGE,
-    errors=(Code.QUERY_INVALID, Code.OPERATORS_ONLY),
+    errors=(Code.OPERATORS_ONLY,),
 )
 async def list_alarms(request: Request) -> Response:
     """Return the alarms there were, to an account of the operator's."""

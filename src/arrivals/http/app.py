@@ -94,6 +94,8 @@ class Application:
                 request.account, request.key = self._site.platform.authenticate(
                     key.decode("latin-1") if key else None
                 )
+                if scope.get("query_string"):
+                    request.allow_query(found.query_names())
             response = await found.call(request)
         except ClientGone:
             return

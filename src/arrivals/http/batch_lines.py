@@ -1,4 +1,4 @@
-"""Cut a stream of octets into lines and read each, as NDJSON or as CSV.
+"""Cut a stream of octets into lines, and read each as NDJSON; `csv_lines` reads CSV.
 
 Octets go in as they come and lines come out as soon as they are whole. A line that can't be
 read comes out as well, with the reason, so that every line of a stream gets a verdict.
@@ -6,9 +6,8 @@ read comes out as well, with the reason, so that every line of a stream gets a v
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 import msgspec
@@ -16,26 +15,18 @@ import msgspec
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.flows.batches import StreamLine
 from arrivals.flows.plan import Recipient
+from arrivals.http.charsets import BOM, HEAD_OCTETS, refuse_charset, refuse_kind
 from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
 
 LINE_OCTETS_MAX: Final = 64 * 1024
-COLUMNS_MAX: Final = 20
-
-_COLUMN: Final = {
-    "to": "to",
-    "number": "to",
-    "msisdn": "to",
-    "message": "message",
-    "text": "message",
-    "client_ref": "client_ref",
-}
-_DELIMITERS: Final = ",;\t"
-_QUOTE: Final = b'"'
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 class LineReader(Protocol):
     """Turns octets into lines."""
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether enough was read to know that it can be read at all."""
 
     def feed(self, octets: bytes) -> list[StreamLine]:
         """Take more octets; return the lines that are whole now."""
@@ -45,14 +36,41 @@ class LineReader(Protocol):
 
 
 class Cutter:
-    """Cut octets at line breaks; of a line above the bound only a digest is kept."""
+    """Cut octets at line breaks: LF, CRLF, or CR alone as old spreadsheets write it.
+
+    A byte-order mark in front is left out, and what is no text in UTF-8 refused by its name.
+    Of a line above the bound only a digest is kept.
+    """
 
     def __init__(self) -> None:
+        self.begun = False  # whether what the octets are was seen
+        self._first = b""
+        self._after_cr = False
         self._tail = b""
         self._overlong: hashlib._Hash | None = None
 
     def feed(self, octets: bytes) -> Iterator[bytes | Refusal]:
         """Yield whole lines without their break, and a refusal for each overlong one."""
+        if not self.begun:
+            self._first += octets
+            if len(self._first) < HEAD_OCTETS:
+                return
+            octets = self._begin()
+        yield from self._cut(octets)
+
+    def _begin(self) -> bytes:
+        refuse_kind(self._first)
+        self.begun = True
+        octets, self._first = self._first.removeprefix(BOM), b""
+        return octets
+
+    def _cut(self, octets: bytes) -> Iterator[bytes | Refusal]:
+        if self._after_cr and octets:
+            octets = octets.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in octets:
+            self._after_cr = octets.endswith(b"\r")
+            octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *whole, self._tail = (self._tail + octets).split(b"\n")
         for line in whole:
             yield self._line(line)
@@ -63,6 +81,8 @@ class Cutter:
 
     def end(self) -> Iterator[bytes | Refusal]:
         """Yield the last line, if there is one."""
+        if self._first:
+            yield from self._cut(self._begin())
         if self._tail or self._overlong is not None:
             yield self._line(self._tail)
         self._tail = b""
@@ -71,19 +91,20 @@ class Cutter:
         if self._overlong is not None:
             self._overlong.update(line)
             digest, self._overlong = self._overlong.hexdigest(), None
-            return _too_long(digest)
+            return too_long(digest)
         if len(line) > LINE_OCTETS_MAX:
-            return _too_long(hashlib.sha256(line).hexdigest())
-        return line.removesuffix(b"\r")
+            return too_long(hashlib.sha256(line).hexdigest())
+        return line
 
 
-def _too_long(digest: str) -> Refusal:
+def too_long(digest: str) -> Refusal:
+    """Refuse a line above the bound; the digest of its octets stands for it."""
     refusal = refuse(Code.BODY_TOO_LARGE, limit=f"{LINE_OCTETS_MAX // 1024} KiB a line")
     refusal.extra["sha256"] = digest
     return refusal
 
 
-def _refused_line(refusal: Refusal) -> StreamLine:
+def refused_line(refusal: Refusal) -> StreamLine:
     """Stand in for an overlong line; its digest takes its place in the stream's hash."""
     return StreamLine(str(refusal.extra["sha256"]).encode(), refusal=refusal)
 
@@ -96,26 +117,36 @@ _LINE: Final = msgspec.json.Decoder(BodyMessage, strict=True)
 class JsonLines:
     """One JSON object a line: `to`, and if wanted `message` and `client_ref`."""
 
-    def __init__(self) -> None:
+    def __init__(self, charset: str | None = None) -> None:
+        """Begin to read; `charset` is one that was declared and isn't UTF-8."""
         self._cutter = Cutter()
+        self._charset = charset
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether it was seen that this may be UTF-8."""
+        return self._cutter.begun
 
     def feed(self, octets: bytes) -> list[StreamLine]:
         """Take more octets; return the lines that are whole now."""
-        return [_json_line(cut) for cut in self._cutter.feed(octets) if cut]
+        return [self._line(cut) for cut in self._cutter.feed(octets) if cut]
 
     def end(self) -> list[StreamLine]:
         """Return the last line, if the stream didn't end with a line break."""
-        return [_json_line(cut) for cut in self._cutter.end() if cut]
+        return [self._line(cut) for cut in self._cutter.end() if cut]
 
-
-def _json_line(cut: bytes | Refusal) -> StreamLine:
-    if isinstance(cut, Refusal):
-        return _refused_line(cut)
-    try:
-        found = _LINE.decode(cut)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return StreamLine(cut, refusal=_why_not(cut))
-    return StreamLine(cut, Recipient(found.to, found.message, found.client_ref), None, found.to)
+    def _line(self, cut: bytes | Refusal) -> StreamLine:
+        if isinstance(cut, Refusal):
+            return refused_line(cut)
+        try:
+            refuse_charset(cut, self._charset)
+            found = _LINE.decode(cut)
+        except Refusal as refusal:
+            return StreamLine(cut, refusal=refusal)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return StreamLine(cut, refusal=_why_not(cut))
+        recipient = Recipient(found.to, found.message, found.client_ref)
+        return StreamLine(cut, recipient, None, found.to)
 
 
 def _why_not(line: bytes) -> Refusal:
@@ -128,111 +159,3 @@ def _why_not(line: bytes) -> Refusal:
             [("", "the line isn't valid JSON; CSV needs Content-Type: text/csv", NO_JSON)]
         )
     raise AssertionError("a line that can't be decoded has a reason")
-
-
-# --- CSV ------------------------------------------------------------------------------
-
-
-def delimiter_of(header: str) -> str:
-    """Return what stands between a header's columns: spreadsheets write , or ; or tabs."""
-    return max(_DELIMITERS, key=header.count)
-
-
-class CsvLines:
-    """A header that names the columns, then one recipient a record; quotes may span lines."""
-
-    def __init__(self) -> None:
-        self._cutter = Cutter()
-        self._head = b""  # the header, until it stands before the first record's octets
-        self._record = b""
-        self._columns: Sequence[str] | None = None
-        self._delimiter = ","
-
-    def feed(self, octets: bytes) -> list[StreamLine]:
-        """Take more octets; return the records that are whole now. Raises for a bad header."""
-        return [line for cut in self._cutter.feed(octets) for line in self._take(cut)]
-
-    def end(self) -> list[StreamLine]:
-        """Return the last record, even with a quote left open. Raises if there's no header."""
-        found = [line for cut in self._cutter.end() for line in self._take(cut)]
-        if self._record:
-            found.append(self._read(self._record))
-            self._record = b""
-        if self._columns is None:
-            raise _header("needs a header with the column `to`")
-        return found
-
-    def _take(self, cut: bytes | Refusal) -> list[StreamLine]:
-        if isinstance(cut, Refusal):
-            self._record = b""
-            return [_refused_line(cut)]
-        if self._columns is None:
-            self._read_header(cut)
-            return []
-        record = self._record + b"\n" + cut if self._record else cut
-        if record.count(_QUOTE) % 2 and len(record) <= LINE_OCTETS_MAX:
-            self._record = record  # inside a quoted cell: the record goes on
-            return []
-        self._record = b""
-        if len(record) > LINE_OCTETS_MAX:
-            return [_refused_line(_too_long(hashlib.sha256(record).hexdigest()))]
-        return [self._read(record)] if record.strip() else []
-
-    def _read_header(self, line: bytes) -> None:
-        line = line.removeprefix(_BOM)
-        if not line.strip():
-            return
-        text = _text(line)
-        self._delimiter = delimiter_of(text)
-        names = [cell.strip().casefold() for cell in _cells(text, self._delimiter)]
-        if len(names) > COLUMNS_MAX:
-            raise _header(f"has more than {COLUMNS_MAX} columns")
-        unknown = next((name for name in names if name not in _COLUMN), None)
-        if unknown is not None:
-            raise refuse(Code.UNKNOWN_FIELD, name=unknown[:64], field="header")
-        columns = [_COLUMN[name] for name in names]
-        if "to" not in columns or len(set(columns)) != len(columns):
-            raise _header("needs `to` once, and `message` and `client_ref` at most once")
-        self._columns = columns
-        self._head = line + b"\n"
-
-    def _read(self, record: bytes) -> StreamLine:
-        raw, self._head = self._head + record, b""
-        try:
-            cells = _cells(_text(record), self._delimiter)
-        except Refusal as refusal:
-            return StreamLine(raw, refusal=refusal)
-        columns = self._columns or ()
-        if len(cells) != len(columns):
-            words = f"has {len(cells)} cells, the header has {len(columns)}"
-            return StreamLine(raw, refusal=body_invalid([("", words, "columns")]))
-        row = dict(zip(columns, cells, strict=True))
-        to, client_ref = row["to"].strip(), row.get("client_ref") or None
-        if client_ref is not None and len(client_ref) > _CLIENT_REF_MAX:
-            words = f"has at most {_CLIENT_REF_MAX} characters"
-            problem = body_invalid([("client_ref", words, "range")])
-            return StreamLine(raw, refusal=problem, to=to)
-        return StreamLine(raw, Recipient(to, row.get("message") or None, client_ref), None, to)
-
-
-_CLIENT_REF_MAX: Final = 64
-
-
-def _text(octets: bytes) -> str:
-    try:
-        return octets.decode("utf-8")
-    except UnicodeDecodeError:
-        raise body_invalid([("", "isn't UTF-8", "encoding")]) from None
-
-
-def _cells(text: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
-    except csv.Error:
-        raise body_invalid(
-            [("", "a quotation mark stands in the wrong place", "csv")]
-        ) from None
-
-
-def _header(problem: str) -> Refusal:
-    return body_invalid([("header", problem, "header")])

@@ -22,18 +22,22 @@ from arrivals.flows.batches import (
     BatchStream,
     LineRefusal,
     Opening,
+    StreamLine,
     open_stream,
     refusals_of,
 )
 from arrivals.flows.plan import Plan, SendRequest
+from arrivals.flows.repeats import Repeats
 from arrivals.http.answers import Money
-from arrivals.http.batch_lines import CsvLines, JsonLines, LineReader
+from arrivals.http.batch_lines import JsonLines, LineReader
+from arrivals.http.csv_lines import CsvLines
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     Request,
     Response,
     json_response,
     query_invalid,
+    switch,
     whole_number,
 )
 from arrivals.http.idempotency import REPLAYED, idempotency_of
@@ -67,6 +71,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_ambiguous: str | None = None
     send_at: int | None = None
     name: str | None = None
+    deduplicate: bool = False
 
 
 class BatchBody(BodyMessage, kw_only=True):
@@ -116,6 +121,28 @@ class BatchCommitted(BatchLine, kw_only=True):
     links: dict[str, str]
 
 
+class RepeatedLine(msgspec.Struct, kw_only=True):
+    """One line that repeats the number and the text of another; lines count from 1."""
+
+    line: int
+    to: str
+    duplicate_of: int
+
+
+class BatchDuplicates(msgspec.Struct, kw_only=True):
+    """The lines whose number and text stood in the stream before."""
+
+    count: int
+    sent: bool  # false: each was refused as `duplicate`
+    lines: list[RepeatedLine]  # the first 1,000
+
+
+class BatchAnswer(BatchCommitted, kw_only=True):
+    """What a whole stream came to, and what it repeats."""
+
+    duplicates: BatchDuplicates
+
+
 class BatchProgress(BatchCommitted, kw_only=True):
     """How a batch stands, while it streams in and ever after."""
 
@@ -131,7 +158,7 @@ class BatchProgress(BatchCommitted, kw_only=True):
     summary="Send a batch as a stream",
     tag=TAG,
     body=BatchBody,
-    answers=BatchCommitted,
+    answers=BatchAnswer,
     parameters=(
         Parameter(name="caller_id", about="The sender", required=True),
         Parameter(
@@ -149,6 +176,11 @@ class BatchProgress(BatchCommitted, kw_only=True):
         ),
         Parameter(name="send_at", about="RFC 3339 with a zone"),
         Parameter(name="name", about="Yours, shown beside the batch"),
+        Parameter(
+            name="deduplicate",
+            about="Refuse a line whose number and text stood in the stream before",
+            type="boolean",
+        ),
         Parameter(
             name="Content-Type", about="application/x-ndjson or text/csv", place="header"
         ),
@@ -195,15 +227,27 @@ async def send_batch(request: Request) -> Response:
     promise = idempotency_of(request, b"")
     key = promise.key if promise else token_hex(request.platform.chance.entropy(KEY_OCTETS))
     account_id = request.account.account_id
-    opening = Opening(account_id=account_id, key=key, options=_encode(options).decode())
+    opening = Opening(
+        account_id=account_id,
+        key=key,
+        options=_encode(options).decode(),
+        send_at_us=options.send_at,
+    )
     reader = _reader(request)
     chunks = request.chunks(STREAM_OCTETS_MAX)
     # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
-    begun = await anext(chunks, b"")
-    first = reader.feed(begun) if begun else reader.end()
-    stream = BatchStream(
-        request.platform, template, await open_stream(request.platform, opening)
-    )
+    first: list[StreamLine] = []
+    async for octets in chunks:
+        first += reader.feed(octets)
+        if reader.begun:
+            break
+    else:
+        first += reader.end()
+    try:
+        opened = await open_stream(request.platform, opening)
+    except Refusal as refusal:
+        raise _in_query(refusal) from None
+    stream = BatchStream(request.platform, template, opened)
     try:
         await stream.add(first)
         async for octets in chunks:
@@ -215,7 +259,10 @@ async def send_batch(request: Request) -> Response:
     orders: list[int] = await request.platform.store.read(
         lambda found: found.batch_orders(account_id, batch.batch_id)
     )
-    answer = BatchCommitted(**_committed(batch, orders, request.account.currency))
+    answer = BatchAnswer(
+        **_committed(batch, orders, request.account.currency),
+        duplicates=_duplicates(stream.repeats),
+    )
     return json_response(answer, 200, [REPLAYED] if stream.replayed else [])
 
 
@@ -227,7 +274,6 @@ async def send_batch(request: Request) -> Response:
     tag=TAG,
     answers=BatchPage,
     parameters=PAGE,
-    errors=(Code.BODY_INVALID,),
 )
 async def list_batches(request: Request) -> Response:
     """Return a page of batches, those still streaming in included."""
@@ -302,6 +348,7 @@ def _options(request: Request) -> Options:
         on_ambiguous=query.get("on_ambiguous"),
         send_at=send_at_us,
         name=name,
+        deduplicate=switch(request, "deduplicate"),
     )
 
 
@@ -320,6 +367,8 @@ def _template(request: Request, options: Options) -> SendRequest:
         on_ambiguous=options.on_ambiguous,
         send_at_us=options.send_at,
         partial=True,
+        deduplicate=options.deduplicate,
+        asked_at_us=options.send_at,  # whether it was in time is asked when the stream opens
     )
 
 
@@ -328,15 +377,24 @@ def _probed(request: Request, template: SendRequest) -> Plan:
     try:
         return request.platform.plan(template)
     except Refusal as refusal:
-        refusal.errors = tuple(
-            {**each, "loc": ["query", *each["loc"][1:]]} for each in refusal.errors
-        )
-        raise
+        raise _in_query(refusal) from None
+
+
+def _in_query(refusal: Refusal) -> Exception:
+    """Say of a refusal that its place is the query."""
+    if refusal.code == Code.BODY_INVALID and refusal.errors:
+        problem = refusal.errors[0]
+        return query_invalid(str(problem["loc"][-1]), problem["msg"])
+    refusal.errors = tuple(
+        {**each, "loc": ["query", *each["loc"][1:]]} for each in refusal.errors
+    )
+    return refusal
 
 
 def _reader(request: Request) -> LineReader:
     content_type = (request.header(b"content-type") or "").partition(";")[0].strip().casefold()
-    return CsvLines() if content_type in {"text/csv", "application/csv"} else JsonLines()
+    kind = CsvLines if content_type in {"text/csv", "application/csv"} else JsonLines
+    return kind(request.charset)
 
 
 # --- what is shown of it --------------------------------------------------------------
@@ -365,6 +423,14 @@ def _committed(batch: Batch, orders: list[int], currency: str) -> dict[str, Any]
         "refusals": [_refused_line(each) for each in refusals_of(batch)[:REFUSALS_KEPT_MAX]],
         "links": {"self": here, "orders": f"/api/v1/orders?batch_id={batch.batch_id}"},
     }
+
+
+def _duplicates(repeats: Repeats) -> BatchDuplicates:
+    lines = [
+        RepeatedLine(line=each.line, to=each.to, duplicate_of=each.first)
+        for each in repeats.kept
+    ]
+    return BatchDuplicates(count=repeats.count, sent=not repeats.drop, lines=lines)
 
 
 def _refused_line(refusal: LineRefusal) -> RefusedLine:

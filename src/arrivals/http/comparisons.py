@@ -41,7 +41,7 @@ COHORT_US: Final = 24 * 3_600 * 1_000_000  # within which look-alikes were accep
         Parameter(name="b", about="The second message's id", required=True),
         FORMAT,
     ),
-    errors=(Code.NOT_FOUND, Code.BODY_INVALID),
+    errors=(Code.NOT_FOUND,),
 )
 async def compare_messages(request: Request) -> Response:
     """Return where two messages part, by how much, what goes with it, and what nothing does."""

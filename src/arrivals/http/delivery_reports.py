@@ -14,8 +14,7 @@ from arrivals.core.errors import Code, refuse
 from arrivals.core.ids import ORDER_ID_MAX, MessageIds, order_of
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import State, error_of, status_of
-from arrivals.core.phone import InvalidNumber, normalise_msisdn
-from arrivals.http.endpoints import Endpoint, Parameter, endpoint
+from arrivals.http.endpoints import MSISDN, Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     Request,
     Response,
@@ -23,8 +22,10 @@ from arrivals.http.exchange import (
     one_of,
     query_int,
     query_invalid,
+    query_msisdn,
     whole_number,
 )
+from arrivals.http.messages import not_a_day
 from arrivals.http.times import read_day_or_moment
 from arrivals.store.queries import Report, ReportFilters
 
@@ -89,13 +90,20 @@ _PAGE: Final = (
     parameters=(
         *_PAGE,
         Parameter(name="status", about="How it stands", choices=tuple(_STATES_OF)),
-        Parameter(name="msisdn", about="The recipient's number"),
+        MSISDN,
         Parameter(name="order_id", about="The order", type="integer"),
         Parameter(name="route_id", about="The route", type="integer"),
-        Parameter(name="from_date", about="A day or a moment (UTC unless it has a zone)"),
-        Parameter(name="to_date", about="A day or a moment; the day itself is included"),
+        Parameter(
+            name="from_date",
+            about="A day or a moment (UTC unless it has a zone)",
+            also=("from",),
+        ),
+        Parameter(
+            name="to_date",
+            about="A day or a moment; the day itself is included",
+            also=("to",),
+        ),
     ),
-    errors=(Code.BODY_INVALID,),
 )
 async def list_reports(request: Request) -> Response:
     """Return the account's reports; filters hold together."""
@@ -139,7 +147,7 @@ async def read_report(request: Request) -> Response:
     tag="Delivery reports",
     answers=DeliveryReports,
     parameters=_PAGE,
-    errors=(Code.DLR_NOT_FOUND, Code.BODY_INVALID),
+    errors=(Code.DLR_NOT_FOUND,),
 )
 async def list_order_reports(request: Request) -> Response:
     """Return an order's reports in the order of its request."""
@@ -193,7 +201,7 @@ def _filters(request: Request) -> ReportFilters:
     return ReportFilters(
         order_id=_id(request, "order_id", ORDER_ID_MAX),
         states=states,
-        msisdn=_msisdn(query["msisdn"]) if "msisdn" in query else None,
+        msisdn=query_msisdn(request),
         route_id=_id(request, "route_id"),
         from_us=None if from_day is None else from_day[0],
         before_us=None if to_day is None else to_day[1],
@@ -209,17 +217,10 @@ def _id(request: Request, name: str, most: int | None = None) -> int | None:
     return number
 
 
-def _msisdn(text: str) -> str:
-    try:
-        return normalise_msisdn(text.strip())
-    except InvalidNumber as problem:
-        raise query_invalid("msisdn", f"can't be used: {problem}") from None
-
-
 def _day(request: Request, name: str) -> tuple[int, int] | None:
     if name not in request.query:
         return None
     found = read_day_or_moment(request.query[name].strip())
     if found is None:
-        raise query_invalid(name, "must be a date such as 2026-11-22 or an RFC 3339 moment")
+        raise not_a_day(request, name)
     return found

@@ -7,7 +7,7 @@ OpenAPI document is built from the very same values, so it can't tell of anythin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from arrivals.http.exchange import Request, Response
 Call = Callable[[Request], Awaitable[Response]]
 
 # What every endpoint behind a key may answer, besides its own.
-KEY_ERRORS: Final = (Code.MISSING_KEY, Code.INVALID_KEY)
+KEY_ERRORS: Final = (Code.MISSING_KEY, Code.INVALID_KEY, Code.QUERY_INVALID)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,11 @@ class Parameter:
     required: bool = False
     choices: Sequence[str] = ()
     least: int | None = None  # of an integer
+    also: Sequence[str] = ()  # other names that are taken for it
+
+
+# One word for one filter in every list; the other one is taken as well.
+MSISDN: Final = Parameter(name="msisdn", about="The recipient's number", also=("number",))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +56,11 @@ class Endpoint:
     parameters: Sequence[Parameter] = ()
     errors: Sequence[Code] = ()
     public: bool = False  # served without an API key
+
+    def query_names(self) -> Mapping[str, str]:
+        """Return each name that its query may have, with the one that it is read by."""
+        found = [each for each in self.parameters if each.place == "query"]
+        return {name: each.name for each in found for name in (each.name, *each.also)}
 
 
 def endpoint(

@@ -11,16 +11,20 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
+    Mapping,
     MutableMapping,
     Sequence,
 )
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from arrivals.core.catalogue import Account, ApiKey
-from arrivals.core.errors import Code, body_invalid, refuse
+from arrivals.core.errors import Code, refuse
+from arrivals.core.phone import InvalidNumber, normalise_msisdn
+from arrivals.http.charsets import declared
 
 if TYPE_CHECKING:
     from arrivals.flows.platform import Platform
@@ -37,6 +41,26 @@ T = TypeVar("T")
 BODY_OCTETS_MAX: Final = 2 * 1024 * 1024
 BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 QUERY_FIELDS_MAX: Final = 100  # more than any endpoint knows, few enough to parse at once
+NAME_CHARS_MAX: Final = 64  # of an unknown parameter, as the refusal repeats it
+NEAR: Final = 0.7  # how alike two names must be for one to be meant by the other
+
+_SWITCH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
+
+# Words that other APIs have for what is called otherwise here.
+_MEANT: Final = {
+    "to": "msisdn",
+    "recipient": "msisdn",
+    "phone": "msisdn",
+    "phone_number": "msisdn",
+    "sender": "caller_id",
+    "page_size": "limit",
+    "per_page": "limit",
+    "offset": "skip",
+    "after": "cursor",
+    "since": "from",
+    "until": "to",
+    "text": "message",
+}
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
@@ -65,6 +89,7 @@ class Request:
         # By lower-case name; of one sent twice, the last.
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._query: dict[str, str] | None = None
+        self._as_given: dict[str, str] = {}  # by the name it's read by
         self._receive = receive
 
     @property
@@ -78,12 +103,37 @@ class Request:
         return None if value is None else value.decode("latin-1")
 
     @property
+    def charset(self) -> str | None:
+        """Return the charset declared for the body, unless it is UTF-8."""
+        content_type = self.headers.get(b"content-type", b"")
+        return declared(content_type.decode("latin-1")) if b";" in content_type else None
+
+    @property
     def query(self) -> dict[str, str]:
-        """Query parameters by name; of one given twice, the last. Unknown ones do no harm."""
+        """Query parameters by name; of one given twice, the last."""
         if self._query is None:
             text: bytes = self.scope.get("query_string", b"")
             self._query = _query(text.decode("latin-1")) if text else {}
         return self._query
+
+    def allow_query(self, known: Mapping[str, str]) -> None:
+        """Refuse a parameter that isn't known, and read each by the name it's known by.
+
+        One that is left out silently would be a filter that doesn't filter.
+        """
+        found: dict[str, str] = {}
+        for given, text in self.query.items():
+            name = known.get(given)
+            if name is None:
+                raise query_invalid(given[:NAME_CHARS_MAX], _unknown(given, known))
+            if found.setdefault(name, text) != text:
+                raise query_invalid(given, f"stands for {name}, which says something else")
+            self._as_given[name] = given
+        self._query = found
+
+    def as_given(self, name: str) -> str:
+        """Return the name that the caller used of those that a parameter has."""
+        return self._as_given.get(name, name)
 
     async def chunks(self, octets_max: int) -> AsyncIterator[bytes]:
         """Yield the body as it comes in; raises the 413 refusal past `octets_max` octets."""
@@ -132,11 +182,22 @@ class Request:
             pass
 
 
+def _unknown(given: str, known: Mapping[str, str]) -> str:
+    """Say what a parameter could have meant; its name may be anything."""
+    if not known:
+        return "isn't known: nothing is read from the query here"
+    name = given[:NAME_CHARS_MAX].casefold()
+    near = get_close_matches(_MEANT.get(name, name), known, n=1, cutoff=NEAR)
+    if near:
+        return f"isn't known here; did you mean {known[near[0]]}?"
+    return f"isn't known here; there are {', '.join(dict.fromkeys(known.values()))}"
+
+
 def _query(text: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
-        raise refuse(Code.QUERY_INVALID, problem="too many parameters") from None
+        raise query_invalid("", f"has more than {QUERY_FIELDS_MAX} parameters") from None
     return dict(pairs)
 
 
@@ -185,6 +246,14 @@ def query_int(
     return number if clamp is None else min(number, clamp)
 
 
+def switch(request: Request, name: str) -> bool:
+    """Read true or false from the query; without a value it's true, as a switch is."""
+    text = request.query.get(name, "false").casefold()
+    if text not in _SWITCH:
+        raise query_invalid(name, "must be true or false")
+    return _SWITCH[text]
+
+
 def whole_number(text: str) -> int | None:
     """Read a whole number that fits a database column, or return None."""
     if text.isascii() and text.isdigit() and len(text) <= 18:
@@ -194,7 +263,22 @@ def whole_number(text: str) -> int | None:
 
 def query_invalid(name: str, problem: str) -> Exception:
     """Refuse a query parameter, in the list form that published clients read."""
-    return body_invalid([(name, problem, "query_invalid")], place="query")
+    refusal = refuse(Code.QUERY_INVALID, field=name or None, problem=problem)
+    place: list[str | int] = ["query", name] if name else ["query"]
+    refusal.errors = ({"loc": place, "msg": problem, "type": refusal.code},)
+    return refusal
+
+
+def query_msisdn(request: Request) -> str | None:
+    """Read the filter by a recipient's number, which has one name in every list."""
+    text = request.query.get("msisdn")
+    if text is None:
+        return None
+    try:
+        # An unescaped + in a query string arrives as a space.
+        return normalise_msisdn(text)
+    except InvalidNumber as problem:
+        raise query_invalid(request.as_given("msisdn"), f"can't be used: {problem}") from None
 
 
 def one_of(name: str, text: str, allowed: Iterable[str]) -> str:

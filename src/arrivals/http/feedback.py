@@ -100,7 +100,7 @@ async def cancel_message(request: Request) -> Response:
 async def give_feedback(request: Request) -> Response:
     """Record what your own system knows: the code was typed, the person replied or clicked."""
     raw = await request.body()
-    body = read_json(_FEEDBACK, raw)
+    body = read_json(_FEEDBACK, raw, request.charset)
     if body.kind not in FEEDBACK_KINDS:
         raise _choice("kind", f"must be one of {', '.join(FEEDBACK_KINDS)}")
     if body.kind == ASKED_AGAIN and body.confirmed:

@@ -11,11 +11,10 @@ from arrivals.core.explain import explain
 from arrivals.core.ids import ORDER_ID_MAX
 from arrivals.core.layers import outcome_layer
 from arrivals.core.message import TERMINAL, Message, State, is_terminal, status_of
-from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.routing import held_by
 from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
 from arrivals.core.verdicts import LIKELY
-from arrivals.http.endpoints import Endpoint, Parameter, endpoint
+from arrivals.http.endpoints import MSISDN, Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     TEXT,
     Request,
@@ -23,6 +22,7 @@ from arrivals.http.exchange import (
     json_response,
     one_of,
     query_invalid,
+    query_msisdn,
     whole_number,
 )
 from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
@@ -61,8 +61,16 @@ _KEYED: Final = Parameter(
     name="Idempotency-Key", about="1 to 255 printable ASCII", place="header"
 )
 TIMES: Final = (
-    Parameter(name="from", about="Accepted at or after: a day or a moment, UTC without a zone"),
-    Parameter(name="to", about="Accepted by: a day (itself included) or a moment"),
+    Parameter(
+        name="from",
+        about="Accepted at or after: a day or a moment, UTC without a zone",
+        also=("from_date",),
+    ),
+    Parameter(
+        name="to",
+        about="Accepted by: a day (itself included) or a moment",
+        also=("to_date",),
+    ),
 )
 _FILTERS: Final = (
     Parameter(name="state", about=f"One or more of {', '.join(State)}, with commas between"),
@@ -79,7 +87,7 @@ _FILTERS: Final = (
     Parameter(name="route_id", about="The route", type="integer"),
     Parameter(name="country", about="ISO 3166 code of two letters; ZZ is the sandbox"),
     Parameter(name="client_ref", about="Your own reference, of the message or its order"),
-    Parameter(name="number", about="The recipient's number"),
+    MSISDN,
     Parameter(name="order_id", about="The order", type="integer"),
     *TIMES,
 )
@@ -173,7 +181,7 @@ def _held_by(request: Request, message: Message) -> list[str]:
     tag=TAG,
     answers=OutcomeAnswer,
     parameters=(Parameter(name="wait", about="Seconds such as 30 or 30s, at most 60"),),
-    errors=(Code.NOT_FOUND, Code.BODY_INVALID),
+    errors=(Code.NOT_FOUND,),
 )
 async def wait_for_outcome(request: Request) -> Response:
     """Return the outcome once it is final, or the forecast when the time is up."""
@@ -226,7 +234,6 @@ _COLUMNS: Final = columns_of(MessageLine)
     tag=TAG,
     answers=MessagePage,
     parameters=(*_FILTERS, *PAGE),
-    errors=(Code.BODY_INVALID,),
 )
 async def list_messages(request: Request) -> Response:
     """Return a page; filters hold together. Ask for text/csv or application/x-ndjson too."""
@@ -254,7 +261,6 @@ for _suffix, _media_type in ((".csv", "text/csv"), (".ndjson", "application/x-nd
         tag=TAG,
         content_type=_media_type,
         parameters=(*_FILTERS, *PAGE),
-        errors=(Code.BODY_INVALID,),
     )(list_messages)
 
 
@@ -276,7 +282,7 @@ def _wanted(request: Request) -> MessageFilter:
         route_id=whole(request, "route_id"),
         country=_country(query.get("country")),
         client_ref=client_ref(request),
-        msisdn=_msisdn(query["number"]) if "number" in query else None,
+        msisdn=query_msisdn(request),
         order_id=whole(request, "order_id", ORDER_ID_MAX),
         from_us=span[0],
         to_us=span[1],
@@ -310,13 +316,6 @@ def _country(text: str | None) -> str | None:
     return text.upper()
 
 
-def _msisdn(text: str) -> str:
-    try:
-        return normalise_msisdn(text.strip())
-    except InvalidNumber as problem:
-        raise query_invalid("number", f"can't be used: {problem}") from None
-
-
 def client_ref(request: Request) -> str | None:
     """Read the caller's own reference from the query."""
     text = request.query.get("client_ref")
@@ -343,10 +342,16 @@ def time_span(request: Request) -> tuple[int | None, int | None]:
         text = request.query.get(name)
         span = None if text is None else read_day_or_moment(text.strip())
         if text is not None and span is None:
-            raise query_invalid(name, "must be a date such as 2026-11-22 or an RFC 3339 moment")
+            raise not_a_day(request, name)
         found.append(span)
     start, end = found
     return (None if start is None else start[0], None if end is None else end[1])
+
+
+def not_a_day(request: Request, name: str) -> Exception:
+    """Refuse what should have been a day or a moment."""
+    words = "must be a date such as 2026-11-22 or an RFC 3339 moment"
+    return query_invalid(request.as_given(name), words)
 
 
 # --- what the endpoints share ---------------------------------------------------------

@@ -36,7 +36,7 @@ _FACTS: Final[dict[str, str | int]] = {
     "route_id": 7, "route_currency": "USD", "currency": "EUR", "env": "test", "needed": "0.087",
     "available": "0.05", "problem": "it has too few digits, 8 to 15 are needed",
     "limit": "2 MiB", "name": "numers", "segments": 12, "segments_max": 10, "price": "0.174",
-    "what": "message", "method": "PATCH", "state": "submitted",
+    "what": "message", "method": "PATCH", "state": "submitted", "line": 3,
 }  # fmt: skip
 
 _BODIES: Final[dict[str, Any]] = {
@@ -168,7 +168,10 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         schema["enum"] = list(parameter.choices)
     if parameter.least is not None:
         schema["minimum"] = parameter.least
-    shown = {"name": parameter.name, "in": parameter.place, "description": parameter.about}
+    about = parameter.about
+    if parameter.also:
+        about = f"{about}; `{'`, `'.join(parameter.also)}` is the same"
+    shown = {"name": parameter.name, "in": parameter.place, "description": about}
     return shown | ({"required": True} if parameter.required else {}) | {"schema": schema}
 
 

@@ -123,7 +123,6 @@ class OrderAnswer(OrderLine, kw_only=True):
         *TIMES,
         *PAGE,
     ),
-    errors=(Code.BODY_INVALID,),
 )
 async def list_orders(request: Request) -> Response:
     """Return a page of orders, each with its messages counted by layer."""

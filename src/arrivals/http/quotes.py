@@ -68,6 +68,7 @@ class Quotes:
                 request.sender,
                 request.text,
                 [(each.to, each.text) for each in request.recipients],
+                *((True,) if request.deduplicate else ()),
             )
         )
         return hmac.digest(self._key, head + asked, "sha256")[:_MAC_OCTETS]

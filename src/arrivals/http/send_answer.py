@@ -17,7 +17,7 @@ from arrivals.core.instants import rfc3339
 from arrivals.core.layers import LayerDetail, MessageLayers
 from arrivals.core.money import Micros, json_number
 from arrivals.flows.accept import Accepted
-from arrivals.flows.plan import CHECKS, Plan, PlannedMessage, RefusedRecipient
+from arrivals.flows.plan import CHECKS, Duplicate, Plan, PlannedMessage, RefusedRecipient
 from arrivals.http.answers import Money
 
 
@@ -47,6 +47,15 @@ class RefusedEntry(msgspec.Struct):
     msisdn: str
     code: str
     detail: str
+
+
+class DuplicateEntry(msgspec.Struct):
+    """One recipient that the request names again, with the same text."""
+
+    index: int
+    msisdn: str
+    duplicate_of: int  # the index of the first
+    sent: bool  # false: left out, as `deduplicate` asks
 
 
 class ConsideredProvider(msgspec.Struct):
@@ -133,6 +142,7 @@ class SendAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     debited: bool
     bx_id: str | None = None  # where there is one message
     refused: list[RefusedEntry] | None = None  # where the send was partial
+    duplicates: list[DuplicateEntry] | None = None  # where somebody is named twice
     client_ref: str | None = None
     currency: str
     layers: OrderLayers
@@ -173,6 +183,7 @@ def send_answer(ids: MessageIds, accepted: Accepted) -> SendAnswer:
         debited=order.cost > 0,
         bx_id=names[0] if order.count == 1 else None,
         refused=refused_entries(accepted.refused) if plan.request.partial else None,
+        duplicates=duplicate_entries(plan.duplicates),
         client_ref=order.client_ref,
         currency=order.currency,
         layers=OrderLayers(
@@ -265,6 +276,14 @@ def refused_entries(refused: Sequence[RefusedRecipient]) -> list[RefusedEntry]:
         RefusedEntry(each.index, each.msisdn, each.refusal.code, each.refusal.detail)
         for each in refused
     ]
+
+
+def duplicate_entries(duplicates: Sequence[Duplicate]) -> list[DuplicateEntry] | None:
+    """Return the recipients that are named again, or None where there are none."""
+    return [
+        DuplicateEntry(each.index, each.msisdn, each.first, not each.dropped)
+        for each in duplicates
+    ] or None
 
 
 def _links(order_id: int, names: Sequence[str]) -> dict[str, str]:

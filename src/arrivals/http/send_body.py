@@ -17,6 +17,7 @@ from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES, SENDER
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
 from arrivals.flows.plan import CLIENT_REF_CHARS_MAX, SEGMENTS_MAX, Recipient, SendRequest
+from arrivals.http.charsets import BOM, refuse_charset, refuse_kind, text_of
 from arrivals.http.exchange import Request
 from arrivals.http.times import read_moment
 
@@ -77,6 +78,9 @@ class SendBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     partial: Annotated[bool, msgspec.Meta(description="Send to those who can be sent to")] = (
         False
     )
+    deduplicate: Annotated[
+        bool, msgspec.Meta(description="Leave out who would get the same text twice")
+    ] = False
     quote_id: Annotated[str | None, msgspec.Meta(description="From an estimate")] = None
     max_price: Annotated[
         Decimal | None, msgspec.Meta(description="For the whole order; at most six decimals")
@@ -91,16 +95,28 @@ _SEND_BODY: Final = msgspec.json.Decoder(SendBody, strict=True)
 
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
+_NUMBERS: Final = re.compile(r"numbers(\.\d+)?|messages(\.\d+)?\.to|to")
+_NO_TEXT: Final = re.compile(r"Expected `str`, got `(int|float)`")
+_NUMBER_AS_TEXT: Final = (
+    "write it as a text, in quotation marks: a JSON number has lost its 0 or + in front, "
+    "and may have lost its last digits"
+)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>\w+)`$")
 
 
-def read_json(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
-    """Decode a body, or raise the refusal that names the place and what's wrong there."""
+def read_json(decoder: msgspec.json.Decoder[T], raw: bytes, charset: str | None = None) -> T:
+    """Decode a body, or raise the refusal that names the place and what's wrong there.
+
+    `charset` is one that was declared for it and isn't UTF-8.
+    """
+    refuse_charset(raw, charset)
     try:
-        return decoder.decode(raw)
+        return decoder.decode(raw.removeprefix(BOM))
     except msgspec.ValidationError as error:
         raise _not_valid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
+        refuse_kind(raw)
+        text_of(raw)
         # The decoder's own words could quote the body.
         raise body_invalid([("", "the body isn't valid JSON", NO_JSON)]) from None
     except RecursionError:
@@ -109,7 +125,7 @@ def read_json(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
 
 def read_send(request: Request, raw: bytes) -> tuple[SendRequest, SendBody]:
     """Read a send or an estimate, or raise the Refusal."""
-    body = read_json(_SEND_BODY, raw)
+    body = read_json(_SEND_BODY, raw, request.charset)
     request.route_id = body.route_id
     if body.client_ref is not None:
         _printable(body.client_ref, "client_ref")
@@ -128,6 +144,7 @@ def read_send(request: Request, raw: bytes) -> tuple[SendRequest, SendBody]:
         valid_for_s=body.valid_for,
         on_ambiguous=body.on_ambiguous,
         partial=body.partial,
+        deduplicate=body.deduplicate,
         max_price=_amount(body.max_price),
         max_segments=body.max_segments,
     )
@@ -217,6 +234,8 @@ def _not_valid(words: str) -> Refusal:
     missing = _MISSING.match(words)
     if missing:
         return body_invalid([(_under(path, missing["name"]), "Field required", "missing")])
+    if _NUMBERS.fullmatch(path) and _NO_TEXT.match(words):
+        return body_invalid([(path, _NUMBER_AS_TEXT, "type")])
     return body_invalid([(path, words.replace("`", ""), "type")])
 
 

@@ -25,10 +25,12 @@ from arrivals.http.idempotency import answered_before, idempotency_of, replay
 from arrivals.http.outcome_wait import wait_for_outcome, wanted_wait, with_outcome
 from arrivals.http.send_answer import (
     ChosenRoute,
+    DuplicateEntry,
     PriceLine,
     RefusedEntry,
     SendAnswer,
     chosen_route,
+    duplicate_entries,
     price_lines,
     refused_entries,
     send_answer,
@@ -78,6 +80,7 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     route: ChosenRoute
     delivery: DeliveryAdvice | None = None  # where something is known of such messages
     refused: list[RefusedEntry] | None = None
+    duplicates: list[DuplicateEntry] | None = None
 
 
 @endpoint(
@@ -185,6 +188,7 @@ async def estimate(request: Request) -> Response:
             route=chosen_route(plan),
             delivery=advice(request.platform, plan),
             refused=refused_entries(plan.refused) if plan.request.partial else None,
+            duplicates=duplicate_entries(plan.duplicates),
         )
     )
 
