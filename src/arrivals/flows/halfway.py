@@ -46,11 +46,9 @@ class Halfway:
     def _part_held(self, message: Message, answer: Answer, held: PartHeld) -> None:
         """Note that a part is put off; the hand-off goes on, and what was taken is known."""
         parts = held.parts_accepted
-        body = _in_part(answer, parts) | {
-            "part": held.part,
-            "status": held.status,
-            "until": held.until_us,
-        }
+        body = _in_part(answer, parts) | {"part": held.part, "until": held.until_us}
+        if held.status:  # else it waits for its turn or for its link, and nobody put it off
+            body["status"] = held.status
         if self._was_told(message, PART_HELD, body, ("attempt", "part", "until")):
             return
         actor = f"provider:{answer.provider_id}"
