@@ -165,7 +165,9 @@ def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
           "parts_accepted": [1]},
          "Part 1 of 1 was put off by north (ESME_RTHROTTLED). Part 1 was taken already."
          " It is tried again within 3.0 s."),
-        ("part_held", {}, "A part was put off by the provider."),
+        ("part_held", {"provider": "north", "part": 1, "parts_accepted": [1]},
+         "Part 1 of 1 waits to go out to north. Part 1 was taken already."),
+        ("part_held", {}, "A part waits to go out to the provider."),
         ("part_refused",
          {"provider": "north", "status": 0x45, "part": 1, "reason": "provider_error",
           "parts_accepted": [1, 2]},

@@ -20,7 +20,17 @@ from arrivals.flows.answer import answer_step
 from arrivals.flows.conditions import ALL_OF_S, FEW, IN_A_ROW, Condition, Conditions
 from arrivals.flows.dispatch import ClaimRequest, claim_step
 from arrivals.flows.sweep import Sweeper, sweep_step
-from arrivals.providers.api import Answer, Refused, Result, Submission, Taken, Throttled
+from arrivals.providers.api import (
+    Answer,
+    NotBound,
+    NotSent,
+    Refused,
+    Result,
+    Submission,
+    Taken,
+    Throttled,
+    Unanswered,
+)
 from arrivals.telemetry import Telemetry
 from tests.flows.installation import Installation, installed, own_bind, provider, route
 from tests.flows.script import ScriptedConnection, SetClock, answer
@@ -188,6 +198,25 @@ async def test_slowing_us_for_a_while_is_an_alarm_and_a_moment_isn_t(
         await alarms.look()
         await alarms.look()
         assert here.platform.alarms == said
+
+
+async def test_a_provider_that_never_knows_of_our_bind_is_an_alarm(here: Installation) -> None:
+    """Each bind is taken and each message told that there is none: nothing is wrong to see."""
+    alarms, clock = Alarms(here.platform), here.platform.clock
+    conditions, began = here.platform.conditions, clock.monotonic() - 70
+    unsent, unbound = NotSent("the connection was lost"), NotBound(0x04)
+    conditions.heard("north", [told(1, unbound), told(2, Unanswered("lost"))], began)
+    conditions.heard("north", [told(2, unsent)], began + 20)
+    assert conditions.unbound(began + 59, 60.0) == []
+    conditions.heard("north", [told(1, unbound)], began + 50)
+    await alarms.look()
+    await alarms.look()
+    assert here.platform.alarms == ("provider north says that we aren't bound",)
+    assert conditions.unbound(began + 120, 60.0) == []  # nobody asks it any more
+    conditions.heard("north", [told(1, unbound), told(3, Taken(()))], began + 70)
+    await alarms.look()
+    await alarms.look()
+    assert list(here.platform.alarms) == []
 
 
 def test_a_queued_message_says_what_its_provider_does() -> None:

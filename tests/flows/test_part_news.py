@@ -6,6 +6,7 @@ called unanswered, sent again whole, or charged as if nobody knew.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from arrivals.core.explain import explain
 from arrivals.core.layers import layers
 from arrivals.flows.plan import Defaults
+from arrivals.store.verifying import run_checks
 from tests.flows.installation import account, installed, provider, route
 from tests.flows.script import SetClock
 from tests.flows.story import LONG, Story, StoryRow, tell, told
@@ -284,6 +286,8 @@ async def test_parts_that_are_put_off_or_refused(
     place: str, table: str, setting: dict[str, Any]
 ) -> None:
     await tell(place, table, setting)
+    found = await asyncio.to_thread(lambda: list(run_checks(place, SetClock())))
+    assert [each for each in found if each.count] == []
 
 
 async def test_it_is_told_which_part_was_refused_and_what_was_taken(place: str) -> None:

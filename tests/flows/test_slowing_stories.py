@@ -7,12 +7,14 @@ retries; a gateway that refuses each message for a field that it doesn't know.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from arrivals.flows.answer import answer_step
 from arrivals.flows.dispatch import ClaimRequest, claim_step
+from arrivals.store.verifying import run_checks
 from tests.flows.installation import account, installed, own_bind, provider, route
 from tests.flows.script import SetClock, answer, result_of
 from tests.flows.story import StoryRow, tell, told
@@ -293,6 +295,8 @@ async def test_messages_that_a_provider_puts_off(
     place: str, table: str, setting: dict[str, Any]
 ) -> None:
     await tell(place, table, setting)
+    found = await asyncio.to_thread(lambda: list(run_checks(place, SetClock())))
+    assert [each for each in found if each.count] == []
 
 
 @pytest.mark.parametrize("troubled", [False, True])

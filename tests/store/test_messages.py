@@ -420,6 +420,22 @@ async def test_which_messages_were_asked_for_again(funded: Ground):
     assert await funded.run(lambda tx: tx.asked_again([])) == set()
 
 
+async def test_what_the_events_of_one_kind_told(funded: Ground):
+    """In order, of this message only, and with all that they said."""
+    mine, other = await funded.accept({}, {})
+    steps = [(mine, "part_held", {"part": 2}), (mine, "throttled", {"provider": "north"}),
+             (other, "part_held", {"part": 9}), (mine, "part_held", {"part": 3})]  # fmt: skip
+    for key, kind, body in steps:
+        before = await funded.load(key)
+        funded.clock.us += 1_000
+        after = noted(before, funded.clock.us)
+        await funded.save((after, event_of(before, after, kind, body=body)))
+    told = await funded.run(lambda tx: tx.told(mine, "part_held"))
+    assert [each.body for each in told] == [{"part": 2}, {"part": 3}]
+    assert told[0].at_us < told[1].at_us
+    assert await funded.run(lambda tx: tx.told(mine, "not_bound")) == []
+
+
 # --- what is due ----------------------------------------------------------------------------
 
 

@@ -64,6 +64,7 @@ def test_no_statement_walks_a_growing_table(tmp_path: Path, name: str):
         ("sending", "messages_in_doubt (provider_id=?)"),
         ("put_off", "messages_wake (wake_at<?)"),
         ("possible_handoffs", "PRIMARY KEY (message_id=?)"),
+        ("told", "PRIMARY KEY (message_id=?)"),
         ("due", "messages_wake (wake_at<?)"),
         ("in_doubt", "messages_in_doubt (provider_id=? AND msisdn=?)"),
         ("in_doubt", "messages_late_doubt (provider_id=? AND msisdn=?)"),

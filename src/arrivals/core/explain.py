@@ -237,6 +237,8 @@ def _part_held(said: _Said) -> str:
         news = f" It is tried again within {spell(max(0, until_us - said.event.at_us))}."
     there = f"{said.parts_there} already." if said.parts_there else ""
     part = upper(said.part)
+    if not said.status:
+        return f"{part} waits to go out to {said.provider}.{there}{news}"
     return f"{part} was put off by {said.provider}{said.status}.{there}{news}"
 
 

@@ -39,7 +39,8 @@ class RetryRule:
 
 
 RULES: Final[dict[Cause, RetryRule]] = {
-    # The bind is held 1 s to 60 s by its pacer; a message need not wait longer than it.
+    # Each waits by itself: others' destinations needn't be slow. A bind that is slow as a whole
+    # is held for as long by its pacer, and a message need not wait longer than it.
     Cause.THROTTLED: RetryRule(
         first_us=_SECOND_US, factor=2, ceiling_us=_MINUTE_US, attempts_max=None
     ),

@@ -71,11 +71,13 @@ class Alarms:
         conditions, now = self._platform.conditions, self._platform.clock.monotonic()
         away = conditions.lasting(Condition.AWAY, now, AWAY_MAX_S)
         broken = conditions.lasting(Condition.BROKEN, now, 0.0)
+        unbound = conditions.unbound(now, AWAY_MAX_S)
         slowing = [name for name, held_s in conditions.held_s.items() if held_s > SLOWING_MAX_S]
         found = [f"provider {name} is away" for name in away]
         found += [
             f"provider {name} is broken: it takes messages and never answers" for name in broken
         ]
+        found += [f"provider {name} says that we aren't bound" for name in unbound]
         found += [f"provider {name} is slowing us" for name in slowing]
         for name, form in conditions.form.items():
             status = form.complaint(now)

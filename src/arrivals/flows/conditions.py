@@ -12,13 +12,15 @@ from typing import Final
 
 from arrivals.core.catalogue import Route
 from arrivals.core.reasons import REASONS, dialect_key, status_name
-from arrivals.providers.api import Answer, Refused, Submission, Taken, Throttled
+from arrivals.providers.api import Answer, NotBound, Refused, Submission, Taken, Throttled
 
 # A provider that refuses so many in a row for their form, or all of a minute's if they are a
 # few at least, refuses what we are set to write, and not this or that message.
 IN_A_ROW: Final = 20
 FEW: Final = 5
 ALL_OF_S: Final = 60.0
+# Messages that it puts off come back to it at least twice in this time.
+STILL_S: Final = 60.0
 _KEPT_MAX: Final = 2 * IN_A_ROW  # destinations of messages that may be among them
 
 DIALECT: Final = REASONS["provider_dialect"].code
@@ -30,6 +32,7 @@ class Condition(StrEnum):
     AWAY = "away"  # no bind: it can't be reached
     BROKEN = "broken"  # it binds, and hand-offs to it get lost
     SLOWING = "slowing"  # its throttling holds back what could have gone out
+    UNBOUND = "unbound"  # it takes our binds, and says that we have none
 
 
 class Conditions:
@@ -38,6 +41,7 @@ class Conditions:
     def __init__(self) -> None:
         self._since: dict[tuple[str, Condition], float] = {}
         self.held_s: dict[str, float] = {}  # of those that are slowing us
+        self._unbound_at: dict[str, float] = {}  # when it was said last, or wasn't
         self.form: dict[str, FormWatch] = {}
         self.throttles: dict[tuple[str, str], int] = {}  # told so far, by provider and scope
 
@@ -84,6 +88,14 @@ class Conditions:
             if each is condition and now - since > seconds
         ]
 
+    def unbound(self, now: float, seconds: float) -> list[str]:
+        """Return the providers that have long said that we aren't bound, and still do."""
+        return [
+            name
+            for name in self.lasting(Condition.UNBOUND, now, seconds)
+            if now - self._unbound_at[name] < STILL_S
+        ]
+
     @property
     def unusable(self) -> frozenset[str]:
         """Return the providers to which nothing should move."""
@@ -105,19 +117,27 @@ class Conditions:
     def heard(self, provider_id: str, answers: Sequence[Answer], now: float) -> None:
         """Take in answers: how often a provider throttles, and what it finds unreadable."""
         form = self.form.get(provider_id)
+        bound = unbound = False
         for each in answers:
             result = each.result
             if isinstance(result, Taken):
+                bound = True
                 if form is not None:
                     form = None
                     del self.form[provider_id]
+            elif isinstance(result, NotBound):
+                unbound = True
             elif isinstance(result, Throttled):
+                bound = True
                 scope = (provider_id, "bind" if result.whole_bind else "message")
                 self.throttles[scope] = self.throttles.get(scope, 0) + 1
             elif isinstance(result, Refused) and blames_form(result):
                 if form is None:
                     form = self.form[provider_id] = FormWatch(now)
                 form.refused(each.key, result.status)
+        if bound or unbound:
+            self.note(provider_id, Condition.UNBOUND, now, there=not bound)
+            self._unbound_at[provider_id] = now
 
     def claimed(self, provider_id: str, batch: Sequence[Submission]) -> None:
         """Keep in mind to whom messages go while their form is in question."""

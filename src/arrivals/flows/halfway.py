@@ -46,11 +46,9 @@ class Halfway:
     def _part_held(self, message: Message, answer: Answer, held: PartHeld) -> None:
         """Note that a part is put off; the hand-off goes on, and what was taken is known."""
         parts = held.parts_accepted
-        body = _in_part(answer, parts) | {
-            "part": held.part,
-            "status": held.status,
-            "until": held.until_us,
-        }
+        body = _in_part(answer, parts) | {"part": held.part, "until": held.until_us}
+        if held.status:  # else it waits for its turn or for its link, and nobody put it off
+            body["status"] = held.status
         if self._was_told(message, PART_HELD, body, ("attempt", "part", "until")):
             return
         actor = f"provider:{answer.provider_id}"
@@ -108,21 +106,19 @@ class Halfway:
         self, message: Message, kind: str, body: dict[str, Any], names: Sequence[str]
     ) -> bool:
         """Tell whether the very same fact was recorded before: facts may come twice."""
-        self.journal.flush()
         return any(
             all(each.body.get(name) == body[name] for name in names)
-            for each in self._tx.told(message.key, kind)
+            for each in self.journal.told(message.key, kind)
         )
 
     def _parts_known(self, message: Message, attempt: int) -> list[int]:
         """Return the parts of an attempt that are known to be taken while it is under way."""
         if message.segments == 1:
             return []
-        self.journal.flush()
         return sorted(
             {
                 part
-                for each in self._tx.told(message.key, PART_HELD)
+                for each in self.journal.told(message.key, PART_HELD)
                 if each.body.get("attempt") == attempt
                 for part in each.body.get("parts_accepted", ())
             }

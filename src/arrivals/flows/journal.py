@@ -9,7 +9,7 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.message import TRANSITIONS, Message, Move, advance, is_terminal, noted
 from arrivals.flows.settle import Settlement
 from arrivals.store.api import Transaction
-from arrivals.store.rows import Event
+from arrivals.store.rows import Event, Told
 
 _ENDS = frozenset(step for step, state in TRANSITIONS.items() if is_terminal(state))
 
@@ -71,6 +71,12 @@ class Journal:
         if self._changed:
             self._tx.save(list(self._changed.values()), self._events)
             self._changed, self._events = {}, []
+
+    def told(self, key: int, kind: str) -> list[Told]:
+        """Return what a message's events of one kind told, those of this step among them."""
+        if key in self._changed:
+            self.flush()
+        return self._tx.told(key, kind)
 
     def _write(
         self, before: Message, after: Message, kind: str, actor: str, body: dict[str, Any]

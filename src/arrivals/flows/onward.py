@@ -59,10 +59,9 @@ class Onward:
 
     def put_off(self, message: Message, answer: Answer, move: Move) -> list[int]:
         """Return when this provider put the message off in the same way before."""
-        self._journal.flush()
         return [
             each.at_us
-            for each in self._tx.told(message.key, move.value)
+            for each in self._journal.told(message.key, move.value)
             if each.body.get("provider") == answer.provider_id
         ]
 
