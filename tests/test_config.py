@@ -187,6 +187,7 @@ def test_a_password_may_come_from_a_file_beside_the_settings(tmp_path) -> None:
         ("port = 0", "port = true", "server.port", "true or false"),
         ("port = 0", 'probes = ["0612345678"]', "server.probes[0]", "+4915"),
         ("port = 0", 'probes = ["+31 612345678"]', "server.probes[0]", "+4915"),
+        ("port = 0", 'probes = ["+336123456789"]', "server.probes[0]", "10 digits"),
         ("port = 0", f"probes = {['+31612345678'] * 1_001}", "server.probes", "1000"),
         ("[server]", "[sever]", "sever", "did you mean 'server'"),
         ("[server]", "[[server]]", "server", "expected a table"),

@@ -165,3 +165,47 @@ def test_a_stream_that_breaks_off_says_so(file) -> None:
     assert json.loads((file.parent / "people.csv.arrivals.json").read_bytes())[
         "idempotency_key"
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "refused", "duplicates", "code", "said"),
+    [
+        ((), 0, {"count": 1, "sent": True}, 0, "1 line repeats the number and text"),
+        ((), 1, {"count": 2, "sent": True}, 1, "--deduplicate leaves them out"),
+        (("--deduplicate",), 2, {"count": 2, "sent": False}, 0, "a line before: left out"),
+        (("--deduplicate",), 3, {"count": 2, "sent": False}, 1, "2 lines repeat"),
+    ],
+)
+def test_lines_that_repeat_others_are_told(
+    file, words, refused, duplicates, code, said
+) -> None:
+    """What was asked to be left out is no reason for a bad exit code."""
+
+    def answer(asked: Asked):
+        if asked.method == "POST":
+            return 200, committed(2, refused) | {"duplicates": duplicates | {"lines": []}}
+        return 200, {"batches": []}
+
+    with answering(answer) as here:
+        found = send_bulk(here.url, file, "--no-wait", *words)
+        query = next(each.query for each in here.asked if each.method == "POST")
+    assert found.code == code
+    assert said in found.out
+    assert ("deduplicate" in query) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("report", "octets"),
+    [
+        ("a spreadsheet's separator", b"sep=;\r\nto;message;;\r\n31612345678;Hi, you;;\r\n"),
+        ("CR alone", b'to,message\r31612345678,"Hi, you"\r'),
+        ("a byte-order mark and tabs", b"\xef\xbb\xbfNumber\tText\n31612345678\tHi, you\n"),
+    ],
+)
+def test_a_file_is_read_as_the_api_reads_csv(tmp_path, report, octets) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(octets)
+    with bulk_server() as here:
+        assert send_bulk(here.url, path, "--no-wait").code == 0, report
+        (line,) = next(e.body for e in here.asked if e.method == "POST").splitlines()
+    assert json.loads(line) == {"to": "31612345678", "message": "Hi, you"}

@@ -127,8 +127,11 @@ class CsvLines:
         raw, self._head = self._head + record, b""
         to = ""
         try:
-            row = self._row(record, ended=ended)
-            to, client_ref = row["to"].strip(), row.get("client_ref", "").strip() or None
+            cells = self._split(record)
+            place = self._columns.index("to")
+            to = cells[place].strip() if place < len(cells) else ""
+            row = self._row(cells, ended=ended)
+            client_ref = row.get("client_ref", "").strip() or None
             if client_ref is not None and len(client_ref) > CLIENT_REF_CHARS_MAX:
                 words = f"has at most {CLIENT_REF_CHARS_MAX} characters"
                 raise body_invalid([("client_ref", words, "range")])
@@ -139,20 +142,24 @@ class CsvLines:
             raw, Recipient(to, text if text.strip() else None, client_ref), None, to
         )
 
-    def _row(self, record: bytes, *, ended: bool) -> dict[str, str]:
-        """Return a record's cells by column; raises the Refusal that says what is wrong."""
+    def _split(self, record: bytes) -> list[str]:
+        """Return a record's cells, without empty ones that no column has."""
         if b"\0" in record:
             raise _wrong("holds U+0000; is it UTF-16? save it as UTF-8", "character")
         cells = _cells(text_of(record, self._charset), self._delimiter or ",")
-        columns = self._columns
-        while len(cells) > len(columns) and not cells[-1].strip():
+        while len(cells) > len(self._columns) and not cells[-1].strip():
             cells.pop()
+        return cells
+
+    def _row(self, cells: list[str], *, ended: bool) -> dict[str, str]:
+        """Return cells by column; raises the Refusal that says what is wrong with them."""
+        columns = self._columns
         counts = f"has {len(cells)} cells, the header has {len(columns)}"
         if len(cells) > len(columns):
             raise _wrong(f'{counts}: put " around a text that holds {self._shown()}', "columns")
         if len(cells) < len(columns) and not ended:
             raise _wrong(f"{counts}, and the line has no end: is the file whole?", "columns")
-        row: dict[str, str] = {"to": ""}
+        row: dict[str, str] = {}
         for index, (column, cell) in enumerate(zip(columns, cells, strict=False)):
             if column is not None:
                 row[column] = cell
