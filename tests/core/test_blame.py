@@ -160,7 +160,9 @@ Answering = Callable[[str, float], bool]  # whether a number is taken at a secon
 class Road:
     """A queue, a bind with its pacer, and a provider, in steps of five milliseconds."""
 
-    def __init__(self, takes: Answering, *, window: int = 10, rate: float | None = None) -> None:
+    def __init__(
+        self, takes: Answering, *, window: int = 10, rate: float | None = None
+    ) -> None:
         self.takes = takes
         self.window = window
         self.pacer = Pacer(*within(rate)) if rate else Pacer(None, window)
@@ -222,11 +224,7 @@ class Road:
                 self.pacer.absolve()
 
     def _send(self) -> None:
-        while (
-            self.ready
-            and len(self.under_way) < self.window
-            and self.pacer.take(1, self.now)
-        ):
+        while self.ready and len(self.under_way) < self.window and self.pacer.take(1, self.now):
             number, turns = self.ready.popleft()
             self.seen += 1
             taken = self.takes(number, self.now / SECOND)
@@ -306,7 +304,7 @@ def test_forty_numbers_that_are_throttled_three_times_each_among_two_thousand(
 def test_full_recipients_first_on_a_fresh_bind_hold_nobody_else_up_for_long(
     full: int, rate: float | None
 ) -> None:
-    """Field: five recipients that answer "queue full" for good made 200 others take a minute."""
+    """Five recipients that answer "queue full" for good made 200 others take a minute."""
     road = Road(full_ones, rate=rate)
     road.queue([f"full {number}" for number in range(full)])
     road.run(0.3)

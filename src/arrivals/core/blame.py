@@ -74,8 +74,12 @@ class Blame:
         self._fresh: deque[tuple[int, str]] = deque()  # and which were of fresh numbers
         self._suspects: dict[str, int] = {}  # numbers, and when they were throttled last
         self._offenders: set[str] = set()  # for whom the bind was slowed
-        self._again: set[str] = set()  # of them, who were throttled again beside others' success
-        self._others = 0  # taken since the bind was slowed, or since somebody fresh was throttled
+        self._again: set[str] = (
+            set()
+        )  # of them, who were throttled again beside others' success
+        self._others = (
+            0  # taken since the bind was slowed, or since somebody fresh was throttled
+        )
 
     @property
     def suspects(self) -> int:

@@ -4,9 +4,9 @@ A token bucket in PDUs (parts, not messages: invariant 28) that slows down when 
 provider says so. A throttled answer halves the rate, down to a floor, and holds the whole
 bind: 1 s, then twice as long for each throttle that follows without a success, 60 s at
 most. The rate is halved only if something was taken at it within the last second: who is
-throttled right after a silence was not too fast. Successes bring the rate back in equal steps. Answers to PDUs that were already under
-way when the hold began tell nothing new and change nothing. Which throttled answers concern
-the bind at all is for `blame` to say.
+throttled right after a silence was not too fast. Successes bring the rate back in equal
+steps. Answers to PDUs that were already under way when the hold began tell nothing new and
+change nothing. Which throttled answers concern the bind at all is for `blame` to say.
 
     clear ──throttled──▶ held (rate / 2) ──time──▶ slowed ──successes, absolved──▶ clear
                            ▲                         │
