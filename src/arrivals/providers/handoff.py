@@ -7,7 +7,6 @@ that is put off is tried again by itself, and a bind that loses what it is hande
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -35,8 +34,6 @@ from arrivals.providers.submissions import submit_sm
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, UnencodablePdu
 
-_log = logging.getLogger("arrivals.providers")
-
 BROKEN: Final = "it answers nothing of what it is handed: one message at a time tries it"
 STOPPING: Final = "the platform is stopping"
 LEASE_OVER: Final = "the bind's lease has run out"
@@ -53,9 +50,10 @@ class HandOff:
         window: int,
         clock: Clock,
         chance: Chance,
-        on_loss: Callable[[Bind], None],
+        on_broken: Callable[[Bind], None],
+        on_mended: Callable[[], None],
     ) -> None:
-        """Begin with nothing; `on_loss` hears of each bind whose breaker opens."""
+        """Begin with nothing; the last two hear of breakers that open and close."""
         self.submitted = 0
         self.throttles = {"message": 0, "bind": 0}  # throttled answers, by whom they concern
         self.room = asyncio.Event()  # set whenever there may be room
@@ -68,7 +66,7 @@ class HandOff:
         self._senders = senders
         self._clock = clock
         self._chance = chance
-        self._on_loss = on_loss
+        self._on_broken, self._on_mended = on_broken, on_mended
         self._blame = Blame()
         self._held = HeldParts(clock, self._go_on, self._hold, self._give_up, self.tell)
         self._answers: list[Answer] = []
@@ -223,7 +221,7 @@ class HandOff:
         if status != NOT_BOUND:
             link.served = True
             if bind.breaker.answered():
-                _log.info("provider %s: it answers again", self._provider.provider_id)
+                self._on_mended()
         self._conclude(bind, flight)
         return taken
 
@@ -259,7 +257,8 @@ class HandOff:
         result = flight.late(part, _message_id(pdu) if _took(pdu) else None, _status(pdu))
         if ended and result is not None:
             self._answer(flight.submission, result, late=True)
-        bind.breaker.answered()
+        if bind.breaker.answered():
+            self._on_mended()
 
     def _conclude(self, bind: Bind, flight: Flight, cause: str = "it was not sent") -> None:
         """Answer for a submission once nothing more of it is under way."""
@@ -280,7 +279,7 @@ class HandOff:
         if self.stopping or not bind.breaker.lost(self._now_us(), self._chance.uniform()):
             return
         self.drop(bind, BROKEN)
-        self._on_loss(bind)
+        self._on_broken(bind)
 
     # --- parts that are put off ------------------------------------------------------
 

@@ -95,6 +95,7 @@ class SmppConnection:
             clock,
             chance,
             self._on_broken,
+            self._on_mended,
         )
         self._sink: Sink | None = None
         self._owed = 0  # receipts and replies that nobody acknowledged yet
@@ -194,7 +195,13 @@ class SmppConnection:
         if bind.live is not None:
             self._binds.leave(bind.live, _MUTE, self._settings.response_timeout_s)
 
+    def _on_mended(self) -> None:
+        _log.info("provider %s: it answers again", self.provider_id)
+        self.trouble = None
+
     def _trouble(self, reason: str) -> None:
+        if self.is_broken and reason != BROKEN:
+            reason = f"{BROKEN} ({reason})"
         if reason != self.trouble and not self._handoff.stopping:
             _log.warning("provider %s: %s", self.provider_id, reason)
         self.trouble = reason
