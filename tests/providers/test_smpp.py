@@ -279,7 +279,7 @@ async def test_parts_go_in_order_on_one_bind():
 
 
 async def test_a_part_refused_after_others_were_taken_is_told_as_what_it_is():
-    """Invariant 29: never silently sent, never "not answered"; it says which parts are there."""
+    """Invariant 29: never silently sent, never in doubt; it says which parts are there."""
     async with an_smsc() as smsc, connected(smsc.port, window=1) as (connection, news):
         smsc.answering = lambda number: "A1" if number == 1 else 0x0B
         connection.submit([submission(1, LONG)])

@@ -46,18 +46,6 @@ Address = tuple[str, int]
 Part = tuple[Flight, int, Pdu]
 
 
-def addresses(hosts: Sequence[str], port: int) -> tuple[Address, ...]:
-    """Return where hosts such as "a", "b:2776" and "[::1]:2776" listen; else at `port`."""
-    return tuple(dict.fromkeys(_address(each, port) for each in hosts))
-
-
-def _address(text: str, port: int) -> Address:
-    name, colon, number = text.rpartition(":")
-    if not colon or not number.isdigit() or (":" in name and not name.endswith("]")):
-        name, number = text, str(port)
-    return name.removeprefix("[").removesuffix("]"), int(number)
-
-
 class Bind:
     """One bind of a provider, over all the links of its life."""
 

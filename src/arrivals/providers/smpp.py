@@ -18,7 +18,7 @@ from typing import Final
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
 from arrivals.providers.api import Receipt, Reply, Sink, Submission
-from arrivals.providers.binds import LEAVE_WAIT_S, Bind, Binds, addresses
+from arrivals.providers.binds import LEAVE_WAIT_S, Address, Bind, Binds
 from arrivals.providers.handoff import BROKEN, HandOff, is_broken
 from arrivals.providers.link import Link, LinkSettings
 from arrivals.providers.submissions import read_receipt, read_reply
@@ -276,11 +276,12 @@ class SmppConnection:
         link.flush()
 
 
-def _where(provider: Provider) -> tuple[tuple[str, int], ...]:
+def _where(provider: Provider) -> list[Address]:
     settings = provider.settings
     hosts = settings.get("hosts")
-    named = [str(each) for each in hosts] if isinstance(hosts, list | tuple) else []
-    return addresses(named or [str(settings["host"])], int(str(settings["port"])))
+    if isinstance(hosts, list):
+        return [(str(host), int(port)) for host, port in hosts]
+    return [(str(settings["host"]), int(str(settings["port"])))]
 
 
 def _link_settings(provider: Provider, password: str) -> LinkSettings:
