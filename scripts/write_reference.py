@@ -53,7 +53,7 @@ SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {
 # What the example file needs no words for, because it shows it.
 MEANINGS: Final = {
     "[server].host": "where the API listens; make a key before others can reach it",
-    "[[providers]].host": "where the provider's SMPP server is",
+    "[[providers]].host": "where the provider's SMPP server is; or `hosts`",
     "[[providers]].port": "its port",
     "[[providers]].id": "its name, everywhere; stays the same for ever",
     "[[providers]].system_id": "who we are to it",

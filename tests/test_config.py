@@ -121,6 +121,22 @@ def test_the_example_shows_every_setting() -> None:
             assert f"{name} = " in text or f"[accounts.{name}]" in text, name
 
 
+def test_a_provider_may_have_several_hosts_and_binds(tmp_path) -> None:
+    """One host, hosts beside it, or hosts alone; each is dialled at its own port."""
+    for host, expected in (
+        ('host = "a"', {"host": "a", "port": 2775}),
+        (
+            'host = "a"\nhosts = ["b:2776", "a"]\nbinds = 2',
+            {"host": "a", "port": 2775, "hosts": [["a", 2775], ["b", 2776]], "binds": 2},
+        ),
+        ('hosts = ["[::1]:1"]\nport = 2', {"host": "::1", "port": 1}),
+    ):
+        wanted = read(tmp_path, WHOLE.replace('host = "smpp.example"', host))
+        found = wanted.providers[0].settings
+        names = ("host", "port", "hosts", "binds")
+        assert {each: found[each] for each in names if each in found} == expected
+
+
 def test_a_small_file_is_enough(tmp_path) -> None:
     """What isn't said has a default, and a password's place is kept instead of the password."""
     wanted = read(tmp_path, WHOLE)
@@ -195,6 +211,10 @@ def test_a_password_may_come_from_a_file_beside_the_settings(tmp_path) -> None:
         ('id = "north"', 'id = "North"', "providers[0].id", "lower-case"),
         ('host = "smpp.example"', "", "providers[0].host", "needed"),
         ('host = "smpp.example"', "host = 1", "providers[0].host", "host name"),
+        ('host = "smpp.example"', 'hosts = ["a b"]', "providers[0].hosts[0]", "b:2776"),
+        ('host = "smpp.example"', 'hosts = ["a:70000"]', "providers[0].hosts[0]", "65535"),
+        ('host = "smpp.example"', "hosts = []", "providers[0].host", "needed"),
+        ('id = "north"', 'id = "north"\nbinds = 33', "providers[0].binds", "1 to 32"),
         ('password_env = "NORTH"', "", "providers[0].password_env", "password_file"),
         ('password_env = "NORTH"', 'password_env = "SOUTH"', "providers[0].password_env",
          "export SOUTH"),

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from arrivals.core.addresses import HOST_AND_PORT
 from arrivals.core.catalogue import EXPLORE_MAX, FLOOR, SENDER
 
 FILE_BYTES_MAX: Final = 4_000_000  # a thousand providers and routes take a tenth of it
@@ -30,6 +31,10 @@ Port = Annotated[int, Meta(ge=0, le=65_535, description="a port, 1 to 65535, or 
 DialPort = Annotated[int, Meta(ge=1, le=65_535, description="the provider's port, 1 to 65535")]
 Host = Annotated[
     str, Meta(min_length=1, max_length=253, description='a host name or address in "quotes"')
+]
+Hosts = Annotated[
+    tuple[Annotated[str, Meta(pattern=HOST_AND_PORT, description='as "a" or "b:2776"')], ...],
+    Meta(max_length=32, description='up to 32 hosts such as "a" or "b:2776"'),
 ]
 Name = Annotated[
     str, Meta(min_length=1, max_length=80, description="1 to 80 characters of text")
@@ -137,7 +142,9 @@ class ProviderTable(_Table, frozen=True, kw_only=True):
     """One upstream connection over SMPP."""
 
     id: ProviderId
-    host: Host
+    host: Host | None = None
+    hosts: Hosts = ()
+    binds: Annotated[int, Meta(ge=1, le=32, description="1 to 32, of each kind")] = 1
     port: DialPort = 2775
     sandbox: Switch = False
     bind: Annotated[

@@ -14,6 +14,14 @@ RATES = st.floats(0.05, 5000)
 STEPS = st.lists(st.tuples(st.integers(0, 3 * SECOND), st.integers(0, 40)), max_size=60)
 
 
+def slowed(rate: float | None, burst: int) -> Pacer:
+    """Return a pacer that was throttled at a pace at which something was just taken."""
+    pacer = Pacer(rate, burst)
+    pacer.succeeded(NOW)
+    pacer.throttled(NOW)
+    return pacer
+
+
 def drained(rate: float | None, burst: int) -> Pacer:
     pacer = Pacer(rate, burst)
     pacer.take(burst, NOW)
@@ -115,8 +123,7 @@ def test_nothing_is_given_back_into_a_hold() -> None:
 
 
 def test_a_throttle_halves_the_rate_and_holds_the_bind() -> None:
-    pacer = Pacer(100, 10)
-    pacer.throttled(NOW)
+    pacer = slowed(100, 10)
     assert pacer.rate_per_s == 50
     assert pacer.held_until_us == NOW + HOLD_FIRST_US
     assert pacer.available(NOW + HOLD_FIRST_US - 1) == 0
@@ -128,23 +135,36 @@ def test_a_throttle_halves_the_rate_and_holds_the_bind() -> None:
 
 def test_answers_already_under_way_change_nothing() -> None:
     """A window of ten throttled at once is one sign, not ten."""
-    pacer = Pacer(100, 10)
-    for _ in range(10):
+    pacer = slowed(100, 10)
+    for _ in range(9):
         pacer.throttled(NOW)
     pacer.succeeded(NOW)
     assert pacer.rate_per_s == 50
     assert pacer.held_until_us == NOW + HOLD_FIRST_US
 
 
-def test_holds_double_to_a_minute_and_the_rate_has_a_floor() -> None:
-    pacer, now, holds = Pacer(64, 10), NOW, []
+def test_holds_double_to_a_minute_and_spare_the_rate_of_who_is_silent() -> None:
+    """A throttle right after a silence says nothing of the pace."""
+    pacer, now, holds = slowed(64, 3), NOW, []
     for _ in range(9):
-        pacer.throttled(now)
         holds.append((pacer.held_until_us - now) // SECOND)
         now = pacer.held_until_us
+        pacer.throttled(now)
     assert holds == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert HOLD_MAX_US == 60 * SECOND
-    assert pacer.rate_per_s == 1
+    assert pacer.rate_per_s == 32
+    assert pacer.available(pacer.held_until_us) == 3, "a probe a second, within a burst"
+
+
+def test_a_pace_that_is_too_fast_again_and_again_is_halved_down_to_a_floor() -> None:
+    pacer = Pacer(64, 10)
+    for _ in range(9):
+        now = max(NOW, pacer.held_until_us)
+        pacer.succeeded(now)
+        pacer.throttled(now)
+    assert pacer.rate_per_s is not None
+    assert 1 <= pacer.rate_per_s <= 2
+    assert pacer.held_until_us - now == HOLD_FIRST_US
 
 
 def test_a_success_ends_the_streak_of_holds() -> None:
@@ -157,8 +177,7 @@ def test_a_success_ends_the_streak_of_holds() -> None:
 
 
 def test_successes_bring_the_rate_back_evenly_and_no_further() -> None:
-    pacer = Pacer(100, 10)
-    pacer.throttled(NOW)
+    pacer = slowed(100, 10)
     start = pacer.held_until_us
     for second in range(1, 13):
         pacer.succeeded(start + second * SECOND)
@@ -166,8 +185,7 @@ def test_successes_bring_the_rate_back_evenly_and_no_further() -> None:
 
 
 def test_many_successes_in_a_second_count_no_more_than_one() -> None:
-    pacer = Pacer(100, 10)
-    pacer.throttled(NOW)
+    pacer = slowed(100, 10)
     start = pacer.held_until_us
     for step in range(1, 1001):
         pacer.succeeded(start + step * 1000)
@@ -176,8 +194,7 @@ def test_many_successes_in_a_second_count_no_more_than_one() -> None:
 
 
 def test_a_success_long_after_the_last_raises_by_one_step() -> None:
-    pacer = Pacer(100, 10)
-    pacer.throttled(NOW)
+    pacer = slowed(100, 10)
     pacer.succeeded(NOW + 3600 * SECOND)
     assert pacer.rate_per_s == 55
 
@@ -195,6 +212,7 @@ def test_without_a_rate_a_throttle_learns_one_until_it_is_reached_again() -> Non
     pacer = Pacer(None, 10)
     assert pacer.take(200, NOW) == 200
     assert pacer.take(1, NOW + SECOND) == 1
+    pacer.succeeded(NOW + SECOND)
     pacer.throttled(NOW + SECOND)
     assert pacer.rate_per_s == 100
     assert pacer.take(5, NOW + SECOND) == 0
@@ -209,15 +227,49 @@ def test_without_a_rate_a_throttle_learns_one_until_it_is_reached_again() -> Non
 
 
 def test_without_a_rate_a_quiet_bind_is_not_taken_for_a_slow_one() -> None:
-    """What it carried in the last second says nothing; only throttles in a row slow it more."""
+    """What it carried in the last second says nothing; its first success sets it free."""
     pacer = Pacer(None, 10)
     pacer.take(50, NOW - 3600 * SECOND)
     pacer.throttled(NOW)
-    assert pacer.rate_per_s == 25
+    assert pacer.rate_per_s == 50
+    pacer.succeeded(NOW + HOLD_FIRST_US + SECOND // 20)
+    assert (pacer.rate_per_s, pacer.slowed_since_us) == (None, None)
+
+
+def test_without_a_rate_who_is_taken_and_throttled_in_turn_is_slowed_to_a_trickle() -> None:
+    pacer, now = Pacer(None, 10), NOW
     for _ in range(10):
-        pacer.throttled(pacer.held_until_us)
-    assert pacer.rate_per_s == 1
+        pacer.succeeded(now)
+        pacer.throttled(now)
+        now = pacer.held_until_us
+    assert pacer.rate_per_s == pytest.approx(1, abs=3)
     assert pacer.next_at(NOW) == pacer.held_until_us
+
+
+@pytest.mark.parametrize("rate", [None, 100.0])
+def test_a_bind_that_is_absolved_goes_on_at_its_full_pace(rate: float | None) -> None:
+    pacer = slowed(rate, 10)
+    pacer.absolve()
+    assert (pacer.rate_per_s, pacer.slowed_since_us) == (rate, None)
+    assert pacer.available(NOW + SECOND) >= 1
+    pacer.absolve()
+    pacer.throttled(NOW + SECOND)
+    assert pacer.held_until_us == NOW + SECOND + HOLD_FIRST_US, "the next hold is a first one"
+
+
+def test_it_says_since_when_it_is_slowed() -> None:
+    pacer = Pacer(100, 10)
+    assert pacer.slowed_since_us is None
+    pacer.throttled(NOW)
+    pacer.throttled(NOW + HOLD_FIRST_US)
+    assert pacer.slowed_since_us == NOW
+    pacer.succeeded(NOW + 5 * SECOND)
+    assert pacer.slowed_since_us is None, "its rate was never halved"
+    pacer.throttled(NOW + 5 * SECOND)
+    for second in range(6, 17):
+        assert pacer.slowed_since_us == NOW + 5 * SECOND
+        pacer.succeeded(NOW + second * SECOND)
+    assert pacer.slowed_since_us is None
 
 
 @pytest.mark.parametrize("rate", [0, -1, 2_000_000, float("nan")])

@@ -47,6 +47,9 @@ class News:
         self.tokens.extend(tokens)
         self._changed.set()
 
+    def of(self, key: int) -> list[Result]:
+        return [each.result for each in self.answers if each.key == key]
+
     async def results(self, count: int) -> list[Result]:
         await self.until(lambda: len(self.answers) >= count)
         return [each.result for each in self.answers]
@@ -77,6 +80,7 @@ class Peer(asyncio.Protocol):
         self.submits: list[Pdu] = []
         self.acknowledged = 0
         self.bound_as = 0
+        self.is_gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -84,6 +88,7 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.session.connection_lost()
+        self.is_gone = True
         self.smsc.changed()
 
     def data_received(self, data: bytes) -> None:
@@ -98,6 +103,10 @@ class Peer(asyncio.Protocol):
                 self.smsc.most_open = max(self.smsc.most_open, len(self.submits))
                 if self.smsc.answering is not None:
                     self.answer(event.pdu, self.smsc.answering(len(self.smsc.submits)))
+                elif self.smsc.judging is not None:
+                    word = self.smsc.judging(self, event.pdu)
+                    if word is not None:
+                        self.answer(event.pdu, word)
             elif type(event).__name__ == "Answered":
                 self.acknowledged += 1
         self.flush()
@@ -144,6 +153,7 @@ class Smsc:
         self.submits: list[tuple[Peer, Pdu]] = []
         self.most_open = 0
         self.answering: Callable[[int], int | str] | None = None  # by the number of the submit
+        self.judging: Callable[[Peer, Pdu], int | str | None] | None = None  # by what it is
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from arrivals.clock import SystemClock
-from arrivals.providers import link, smpp
+from arrivals.providers import binds, link, smpp
 from arrivals.providers.api import Taken, Unanswered
 from arrivals.providers.link import GOODBYE_S, Link
 from arrivals.providers.smpp import SmppConnection
@@ -107,7 +107,7 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 15) -> No
 
 
 def only_link(connection: SmppConnection) -> Link:
-    [link] = connection._links.values()
+    [link] = connection._binds.links
     return link
 
 
@@ -126,6 +126,7 @@ async def test_a_bind_that_is_never_answered_is_given_up_and_tried_again():
         assert all(peer.ended for peer in smsc.peers[:-1])
         assert not connection.up
         assert "no bind or answer in time" in (connection.trouble or "")
+        assert not connection.is_broken, "nothing was handed to it, nothing got lost"
 
 
 async def test_a_provider_that_falls_silent_leaves_a_doubt_and_is_bound_anew():
@@ -147,15 +148,12 @@ async def test_a_provider_that_falls_silent_leaves_a_doubt_and_is_bound_anew():
         assert [pdu.command_id for pdu in sent].count(c.SUBMIT_SM) == 3, "never sent again"
 
 
-async def test_a_bind_that_lives_and_answers_no_submit_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-):
+async def test_a_bind_that_lives_and_answers_no_submit_is_left():
     """Its probes say nothing of that, and every message that goes into it ends in doubt."""
-    monkeypatch.setattr(smpp, "UNANSWERED_MAX", 3)
     quick = {"response_timeout_s": 0.3}
     async with (
         an_smsc() as smsc,
-        connected(smsc.port, settings=quick) as (connection, news),
+        connected(smsc.port, window=3, settings=quick) as (connection, news),
     ):
         connection.submit([submission(1), submission(2)])
         await news.results(2)
@@ -165,14 +163,16 @@ async def test_a_bind_that_lives_and_answers_no_submit_is_left(
         await news.results(3)
         connection.submit([submission(4), submission(5)])
         await news.results(5)
-        assert (len(smsc.binds), connection.up) == (1, True)
+        assert (len(smsc.binds), connection.up, connection.is_broken) == (1, True, False)
         connection.submit([submission(6)])
         await news.results(6)
+        assert connection.is_broken
         await smsc.until(lambda: len(smsc.binds) == 2)
         kinds = [type(each.result) for each in news.answers]
         assert kinds == [Unanswered, Unanswered, Taken, Unanswered, Unanswered, Unanswered]
         async with asyncio.timeout(5):
             await connection.ready()
+        assert connection.capacity() == 1, "one message tries it"
         assert len(smsc.submits) == 6, "never sent again"
 
 
@@ -292,13 +292,13 @@ async def test_an_hour_away_is_a_patient_wait(monkeypatch: pytest.MonkeyPatch):
             await sleep(0.01)
         monkeypatch.setattr(asyncio, "sleep", sleep)
         assert all(earlier <= later for earlier, later in itertools.pairwise(waits))
-        assert max(waits) <= smpp.RECONNECT_MAX_S
-        assert len(dialled) <= sum(waits) / (smpp.RECONNECT_MAX_S / 2) + 10
-        assert len(connection._links) <= 1
-        assert not connection._pending
-        assert not connection._answers
+        assert max(waits) <= binds.RECONNECT_MAX_S
+        assert len(dialled) <= sum(waits) / (binds.RECONNECT_MAX_S / 2) + 10
+        assert len(connection._binds.links) <= 1
+        assert not connection._senders[0].pending
+        assert not connection._handoff._answers
         await smsc.listen()
-        async with asyncio.timeout(smpp.RECONNECT_MAX_S):
+        async with asyncio.timeout(binds.RECONNECT_MAX_S):
             await connection.ready()
         await answered(smsc, connection, news)
 
@@ -356,6 +356,6 @@ async def test_an_error_of_our_own_isn_t_waited_for(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Link, "open", fail)
     async with connected(1, wait=False) as (connection, _):
-        await eventually(connection._tasks[0].done)
+        await eventually(connection._binds._tasks[0].done)
         with pytest.raises(RuntimeError, match="ours"):
             await connection.ready()

@@ -216,14 +216,35 @@ async def test_the_moment_between_two_looks_at_the_clock_is_not_lost(
 async def test_a_throttled_bind_is_held_and_tells_so():
     async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
         smsc.answering = lambda _: c.ESME_RTHROTTLED
-        connection.submit([submission(1)])
-        assert await news.results(1) == [Throttled(c.ESME_RTHROTTLED)]
-        assert connection.throttled == 1
+        connection.submit([submission(n, msisdn=f"3161234567{n}") for n in range(3)])
+        alone, whole = Throttled(c.ESME_RTHROTTLED), Throttled(c.ESME_RTHROTTLED, True)
+        assert await news.results(3) == [alone, alone, whole]
+        assert connection.throttles == {"message": 2, "bind": 1}
         assert (connection.up, connection.capacity()) == (True, 0)
         begin = time.monotonic()
+        await asyncio.sleep(0.1)
+        assert 0.1 <= connection.held_for_s < 1
         async with asyncio.timeout(5):
             await connection.ready()
         assert time.monotonic() - begin >= 0.8
+        assert connection.held_for_s == 0.0
+
+
+@pytest.mark.parametrize("status", [c.ESME_RTHROTTLED, c.ESME_RMSGQFUL])
+async def test_one_number_that_is_throttled_for_good_holds_up_nobody_else(status: int):
+    """A recipient whose queue was full made two hundred others take twenty seconds."""
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.answering = lambda number: status if number % 3 == 0 else f"A{number}"
+        for turn in range(30):
+            numbers = ("31612345671", "31612345672", "31600000000")
+            connection.submit(
+                [submission(3 * turn + n, msisdn=each) for n, each in enumerate(numbers)]
+            )
+            await news.results(3 * turn + 3)
+            assert connection.capacity() == 10
+        found = [each.result for each in news.answers]
+        assert found.count(Throttled(status)) == 30
+        assert (connection.throttles["bind"], connection.held_for_s) == (0, 0.0)
 
 
 # --- long messages --------------------------------------------------------------------
@@ -257,12 +278,20 @@ async def test_parts_go_in_order_on_one_bind():
             assert len({part.reference for part in mine if part}) == 1
 
 
-async def test_a_part_refused_after_others_were_taken_is_a_doubt():
-    """Invariant 29: never silently sent, and says which parts are there."""
+async def test_a_part_refused_after_others_were_taken_is_told_as_what_it_is():
+    """Invariant 29: never silently sent, never in doubt; it says which parts are there."""
     async with an_smsc() as smsc, connected(smsc.port, window=1) as (connection, news):
         smsc.answering = lambda number: "A1" if number == 1 else 0x0B
         connection.submit([submission(1, LONG)])
-        assert await news.results(1) == [Unanswered("a part was refused", ((1, "a1", "A1"),))]
+        refused = Refused(
+            0x0B,
+            "invalid_number",
+            retryable=False,
+            elsewhere=False,
+            part=2,
+            parts_accepted=((1, "a1", "A1"),),
+        )
+        assert await news.results(1) == [refused]
         assert len(smsc.submits) == 2
 
 

@@ -10,6 +10,7 @@ import typer
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Config, Data, Installation, place_of
 from arrivals.cli.output import ExitCode, Stop, money, put_json, put_table, say
+from arrivals.core.catalogue import Provider
 
 routes = typer.Typer(help="List the published ways to send.", no_args_is_help=True)
 providers = typer.Typer(help="List the upstream connections.", no_args_is_help=True)
@@ -60,7 +61,7 @@ def list_providers(data: Data = None, config: Config = None, as_json: AsJson = F
     rows = [
         {
             "provider_id": each.provider_id,
-            "address": f"{each.settings.get('host')}:{each.settings.get('port')}",
+            "address": _address(each),
             "system_id": each.settings.get("system_id"),
             "bind": each.settings.get("bind"),
             "tls": each.settings.get("tls"),
@@ -218,3 +219,10 @@ def _set_flow(
         say(f"{kind.capitalize()} {name} was {flow} already.")
     else:
         say(f"{kind.capitalize()} {name} is {flow}; a running server follows within 5 s.")
+
+
+def _address(provider: Provider) -> str:
+    settings = provider.settings
+    hosts = settings.get("hosts")
+    found = hosts if isinstance(hosts, list) else [(settings.get("host"), settings.get("port"))]
+    return ", ".join(f"{host}:{port}" for host, port in found)

@@ -3,10 +3,12 @@
 A token bucket in PDUs (parts, not messages: invariant 28) that slows down when the
 provider says so. A throttled answer halves the rate, down to a floor, and holds the whole
 bind: 1 s, then twice as long for each throttle that follows without a success, 60 s at
-most. Successes bring the rate back in equal steps. Answers to PDUs that were already under
-way when the hold began tell nothing new and change nothing.
+most. The rate is halved only if something was taken at it within the last second: who is
+throttled right after a silence was not too fast. Successes bring the rate back in equal
+steps. Answers to PDUs that were already under way when the hold began tell nothing new and
+change nothing. Which throttled answers concern the bind at all is for `blame` to say.
 
-    clear ──throttled──▶ held (rate / 2) ──time──▶ slowed ──successes──▶ clear
+    clear ──throttled──▶ held (rate / 2) ──time──▶ slowed ──successes, absolved──▶ clear
                            ▲                         │
                            └──throttled (hold × 2)───┘
 
@@ -61,8 +63,10 @@ class Pacer:
         "_seen",
         "_seen_before",
         "_seen_since_us",
+        "_succeeded_us",
         "_until_us",
         "_updated_us",
+        "slowed_since_us",
     )
 
     def __init__(self, rate_per_s: float | None, burst: int) -> None:
@@ -82,6 +86,8 @@ class Pacer:
         self._raised_us = 0
         self._seen = self._seen_before = 0  # PDUs in this second and the one before
         self._seen_since_us = 0
+        self._succeeded_us = -_SECOND_US  # when something was taken, outside of a hold
+        self.slowed_since_us: int | None = None  # None: nothing slows the bind
 
     @property
     def rate_per_s(self) -> float | None:
@@ -126,27 +132,44 @@ class Pacer:
         return max(now_us, self._until_us) - (-missing // self._rate)
 
     def throttled(self, now_us: int) -> None:
-        """Note a throttled answer: halve the rate and hold the whole bind."""
+        """Note a throttled answer: hold the whole bind, and halve its rate if that was it."""
         if now_us < self._until_us:
             return
+        if self.slowed_since_us is None:
+            self.slowed_since_us = now_us
         if self._full is None:
             self._count(0, now_us)
             seen_per_s = max(self._seen, self._seen_before, LEARNED_LEAST_PER_S)
             self._full = self._rate = seen_per_s * 1_000_000
         rate = self._full if self._rate is None else self._rate
-        self._rate = max(rate // 2, self._floor(self._full))
+        was_pace = self._succeeded_us >= max(self._until_us, now_us - _SECOND_US)
+        self._rate = max(rate // 2, self._floor(self._full)) if was_pace else rate
         self._until_us = now_us + self._hold_us
+        # One PDU for each second of silence tries the ground when the hold ends, so that one
+        # answer doesn't speak for all; the rest comes at the new rate.
+        probes = min(self._hold_us // HOLD_FIRST_US, self._burst)
         self._hold_us = min(self._hold_us * 2, HOLD_MAX_US)
-        # One PDU tries the ground when the hold ends; the rest comes at the new rate.
-        self._level, self._updated_us = _PDU, self._until_us
+        self._level, self._updated_us = probes * _PDU, self._until_us
         self._raised_us = self._until_us
+
+    def absolve(self) -> None:
+        """Go back to the full rate at once: what slowed the bind was not its pace."""
+        if self.slowed_since_us is None:
+            return
+        self.slowed_since_us = None
+        self._hold_us, self._until_us = HOLD_FIRST_US, 0
+        self._full = self._rate = self._configured
 
     def succeeded(self, now_us: int) -> None:
         """Note an accepted PDU: end the streak of holds and raise the rate a little."""
-        if self._full is None or now_us < self._until_us:
+        if now_us < self._until_us:
+            return
+        self._succeeded_us = now_us
+        if self.slowed_since_us is None or self._full is None or self._rate is None:
             return
         self._hold_us = HOLD_FIRST_US
-        if self._rate is None or self._rate == self._configured:
+        if self._rate == self._configured:
+            self.slowed_since_us = None
             return
         self._refill(self._rate, now_us)
         elapsed_us = max(0, min(now_us - self._raised_us, _SECOND_US))
@@ -155,8 +178,10 @@ class Pacer:
             return
         self._raised_us = now_us
         self._rate = min(self._rate + step, self._full)
-        if self._rate == self._full and self._configured is None:
-            self._full = self._rate = None
+        if self._rate == self._full:
+            self.slowed_since_us = None
+            if self._configured is None:
+                self._full = self._rate = None
 
     def _floor(self, full: int) -> int:
         if self._configured is None:

@@ -24,6 +24,7 @@ from arrivals.config import (
     Settings,
     nearest,
 )
+from arrivals.core.addresses import address_of
 from arrivals.core.catalogue import Account, Provider, Route, Strategy
 from arrivals.core.ids import parse_api_key
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
@@ -131,8 +132,7 @@ class _Meaning:
 
     def _provider(self, key: str, table: ProviderTable) -> Provider:
         settings: dict[str, object] = {
-            "host": table.host,
-            "port": table.port,
+            **self._addresses(key, table),
             "bind": table.bind,
             "system_id": table.system_id,
             "tls": table.tls,
@@ -157,6 +157,28 @@ class _Meaning:
             error_namespace=table.error_namespace,
             settings=settings,
         )
+
+    def _addresses(self, key: str, table: ProviderTable) -> dict[str, object]:
+        """Return where it listens, and how often it is bound."""
+        hosts = [table.host] if table.host is not None else []
+        found = [(each, table.port) for each in hosts]
+        for number, text in enumerate(table.hosts):
+            address = address_of(text, table.port)
+            if address is None:
+                self._add(f"{key}.hosts[{number}]", f"{text!r} has no such port", "1 to 65535")
+            else:
+                found.append(address)
+        found = list(dict.fromkeys(found))
+        if not found:
+            fix = 'write host = "…", or hosts = ["…", "…:2776"]'
+            self._add(f"{key}.host", "a host is needed and there is none", fix)
+            return {}
+        where: dict[str, object] = {"host": found[0][0], "port": found[0][1]}
+        if len(found) > 1:
+            where["hosts"] = [list(each) for each in found]
+        if table.binds > 1:
+            where["binds"] = table.binds
+        return where
 
     def _password(self, key: str, table: ProviderTable) -> dict[str, object]:
         """Return where the password is; only a sandbox's may stand in the file itself."""

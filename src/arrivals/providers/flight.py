@@ -3,15 +3,23 @@
 Pure. A message of several parts is answered as a whole: taken if every part was; refused
 only if no part can have been taken; not sent only if no part reached the socket. Anything
 between is Unanswered, with the parts that are known to be there (invariants 26 and 29).
+
+A part that may be tried again while others of its message were taken is put off and tried by
+itself, under its reference: never the whole message, of which a part is there already. So a
+message whose parts were all answered ends as what it is: taken, or refused with the part that
+was refused for good. Only silence makes a doubt.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from arrivals.core.reasons import RefusalKind, Retry, reason_for_status
+from arrivals.core.reasons import RefusalKind, Retry, StatusMeaning, reason_for_status
+from arrivals.core.retry import Cause, next_at
 from arrivals.providers.api import (
+    NotBound,
     NotSent,
+    PartHeld,
     Refused,
     Result,
     Submission,
@@ -19,15 +27,23 @@ from arrivals.providers.api import (
     Throttled,
     Unanswered,
 )
+from arrivals.smpp import constants as c
 from arrivals.smpp.receipts import normal_form
 
 _US: Final = 1_000_000
+
+NOT_BOUND: Final = c.ESME_RINVBNDSTS  # it concerns the bind; nothing was looked at
+_NEVER_LEFT: Final = 0  # no status: the part waits behind another, or lost its link
 
 # Which of several refusals speaks for the message: the one that a later try helps least.
 _WEIGHT: Final = {
     RefusalKind.THROTTLED: 0,
     RefusalKind.RETRYABLE: 1,
     RefusalKind.PERMANENT: 2,
+}
+_CAUSE: Final = {
+    RefusalKind.THROTTLED: Cause.THROTTLED,
+    RefusalKind.RETRYABLE: Cause.REFUSED_RETRYABLE,
 }
 
 
@@ -36,6 +52,8 @@ class Flight:
 
     __slots__ = (
         "_namespace",
+        "_turns",
+        "behind",
         "ended",
         "ids",
         "open",
@@ -45,6 +63,7 @@ class Flight:
         "total",
         "unsent",
         "waited_s",
+        "whole_bind",
     )
 
     def __init__(self, submission: Submission, total: int, namespace: str) -> None:
@@ -52,18 +71,36 @@ class Flight:
         self.submission = submission
         self.total = total
         self.unsent = total  # parts that are meant to go out
-        self.sent = 0  # parts of which bytes left
+        self.sent = 0  # parts of which bytes left and that weren't refused and put off
         self.open = 0  # parts sent whose answer is waited for
         self.ids: dict[int, str] = {}  # as sent, by part
         self.refusals: dict[int, int] = {}  # statuses, by part
+        self.behind: list[int] = []  # parts that stayed here
         self.waited_s = 0.0
         self.ended = False
+        self.whole_bind = False  # whether throttling it concerned more than itself
         self._namespace = namespace
+        self._turns: dict[Cause, int] = {}  # how often in a row it was put off for each
 
     @property
     def stopped(self) -> bool:
         """Whether the parts that didn't leave yet stay here: one was refused."""
         return bool(self.refusals)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether an answer, or a part's leaving, is still to come."""
+        return bool(self.open or self.unsent)
+
+    @property
+    def silences(self) -> int:
+        """How many parts left and were never answered."""
+        return self.sent - self.open - len(self.ids) - len(self.refusals)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing whatever was answered to it."""
+        return bool(self.sent) and not self.ids and not self.refusals
 
     def left(self) -> None:
         """Note that a part's bytes left."""
@@ -71,15 +108,18 @@ class Flight:
         self.sent += 1
         self.open += 1
 
-    def stays(self) -> None:
-        """Note that a part won't leave."""
+    def stays(self, part: int) -> None:
+        """Note that a part won't leave, or not yet."""
         self.unsent -= 1
+        self.behind.append(part)
 
     def taken(self, part: int, message_id: str, waited_s: float) -> None:
         """Note that the provider has a part."""
         self.open -= 1
         self.waited_s = max(self.waited_s, waited_s)
         self.ids[part] = message_id
+        if self._turns:
+            self._turns.clear()
 
     def refused(self, part: int, status: int) -> None:
         """Note that the provider doesn't want a part."""
@@ -90,28 +130,85 @@ class Flight:
         """Note that a part's answer is waited for no longer."""
         self.open -= 1
 
+    # --- the end ---------------------------------------------------------------------
+
     def end(self, cause: str) -> Result | None:
         """Return what became of it, once, when nothing more of it is under way; else None.
 
-        `cause` says why parts stayed here, if that is all there is to say.
+        None as well if it can go on: see `can_go_on`. `cause` says why parts stayed here, if
+        that is all there is to say.
         """
-        if self.open or self.unsent or self.ended:
+        if self.open or self.unsent or self.ended or self.can_go_on:
             return None
         self.ended = True
         if not self.sent:
             return NotSent(cause)
         if len(self.ids) == self.total:
             return Taken(self.all_ids(), round(self.waited_s * _US))
-        if len(self.refusals) == self.sent:
+        if not self.silences:
             return self._refusal()
         cause = "a part was refused" if self.refusals else "no answer came"
         return Unanswered(cause, self.all_ids())
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether parts were taken, and all that is missing may be tried again by itself."""
+        if not self.ids or self.is_under_way or self.ended or len(self.ids) == self.total:
+            return False
+        return not self.silences and not any(
+            self._kind(status) is RefusalKind.PERMANENT for status in self.refusals.values()
+        )
+
+    def put_off(self, now_us: int, jitter: float) -> int | None:
+        """Return when what is missing is tried again; None if no try is left to it."""
+        causes = {self._cause(status) for status in self.refusals.values()} or {Cause.NOT_SENT}
+        until_us = now_us
+        for cause in causes:
+            turn = self._turns[cause] = self._turns.get(cause, 0) + 1
+            deadline_us = self.submission.expires_at_us
+            at_us = next_at(cause, turn, now_us, jitter, deadline_us=deadline_us)
+            if at_us is None:
+                return None
+            until_us = max(until_us, at_us)
+        return until_us
+
+    def held(self, until_us: int) -> PartHeld:
+        """Say that a part is put off; `until_us` is when the next news is due at the latest."""
+        part = self._missing()
+        status = self.refusals.get(part, _NEVER_LEFT)
+        return PartHeld(part, status, until_us, self.all_ids())
+
+    def resume(self) -> list[int]:
+        """Return the parts that go out now, in order."""
+        parts = sorted([*self.refusals, *self.behind])
+        self.sent -= len(self.refusals)  # what was refused is known not to be there
+        self.unsent = len(parts)
+        self.refusals.clear()
+        self.behind.clear()
+        return parts
+
+    def give_up(self) -> Result:
+        """End it though it could go on: the provider's no stands, where there is one."""
+        self.ended = True
+        if self.refusals:
+            return self._refusal()
+        cause = f"part {self._missing()} of {self.total} never left"
+        return Unanswered(cause, self.all_ids())
+
+    def abandon(self, cause: str) -> Result:
+        """End it because we stop: who put a part off is not who refuses it."""
+        self.ended = True
+        cause = f"{cause}: part {self._missing()} of {self.total} was put off"
+        return Unanswered(cause, self.all_ids())
+
+    def _missing(self) -> int:
+        return min(self.refusals, default=0) or min(self.behind)
 
     def late(self, part: int, message_id: str | None, status: int) -> Result | None:
         """Take an answer that came after the end; return what it changes, if anything."""
         if message_id is None:
             self.refusals[part] = status
-            return self._refusal() if len(self.refusals) == self.sent else None
+            return None if self.ids or self.silences else self._refusal()
         self.ids[part] = message_id
         if len(self.ids) == self.total:
             return Taken(self.all_ids())
@@ -121,18 +218,45 @@ class Flight:
         """Return the ids by part, in normal form and as sent."""
         return tuple((part, normal_form(raw), raw) for part, raw in sorted(self.ids.items()))
 
-    def _refusal(self) -> Result:
-        status, meaning = max(
-            ((each, reason_for_status(each, self._namespace)) for each in self.statuses()),
-            key=lambda found: _WEIGHT[found[1].kind],
-        )
-        if meaning.kind is RefusalKind.THROTTLED:
-            return Throttled(status)
-        retryable = meaning.kind is RefusalKind.RETRYABLE
-        # Another provider is no way around a filter.
-        elsewhere = meaning.reason.retry is Retry.OTHER and not meaning.reason.filtered
-        return Refused(status, meaning.reason.code, retryable, elsewhere)
-
     def statuses(self) -> tuple[int, ...]:
         """Return the refusals in the order of their parts."""
         return tuple(status for _, status in sorted(self.refusals.items()))
+
+    # --- refusals --------------------------------------------------------------------
+
+    def _refusal(self) -> Result:
+        part, status = max(
+            sorted(self.refusals.items()), key=lambda each: self._weight(each[1])
+        )
+        meaning = self._meaning(status)
+        reason = meaning.reason
+        if self.ids:
+            # Others are there: it is over here, and another provider would send them again.
+            return Refused(
+                status,
+                reason.code,
+                retryable=False,
+                elsewhere=False,
+                part=part,
+                parts_accepted=self.all_ids(),
+            )
+        if status == NOT_BOUND:
+            return NotBound(status)
+        if meaning.kind is RefusalKind.THROTTLED:
+            return Throttled(status, self.whole_bind)
+        retryable = meaning.kind is RefusalKind.RETRYABLE
+        # Another provider is no way around a filter.
+        elsewhere = reason.retry is Retry.OTHER and not reason.filtered
+        return Refused(status, reason.code, retryable, elsewhere)
+
+    def _weight(self, status: int) -> int:
+        return -1 if status == NOT_BOUND else _WEIGHT[self._kind(status)]
+
+    def _cause(self, status: int) -> Cause:
+        return Cause.NOT_SENT if status == NOT_BOUND else _CAUSE[self._kind(status)]
+
+    def _kind(self, status: int) -> RefusalKind:
+        return self._meaning(status).kind
+
+    def _meaning(self, status: int) -> StatusMeaning:
+        return reason_for_status(status, self._namespace)

@@ -30,6 +30,14 @@ CONNECT_TIMEOUT_S: Final = 10.0
 TICK_S: Final = 0.2  # the session's timers count in seconds
 GOODBYE_S: Final = 1.0  # for a peer to take the last bytes, then it's cut off
 
+# How those begin who don't speak SMPP; nothing of SMPP is as long as these would be.
+_OTHER_TONGUES: Final = {
+    b"\x15\x03": "the provider speaks TLS on this port: add tls = true",
+    b"\x16\x03": "the provider speaks TLS on this port: add tls = true",
+    b"HTTP": "a web server listens on this port, not SMPP",
+    b"SSH-": "an SSH server listens on this port, not SMPP",
+}
+
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where to dial, and as whom."""
@@ -66,6 +74,8 @@ class Link(asyncio.Protocol):
     ) -> None:
         self.closed = asyncio.Event()
         self.was_bound = False
+        self.served = False  # whether it was of use: an answer or a receipt came over it
+        self.leaving = False  # whether nothing more is to go out over it
         self.reason = "the connection was lost"
         self._settings = settings
         self._command_id = command_id
@@ -167,6 +177,12 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the session and its events on."""
+        if not self.was_bound:
+            for beginning, reason in _OTHER_TONGUES.items():
+                if data.startswith(beginning):
+                    self.reason = reason
+                    self._hang_up()
+                    return
         self._handle(self.session.receive_data(data, self._clock.monotonic()))
 
     def pause_writing(self) -> None:
@@ -209,8 +225,7 @@ class Link(asyncio.Protocol):
             elif isinstance(event, PeerUnbound):
                 self.reason, over = "the provider unbound", True
             elif isinstance(event, BindRefused):
-                status = c.status_name(event.status)
-                self.reason, over = f"the bind was refused: {status}", True
+                self.reason, over = _refusal(event.pdu), True
             elif isinstance(event, Unbound):
                 over = True
         if events:
@@ -234,3 +249,13 @@ class Link(asyncio.Protocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+
+
+def _refusal(pdu: Pdu) -> str:
+    status = c.status_name(pdu.command_status)
+    if pdu.command_id != c.GENERIC_NACK:
+        return f"the bind was refused: {status}"
+    hint = ""
+    if pdu.command_status == c.ESME_RINVCMDID:
+        hint = '; it may want bind = "transmitter+receiver"'
+    return f"the bind was refused by a generic_nack: {status}{hint}"

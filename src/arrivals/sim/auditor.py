@@ -49,6 +49,11 @@ class Submit:
         """Whether anybody who knows what the platform knows must fear so."""
         return not (self.status and self.heard)
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether the platform knows that it was."""
+        return self.status == 0 and self.heard
+
 
 class Told(NamedTuple):
     """A receipt that the platform read."""
@@ -217,8 +222,9 @@ class Auditor:
             self.violation(25, f"{number} part {part} was handed off again, without a policy")
         if part > 1:
             # Another hand-off of it may have come in between, over another wire.
-            last = [each.wire for each in recipient.submits if each.part == part - 1]
-            if submit.wire not in last:
+            # What was taken is there, whichever wire brings the rest.
+            last = [each for each in recipient.submits if each.part == part - 1]
+            if not any(each.wire is submit.wire or each.is_taken for each in last):
                 self.violation(29, f"{number} part {part} came without the part before it")
 
     def _judge_pace(self, wire: Wire, provider: str, now: float) -> None:

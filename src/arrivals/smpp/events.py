@@ -87,6 +87,10 @@ class Unbound(msgspec.Struct, frozen=True):
     """Our unbind was answered; close."""
 
 
+class BindForgotten(msgspec.Struct, frozen=True):
+    """The peer answers a request of ours as if we weren't bound; bind anew."""
+
+
 class LinkDead(msgspec.Struct, frozen=True):
     """The link is of no more use; close, then call connection_lost."""
 
@@ -130,6 +134,7 @@ Event = (
     | UnexpectedAnswer
     | PeerUnbound
     | Unbound
+    | BindForgotten
     | LinkDead
     | ProtocolError
 )

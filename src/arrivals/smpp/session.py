@@ -20,6 +20,7 @@ from arrivals.smpp import constants as c
 from arrivals.smpp.bent import read_bent
 from arrivals.smpp.events import (
     Answered,
+    BindForgotten,
     BindRefused,
     BindRequested,
     Bound,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answered",
+    "BindForgotten",
     "BindRefused",
     "BindRequested",
     "Bound",
@@ -341,16 +343,27 @@ class Session:
                 events.append(Nacked(sent.token, pdu))
             else:
                 events.append(Answered(sent.token, number, pdu, now - sent.sent_at))
-        elif number == self._handshake:
+            if pdu.command_status:
+                self._note_forgotten(pdu, events)
+        elif number == self._handshake or self._refuses_bind(pdu):
             self._finish_handshake(pdu, now, events)
         elif self._probe is not None and number == self._probe[0]:
             self._probes_missed = 0
             self._schedule_probe(self._probe[1], now)
+            self._note_forgotten(pdu, events)
         else:
             late = self._sent.settle_late(number, pdu.command_id)
             events.append(
                 UnexpectedAnswer(pdu) if late is None else LateAnswer(pdu, late.token)
             )
+
+    def _note_forgotten(self, pdu: Pdu, events: list[Event]) -> None:
+        if pdu.command_status == c.ESME_RINVBNDSTS and self.state in BOUND:
+            events.append(BindForgotten())
+
+    def _refuses_bind(self, pdu: Pdu) -> bool:
+        """Tell whether a generic_nack can only mean our bind, whatever number it gives."""
+        return self.state is SessionState.BINDING and pdu.command_id == c.GENERIC_NACK
 
     def _finish_handshake(self, pdu: Pdu, now: float, events: list[Event]) -> None:
         if self.state is SessionState.UNBINDING:  # whatever it says, we are leaving

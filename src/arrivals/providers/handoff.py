@@ -1,0 +1,379 @@
+"""Hand messages to one provider over its binds, and say of each what became of it.
+
+What a provider answers decides what goes out next: the window and the pace bound it, a part
+that is put off is tried again by itself, and a bind that loses what it is handed gets little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from arrivals.clock import Chance, Clock
+from arrivals.core.blame import Blame, Verdict
+from arrivals.core.breaker import State
+from arrivals.core.catalogue import Provider
+from arrivals.core.pacing import Pacer, within
+from arrivals.core.reason_codes import UNWRITABLE
+from arrivals.core.reasons import RefusalKind, reason_for_status
+from arrivals.providers.api import (
+    Answer,
+    NotBound,
+    NotSent,
+    Refused,
+    Result,
+    Sink,
+    Submission,
+    Unanswered,
+)
+from arrivals.providers.binds import Bind
+from arrivals.providers.flight import NOT_BOUND, Flight
+from arrivals.providers.held import HeldParts
+from arrivals.providers.link import Link
+from arrivals.providers.submissions import submit_sm
+from arrivals.smpp import constants as c
+from arrivals.smpp.pdu import Pdu, UnencodablePdu
+
+BROKEN: Final = "it answers nothing of what it is handed: one message at a time tries it"
+STOPPING: Final = "the platform is stopping"
+LEASE_OVER: Final = "the bind's lease has run out"
+_US: Final = 1_000_000
+
+
+class HandOff:
+    """Everything of one provider that is on its way out, and nobody's sockets."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        senders: Sequence[Bind],
+        window: int,
+        clock: Clock,
+        chance: Chance,
+        on_broken: Callable[[Bind], None],
+        on_mended: Callable[[], None],
+    ) -> None:
+        """Begin with nothing; the last two hear of breakers that open and close."""
+        self.submitted = 0
+        self.throttles = {"message": 0, "bind": 0}  # throttled answers, by whom they concern
+        self.room = asyncio.Event()  # set whenever there may be room
+        self.sink: Sink | None = None
+        self.stopping = False
+        self.pacer = (
+            Pacer(*within(provider.throughput)) if provider.throughput else Pacer(None, window)
+        )
+        self._provider = provider
+        self._senders = senders
+        self._clock = clock
+        self._chance = chance
+        self._on_broken, self._on_mended = on_broken, on_mended
+        self._blame = Blame()
+        self._held = HeldParts(clock, self._go_on, self._hold, self._give_up, self.tell)
+        self._answers: list[Answer] = []
+        self._wake: asyncio.TimerHandle | None = None
+        self._wake_us = 0
+
+    # --- how much may go -------------------------------------------------------------
+
+    def capacity(self, now_us: int) -> int:
+        """Return how many messages may be handed over now: window, breaker and pace."""
+        if self.stopping:
+            return 0
+        room = sum(bind.room(now_us) for bind in self._senders)
+        return min(room, self.pacer.available(now_us)) if room else 0
+
+    async def ready(self) -> None:
+        """Wait until `capacity` is above zero."""
+        while not self.capacity(now_us := self._now_us()):
+            self.room.clear()
+            self._wake_when_there_is_room(now_us)
+            await self.room.wait()
+
+    @property
+    def held_for_s(self) -> float:
+        """For how long throttling has held back what could have gone out; 0.0: it doesn't."""
+        since_us, now_us = self.pacer.slowed_since_us, self._now_us()
+        if since_us is None or self.pacer.available(now_us):
+            return 0.0
+        if all(bind.live is None for bind in self._senders):
+            return 0.0
+        return (now_us - since_us) / _US
+
+    def _wake_when_there_is_room(self, now_us: int) -> None:
+        """Come back when pace or breakers allow more than they did at `now_us`.
+
+        It must be the very moment at which there was too little: by a later one there may be
+        enough, and then nothing would wake us.
+        """
+        moments = [self.pacer.next_at(now_us)]
+        moments += [bind.breaker.next_at(now_us) for bind in self._senders]
+        next_us = min((each for each in moments if each is not None), default=None)
+        if next_us is None or (self._wake is not None and self._wake_us <= next_us):
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+        delay_s = max(0.001, (next_us - now_us) / _US)
+        self._wake_us = next_us
+        self._wake = asyncio.get_running_loop().call_later(delay_s, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self._pump_all()
+        self.tell()
+        self.room.set()
+
+    # --- out -------------------------------------------------------------------------
+
+    def submit(self, batch: Sequence[Submission]) -> None:
+        """Send what was claimed; every one will be answered to the sink."""
+        now_us = self._now_us()
+        for submission in batch:
+            try:
+                pdus = self._pdus(submission)
+            except (UnencodablePdu, ValueError):
+                malformed = Refused(0, "message_malformed", retryable=False, elsewhere=False)
+                self._answer(submission, malformed)
+                continue
+            bind = self._bind_for_one(now_us)
+            if bind is None:
+                self._answer(submission, NotSent(BROKEN))
+                continue
+            # All its parts go over one bind, in order (invariant 29).
+            flight = Flight(submission, len(pdus), self._provider.error_namespace)
+            bind.begin()
+            bind.pending.extend((flight, part, pdu) for part, pdu in enumerate(pdus, 1))
+        self._pump_all()
+        self.tell()
+
+    def _pdus(self, submission: Submission) -> list[Pdu]:
+        return submit_sm(submission, self._clock.now_us())
+
+    def _bind_for_one(self, now_us: int) -> Bind | None:
+        """Return the bind with most room that no breaker keeps; None if breakers keep all."""
+        widest: Bind | None = None
+        for bind in self._senders:
+            allowed = bind.breaker.room(bind.out, now_us)
+            if allowed != 0 and (widest is None or bind.free > widest.free):
+                widest = bind
+        return widest
+
+    def _pump_all(self) -> None:
+        for bind in self._senders:
+            if bind.pending:
+                self.pump(bind)
+
+    def pump(self, bind: Bind) -> None:
+        """Send a bind's pending parts while the window and the pace allow it."""
+        link = bind.live
+        if link is None:
+            self.drop(bind, "not bound")
+            return
+        if self.sink is not None and not self.sink.may_send():
+            self.drop(bind, LEASE_OVER)
+            return
+        now, now_us = self._clock.monotonic(), self._now_us()
+        while bind.pending:
+            flight, part, pdu = bind.pending[0]
+            if not flight.stopped:
+                if not link.session.window_free or not self.pacer.take(1, now_us):
+                    self._wake_when_there_is_room(now_us)
+                    break
+                self._send(link, flight, part, pdu, now)
+            else:
+                # A part was refused: the rest of its message stays here.
+                flight.stays(part)
+            bind.pending.popleft()
+            self._conclude(bind, flight)
+        link.flush()
+
+    def _send(self, link: Link, flight: Flight, part: int, pdu: Pdu, now: float) -> None:
+        try:
+            link.session.send_request(pdu, now, (flight, part))
+        except UnencodablePdu:
+            self.pacer.give_back(1, self._now_us())
+            flight.left()
+            flight.refused(part, UNWRITABLE)
+            return
+        flight.left()
+        self.submitted += 1
+
+    def drop(self, bind: Bind, cause: str) -> None:
+        """Give back what never reached the socket."""
+        while bind.pending:
+            flight, part, _ = bind.pending.popleft()
+            flight.stays(part)
+            self._conclude(bind, flight, cause)
+
+    # --- what comes back -------------------------------------------------------------
+
+    def answered(
+        self, bind: Bind, link: Link, token: object, pdu: Pdu, waited_s: float
+    ) -> bool:
+        """Take the answer to a part; return whether it was taken."""
+        flight, part = _of(token)
+        status = pdu.command_status
+        taken = _took(pdu)
+        if taken:
+            flight.taken(part, _message_id(pdu), waited_s)
+            self._blame.taken(flight.submission.msisdn)
+        else:
+            self._refused(flight, part, _status(pdu))
+        if status != NOT_BOUND:
+            link.served = True
+            if bind.breaker.answered():
+                self._on_mended()
+        self._conclude(bind, flight)
+        return taken
+
+    def _refused(self, flight: Flight, part: int, status: int) -> None:
+        flight.refused(part, status)
+        meaning = reason_for_status(status, self._provider.error_namespace)
+        if meaning.kind is not RefusalKind.THROTTLED:
+            return
+        now_us = self._now_us()
+        held = now_us < self.pacer.held_until_us
+        verdict = self._blame.throttled(flight.submission.msisdn, now_us, held=held)
+        flight.whole_bind = verdict is Verdict.BIND
+        self.throttles["bind" if flight.whole_bind else "message"] += 1
+        if verdict is Verdict.BIND:
+            self.pacer.throttled(now_us)
+        elif verdict is Verdict.ABSOLVED:
+            self.pacer.absolve()
+
+    def some_taken(self) -> None:
+        """Note that parts were taken, once for all that one reading brought."""
+        self.pacer.succeeded(self._now_us())
+
+    def silent(self, bind: Bind, token: object) -> None:
+        """Note that a part's answer is waited for no longer."""
+        flight, _ = _of(token)
+        flight.silent()
+        self._conclude(bind, flight)
+
+    def late(self, bind: Bind, token: object, pdu: Pdu) -> None:
+        """Take an answer to what was told as unanswered."""
+        flight, part = _of(token)
+        ended = flight.ended
+        result = flight.late(part, _message_id(pdu) if _took(pdu) else None, _status(pdu))
+        if ended and result is not None:
+            self._answer(flight.submission, result, late=True)
+        if bind.breaker.answered():
+            self._on_mended()
+
+    def _conclude(self, bind: Bind, flight: Flight, cause: str = "it was not sent") -> None:
+        """Answer for a submission once nothing more of it is under way."""
+        result = flight.end(cause)
+        if result is None:
+            if flight.can_go_on:
+                bind.out -= 1
+                self._put_off(bind, flight)
+            return
+        bind.out -= 1
+        is_lost = isinstance(result, Unanswered) and flight.is_lost
+        if is_lost or isinstance(result, NotBound):
+            self._lost(bind)
+        self._answer(flight.submission, result)
+
+    def _lost(self, bind: Bind) -> None:
+        """Count a hand-off that came to nothing."""
+        if self.stopping or not bind.breaker.lost(self._now_us(), self._chance.uniform()):
+            return
+        self.drop(bind, BROKEN)
+        self._on_broken(bind)
+
+    # --- parts that are put off ------------------------------------------------------
+
+    def _put_off(self, bind: Bind, flight: Flight) -> None:
+        """Try what is missing of a message again later, by itself, if there is a later."""
+        if self.stopping:
+            self._answer(flight.submission, flight.abandon(STOPPING))
+        elif self.sink is not None and not self.sink.may_send():
+            self._answer(flight.submission, flight.abandon(LEASE_OVER))
+        else:
+            due_us = flight.put_off(self._clock.now_us(), self._chance.uniform())
+            if due_us is None or not self._held.add(bind, flight, due_us):
+                self._give_up(flight)
+
+    def _hold(self, flight: Flight, until_us: int) -> None:
+        self._answer(flight.submission, flight.held(until_us))
+
+    def _give_up(self, flight: Flight) -> None:
+        self._answer(flight.submission, flight.give_up())
+
+    def _go_on(self, bind: Bind, flight: Flight) -> bool:
+        """Send what is missing of a message, over the bind it began on where that is there."""
+        now_us = self._now_us()
+        if bind.live is None:
+            bind = max(self._senders, key=lambda each: each.free)
+        if not bind.room(now_us) or not self.pacer.available(now_us):
+            return False
+        pdus = self._pdus(flight.submission)
+        bind.begin()
+        # Before whatever waits: others of its parts may be where it belongs already.
+        for part in reversed(flight.resume()):
+            bind.pending.appendleft((flight, part, pdus[part - 1]))
+        self.pump(bind)
+        return True
+
+    # --- the sink --------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Send nothing more, and answer for what was not sent."""
+        self.stopping = True
+        for bind in self._senders:
+            self.drop(bind, STOPPING)
+        for flight in self._held.stop():
+            self._answer(flight.submission, flight.abandon(STOPPING))
+        self.tell()
+
+    def close(self) -> None:
+        """Come back for nothing."""
+        if self._wake is not None:
+            self._wake.cancel()
+
+    def _answer(self, submission: Submission, result: Result, *, late: bool = False) -> None:
+        self._answers.append(
+            Answer(
+                provider_id=self._provider.provider_id,
+                key=submission.key,
+                attempt=submission.attempt,
+                epoch=submission.epoch,
+                result=result,
+                late=late,
+            )
+        )
+
+    def tell(self) -> None:
+        """Hand on what was answered."""
+        if self._answers and self.sink is not None:
+            answers, self._answers = self._answers, []
+            self.sink.answered(answers)
+
+    def _now_us(self) -> int:
+        return int(self._clock.monotonic() * _US)
+
+
+def is_broken(senders: Sequence[Bind]) -> bool:
+    """Tell whether hand-offs got lost in a row on all of these binds."""
+    return all(bind.breaker.state is not State.CLOSED for bind in senders)
+
+
+def _of(token: object) -> tuple[Flight, int]:
+    if not isinstance(token, tuple):
+        raise TypeError("a submit_sm carries its flight and its part")
+    return token
+
+
+def _took(pdu: Pdu) -> bool:
+    # A yes without an id can't be matched by id, but it is a yes.
+    return pdu.command_status == c.ESME_ROK and pdu.command_id == c.SUBMIT_SM_RESP
+
+
+def _status(pdu: Pdu) -> int:
+    """Return the status of a no; one that says no and gives no status is an error of theirs."""
+    return pdu.command_status or c.ESME_RSYSERR
+
+
+def _message_id(pdu: Pdu) -> str:
+    return pdu.octets("message_id").decode("latin-1")

@@ -1,0 +1,499 @@
+"""What answers do to what follows: parts put off, binds forgotten, hand-offs lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+
+from arrivals.clock import SystemClock
+from arrivals.providers import held
+from arrivals.providers.api import (
+    NotBound,
+    NotSent,
+    PartHeld,
+    Refused,
+    Taken,
+    Throttled,
+    Unanswered,
+)
+from arrivals.providers.smpp import SmppConnection
+from arrivals.smpp import constants as c
+from arrivals.smpp.concat import part_of
+from arrivals.smpp.pdu import Framer, Pdu, encode
+from tests.providers.smsc import News, Peer, Smsc, an_smsc, connected, submission
+
+pytestmark = pytest.mark.slow
+
+LONG = "a long text " * 27  # three parts
+THROTTLED, QUEUE_FULL, SYSTEM_ERROR = c.ESME_RTHROTTLED, c.ESME_RMSGQFUL, c.ESME_RSYSERR
+FORGOTTEN = c.ESME_RINVBNDSTS
+
+
+def taking(then: Callable[[int, int], int | None]) -> Callable[[Peer, Pdu], int | str]:
+    """Take all but what `then` refuses, by the part and how often it was seen."""
+    ids, seen = itertools.count(1), dict[int, int]()
+
+    def judge(peer: Peer, pdu: Pdu) -> int | str:
+        part = part_of(pdu)
+        number = part.number if part else 0
+        seen[number] = seen.get(number, 0) + 1
+        status = then(number, seen[number])
+        return f"A{next(ids)}" if status is None else status
+
+    return judge
+
+
+def parts_seen(smsc: Smsc) -> list[int]:
+    return [part.number for _, pdu in smsc.submits if (part := part_of(pdu)) is not None]
+
+
+async def final(news: News, key: int = 1, *, wait_s: float = 8) -> Taken | Refused | Unanswered:
+    """Wait for the answer that ends a message."""
+
+    def ended() -> bool:
+        return any(not isinstance(each, PartHeld) for each in news.of(key))
+
+    async with asyncio.timeout(wait_s):
+        await news.until(ended)
+    result = news.of(key)[-1]
+    assert isinstance(result, Taken | Refused | Unanswered)
+    return result
+
+
+# --- a part that is put off -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", [1, 2, 10])
+@pytest.mark.parametrize("part", [1, 2, 3])
+@pytest.mark.parametrize("status", [THROTTLED, QUEUE_FULL])
+async def test_a_throttled_part_is_sent_again_by_itself(window: int, part: int, status: int):
+    """One part of three met "throttled"; the message was told as never answered."""
+    async with an_smsc() as smsc, connected(smsc.port, window=window) as (connection, news):
+        smsc.judging = taking(lambda n, seen: status if n == part and seen == 1 else None)
+        connection.submit([submission(1, LONG)])
+        first = (await news.results(1))[0]
+        if part == 1 and window == 1:
+            # Nothing was taken and nothing is open: the whole of it waits in the queue.
+            assert first == Throttled(status)
+            assert parts_seen(smsc) == [1]
+            return
+        assert isinstance(first, PartHeld)
+        assert (first.part, first.status) == (part, status)
+        assert part not in {number for number, _, _ in first.parts_accepted}
+        result = await final(news)
+        assert isinstance(result, Taken)
+        assert [number for number, _, _ in result.ids] == [1, 2, 3]
+        assert sorted(parts_seen(smsc)) == sorted([1, 2, 3, part])
+        references = {each.reference for _, pdu in smsc.submits if (each := part_of(pdu))}
+        assert len(references) == 1
+        assert (connection.window_used, connection.capacity()) == (0, window)
+
+
+async def test_all_parts_throttled_are_one_message_throttled():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda *_: THROTTLED)
+        connection.submit([submission(1, LONG)])
+        assert [type(each) for each in await news.results(1)] == [Throttled]
+        await asyncio.sleep(0.05)
+        assert len(news.answers) == 1
+
+
+async def test_a_part_throttled_again_says_so_each_time():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, seen: THROTTLED if n == 2 and seen <= 2 else None)
+        now_us = SystemClock().now_us()
+        connection.submit([submission(1, LONG)])
+        assert isinstance(await final(news), Taken)
+        told = [each for each in news.of(1) if isinstance(each, PartHeld)]
+        assert [each.part for each in told] == [2, 2]
+        assert told[0].until_us >= now_us
+        assert parts_seen(smsc) == [1, 2, 3, 2, 2]
+
+
+async def test_a_part_in_doubt_ends_the_message_as_a_doubt():
+    """Whether the silent part is there isn't known, so nothing more is sent of it."""
+    quick = {"response_timeout_s": 0.3}
+    async with an_smsc() as smsc, connected(smsc.port, settings=quick) as (connection, news):
+
+        def judge(peer: Peer, pdu: Pdu) -> int | str | None:
+            part = part_of(pdu)
+            assert part is not None
+            return {1: "A1", 2: THROTTLED, 3: None}[part.number]
+
+        smsc.judging = judge
+        connection.submit([submission(1, LONG)])
+        result = await final(news)
+        assert result == Unanswered("a part was refused", ((1, "a1", "A1"),))
+        assert parts_seen(smsc) == [1, 2, 3]
+
+
+async def test_a_message_that_waits_for_a_part_takes_no_place_in_the_window():
+    async with an_smsc() as smsc, connected(smsc.port, window=2) as (connection, news):
+        smsc.judging = taking(lambda n, _: THROTTLED if n == 3 else None)
+        connection.submit([submission(n, LONG, msisdn=f"3161234560{n}") for n in range(1, 3)])
+        await news.until(lambda: len(news.answers) >= 2)
+        assert {type(each.result) for each in news.answers} == {PartHeld}
+        assert (connection.window_used, connection.capacity()) == (0, 2)
+        connection.submit([submission(3)])
+        assert isinstance(await final(news, 3), Taken)
+
+
+async def test_a_part_goes_out_on_the_next_bind_when_its_link_was_lost():
+    """It was proved not to be there, so nothing is sent twice."""
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, seen: THROTTLED if n == 2 and seen == 1 else None)
+        connection.submit([submission(1, LONG)])
+        await news.results(1)
+        smsc.peers[0].transport.abort()
+        assert isinstance(await final(news), Taken)
+        assert parts_seen(smsc) == [1, 2, 3, 2]
+        assert smsc.submits[-1][0] is smsc.peers[1]
+
+
+async def test_a_part_that_is_throttled_past_its_validity_was_refused():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, _: THROTTLED if n == 2 else None)
+        soon_us = SystemClock().now_us() + 1_500_000
+        connection.submit([submission(1, LONG, expires_at_us=soon_us)])
+        result = await final(news)
+        assert isinstance(result, Refused)
+        assert (result.part, result.status, result.retryable) == (2, THROTTLED, False)
+        assert [number for number, _, _ in result.parts_accepted] == [1, 3]
+
+
+async def test_stopping_tells_of_a_part_that_was_put_off():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, _: THROTTLED if n == 2 else None)
+        connection.submit([submission(1, LONG)])
+        await news.results(1)
+        await connection.stop()
+        cause = "the platform is stopping: part 2 of 3 was put off"
+        ids = ((1, "a1", "A1"), (3, "a2", "A2"))
+        assert news.of(1)[-1] == Unanswered(cause, ids)
+        assert parts_seen(smsc) == [1, 2, 3]
+
+
+async def test_a_part_put_off_under_a_lease_that_has_run_out_is_left_alone():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, _: THROTTLED if n == 2 else None)
+        connection.submit([submission(1, LONG)])
+        await news.results(1)
+        news.lease_runs = False
+        result = await final(news)
+        assert isinstance(result, Unanswered)
+        assert "lease" in result.cause
+        assert parts_seen(smsc) == [1, 2, 3], "nothing left under another's lease"
+
+
+async def test_only_so_many_messages_wait_for_a_part(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(held, "HELD_MAX", 2)
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, _: THROTTLED if n == 3 else None)
+        connection.submit([submission(n, LONG, msisdn=f"3161234560{n}") for n in range(3)])
+        await news.until(lambda: len(news.answers) >= 3)
+        kinds = sorted(type(each.result).__name__ for each in news.answers)
+        assert kinds == ["PartHeld", "PartHeld", "Refused"]
+
+
+async def test_the_promise_of_news_is_renewed_while_nothing_can_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A provider is away for long: whoever waits for the part hears that it still waits."""
+    monkeypatch.setattr(held, "NEWS_US", 300_000)
+    monkeypatch.setattr(held, "NEWS_LEFT_US", 200_000)
+    monkeypatch.setattr(held, "LOOK_ROUND_S", 0.1)
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, _: THROTTLED if n == 2 else None)
+        end_us = SystemClock().now_us() + 2_500_000
+        connection.submit([submission(1, LONG, expires_at_us=end_us)])
+        await news.results(1)
+        await smsc.close()
+        result = await final(news)
+        assert isinstance(result, Refused)
+        promises = [each.until_us for each in news.of(1) if isinstance(each, PartHeld)]
+        assert len(promises) >= 3
+        assert promises == sorted(promises)
+        await smsc.listen()
+
+
+async def test_a_provider_s_error_puts_a_part_off_for_longer():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, _: SYSTEM_ERROR if n == 2 else None)
+        connection.submit([submission(1, LONG)])
+        [result] = await news.results(1)
+        assert isinstance(result, PartHeld)
+        assert result.status == SYSTEM_ERROR
+        await asyncio.sleep(1.2)
+        assert parts_seen(smsc) == [1, 2, 3]
+
+
+# --- forgotten ------------------------------------------------------------------------
+
+
+async def test_a_provider_that_forgot_us_is_bound_anew_and_nothing_is_burnt():
+    """ "Wrong bind state" for each submit until somebody restarted the gateway."""
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        forgot: list[Peer] = []
+        smsc.judging = lambda peer, _: FORGOTTEN if peer in forgot else "A1"
+        connection.submit([submission(1)])
+        await news.results(1)
+        forgot += smsc.peers
+        connection.submit([submission(2), submission(3)])
+        await news.results(3)
+        assert news.of(2) == news.of(3) == [NotBound(FORGOTTEN)]
+        begin = time.monotonic()
+        async with asyncio.timeout(5):
+            await connection.ready()
+        assert time.monotonic() - begin < 0.2, "at once"
+        assert len(smsc.binds) == 2
+        assert not connection.is_broken
+        connection.submit([submission(2)])
+        await news.results(4)
+        assert isinstance(news.of(2)[-1], Taken)
+
+
+async def test_what_is_under_way_on_a_forgotten_bind_has_a_moment():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        connection.submit([submission(n) for n in range(1, 4)])
+        [(peer, one), (_, two), (_, _)] = await smsc.submitted(3)
+        peer.answer(one, FORGOTTEN)
+        await news.results(1)
+        assert (connection.up, connection.capacity()) == (False, 0)
+        assert "aren't bound" in (connection.trouble or "")
+        peer.answer(two, "A2")
+        await news.results(3)
+        assert [type(each) for each in news.of(2) + news.of(3)] == [Taken, Unanswered]
+
+
+async def test_a_part_that_meets_a_forgotten_bind_goes_out_on_the_next():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = taking(lambda n, seen: FORGOTTEN if n == 3 and seen == 1 else None)
+        connection.submit([submission(1, LONG)])
+        assert isinstance(await final(news), Taken)
+        assert len(smsc.binds) == 2
+
+
+async def test_a_bind_that_is_forgotten_each_time_is_tried_less_and_less():
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.judging = lambda *_: FORGOTTEN
+        begin, told = time.monotonic(), 0
+        while time.monotonic() - begin < 4:
+            if connection.capacity():
+                told += 1
+                connection.submit([submission(told)])
+                await news.results(told)
+            await asyncio.sleep(0.01)
+        assert {type(each.result) for each in news.answers} == {NotBound}
+        assert len(smsc.binds) <= 7
+        assert connection.is_broken == (told >= 10)
+
+
+class Raw(asyncio.Protocol):
+    """An SMSC that answers as its test says, in octets."""
+
+    def __init__(self, answers: dict[int, Callable[[Pdu], bytes]], seen: list[int]) -> None:
+        self.answers, self.seen = answers, seen
+        self._framer = Framer()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for pdu in self._framer.feed(data):
+            if isinstance(pdu, Pdu):
+                self.seen.append(pdu.command_id)
+                answer = self.answers.get(pdu.command_id)
+                if answer is not None:
+                    self.transport.write(answer(pdu))  # type: ignore[attr-defined]
+
+
+async def raw_smsc(
+    answers: dict[int, Callable[[Pdu], bytes]], seen: list[int]
+) -> tuple[asyncio.Server, int]:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Raw(answers, seen), "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
+def saying(command_id: int, status: int, number: int | None = None) -> Callable[[Pdu], bytes]:
+    """Answer with a status, under the request's number or one of its own."""
+
+    def answer(pdu: Pdu) -> bytes:
+        sequence = pdu.sequence_number if number is None else number
+        fields: dict[str, int | bytes] = {}
+        if command_id == c.BIND_TRANSCEIVER_RESP and not status:
+            fields = {"system_id": b"raw"}
+        return encode(Pdu(command_id, status, sequence, fields))
+
+    return answer
+
+
+async def trouble(connection: SmppConnection, word: str) -> None:
+    async with asyncio.timeout(5):
+        while word not in (connection.trouble or ""):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", [c.ENQUIRE_LINK_RESP, c.GENERIC_NACK])
+async def test_a_probe_that_says_that_we_aren_t_bound_is_believed(kind: int):
+    seen: list[int] = []
+    server, port = await raw_smsc(
+        {
+            c.BIND_TRANSCEIVER: saying(c.BIND_TRANSCEIVER_RESP, 0),
+            c.ENQUIRE_LINK: saying(kind, FORGOTTEN),
+        },
+        seen,
+    )
+    async with server, connected(port, settings={"enquire_link_s": 0.3}) as (connection, _):
+        await trouble(connection, "aren't bound")
+        async with asyncio.timeout(5):
+            while seen.count(c.BIND_TRANSCEIVER) < 2:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [None, 0, 77])
+@pytest.mark.parametrize("status", [c.ESME_RINVCMDID, c.ESME_RSYSERR])
+async def test_a_bind_refused_by_a_nack_is_refused_at_once(number: int | None, status: int):
+    """The gateway waited ten seconds and said that there was no answer."""
+    server, port = await raw_smsc(
+        {c.BIND_TRANSCEIVER: saying(c.GENERIC_NACK, status, number)}, []
+    )
+    async with server, connected(port, wait=False) as (connection, _):
+        async with asyncio.timeout(2):
+            await trouble(connection, f"by a generic_nack: {c.status_name(status)}")
+        hint = "transmitter+receiver" in (connection.trouble or "")
+        assert hint == (status == c.ESME_RINVCMDID)
+
+
+@pytest.mark.parametrize(
+    ("octets", "word"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", "tls = true"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "web server"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
+    ],
+)
+async def test_a_port_that_speaks_something_else_is_named(octets: bytes, word: str):
+    server, port = await raw_smsc({c.BIND_TRANSCEIVER: lambda _: octets}, [])
+    async with server, connected(port, wait=False) as (connection, _):
+        await trouble(connection, word)
+
+
+async def test_tls_to_a_plain_port_is_named():
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(16)
+        writer.write(encode(Pdu(c.GENERIC_NACK, c.ESME_RINVCMDLEN, 0)))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, connected(port, wait=False, settings={"tls": True}) as (connection, _):
+        await trouble(connection, "doesn't speak TLS")
+
+
+# --- hand-offs that get lost ----------------------------------------------------------
+
+
+def numbered() -> Callable[[Peer, Pdu], str]:
+    ids = itertools.count(1)
+    return lambda *_: f"A{next(ids)}"
+
+
+async def drive(connection: SmppConnection, news: News, seconds: float) -> int:
+    """Hand over as much as it says it takes; return how many."""
+    begin, key = time.monotonic(), 1_000
+    while time.monotonic() - begin < seconds:
+        room = connection.capacity()
+        if room:
+            connection.submit([submission(key + n) for n in range(room)])
+            key += room
+        await asyncio.sleep(0.005)
+    return key - 1_000
+
+
+async def test_a_crash_loop_behind_a_balancer_gets_a_window_and_then_one_at_a_time():
+    """It binds, takes the window and drops the connection: thousands ended in doubt."""
+    async with an_smsc() as smsc, connected(smsc.port, window=20) as (connection, news):
+
+        def crash(peer: Peer, _: Pdu) -> None:
+            if len(peer.submits) >= 20 or connection.is_broken:
+                peer.transport.abort()
+
+        smsc.judging = crash
+        handed = await drive(connection, news, 4)
+        assert connection.is_broken
+        assert "one message at a time" in (connection.trouble or "")
+        assert 20 < handed <= 20 + 4
+        assert len(smsc.submits) <= 20 + 4
+        smsc.judging = numbered()
+        taken = len(news.answers)
+        await drive(connection, news, 9)
+        assert not connection.is_broken
+        assert connection.trouble is None
+        assert {type(each.result) for each in news.answers[taken + 1 :]} == {Taken}
+
+
+async def test_a_provider_that_answers_nothing_gets_a_window_and_then_one_at_a_time():
+    quick = {"response_timeout_s": 0.2}
+    async with (
+        an_smsc() as smsc,
+        connected(smsc.port, window=10, settings=quick) as (connection, news),
+    ):
+        handed = await drive(connection, news, 3)
+        assert connection.is_broken
+        assert handed <= 10 + 3
+        assert {type(each.result) for each in news.answers} == {Unanswered}
+
+
+async def test_a_provider_that_restarts_is_back_within_two_seconds():
+    async with an_smsc() as smsc, connected(smsc.port, window=10) as (connection, news):
+        connection.submit([submission(n) for n in range(10)])
+        await smsc.submitted(10)
+        smsc.judging = numbered()
+        smsc.peers[0].transport.abort()
+        await news.results(10)
+        begin = time.monotonic()
+        while connection.is_broken or not connection.up:
+            if connection.capacity():
+                connection.submit([submission(100 + n) for n in range(connection.capacity())])
+            await asyncio.sleep(0.005)
+        assert time.monotonic() - begin < 2
+        assert connection.capacity() >= 1
+
+
+async def test_what_was_claimed_before_the_breaker_opened_is_given_back():
+    async with an_smsc() as smsc, connected(smsc.port, window=3) as (connection, news):
+        connection.submit([submission(n) for n in range(1, 6)])
+        await smsc.submitted(3)
+        smsc.peers[0].transport.abort()
+        await news.results(5)
+        connection.submit([submission(n) for n in range(6, 9)])
+        await news.results(8)
+        kinds = {each.key: type(each.result) for each in news.answers}
+        assert [kinds[n] for n in range(1, 4)] == [Unanswered] * 3
+        assert [kinds[n] for n in range(4, 9)] == [NotSent] * 5
+        assert len(smsc.submits) == 3
+
+
+async def test_a_refusal_is_an_answer_too():
+    async with an_smsc() as smsc, connected(smsc.port, window=3) as (connection, news):
+        smsc.judging = lambda *_: 0x0B
+        connection.submit([submission(n) for n in range(30)])
+        await news.results(30)
+        assert not connection.is_broken
+
+
+async def test_one_silence_with_a_window_of_one_is_no_outage():
+    quick = {"response_timeout_s": 0.2}
+    async with (
+        an_smsc() as smsc,
+        connected(smsc.port, window=1, settings=quick) as (connection, news),
+    ):
+        connection.submit([submission(1)])
+        assert [type(each) for each in await news.results(1)] == [Unanswered]
+        assert not connection.is_broken
