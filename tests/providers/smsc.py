@@ -11,7 +11,7 @@ from typing import Any
 from arrivals.clock import Clock, SystemClock
 from arrivals.core.catalogue import Provider
 from arrivals.core.text import segment
-from arrivals.providers.api import Answer, Receipt, Reply, Result, Submission
+from arrivals.providers.api import Answer, Ignored, Receipt, Reply, Result, Submission
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
@@ -26,6 +26,7 @@ class News:
         self.answers: list[Answer] = []
         self.receipts: list[Receipt] = []
         self.replies: list[Reply] = []
+        self.nothing: list[Ignored] = []
         self.tokens: list[object] = []
         self._changed = asyncio.Event()
         self.lease_runs = True
@@ -44,6 +45,11 @@ class News:
 
     def replied(self, replies: Sequence[Reply], tokens: Sequence[object]) -> None:
         self.replies.extend(replies)
+        self.tokens.extend(tokens)
+        self._changed.set()
+
+    def ignored(self, ignored: Sequence[Ignored], tokens: Sequence[object]) -> None:
+        self.nothing.extend(ignored)
         self.tokens.extend(tokens)
         self._changed.set()
 

@@ -19,10 +19,11 @@ from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
 from arrivals.core.pacing import Pacer, within
 from arrivals.core.reasons import RefusalKind, reason_for_status
-from arrivals.providers.api import Answer, Receipt, Refused, Reply, Result, Sink, Submission
+from arrivals.providers.api import Answer, Ignored, Receipt, Refused, Result, Sink, Submission
 from arrivals.providers.flight import Flight
+from arrivals.providers.inbound import News, ignored_event, read_request
 from arrivals.providers.link import Link, LinkSettings
-from arrivals.providers.submissions import read_receipt, read_reply, submit_sm
+from arrivals.providers.submissions import submit_sm
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, UnencodablePdu
 from arrivals.smpp.session import (
@@ -32,8 +33,10 @@ from arrivals.smpp.session import (
     Event,
     LateAnswer,
     Nacked,
+    ProtocolError,
     RequestReceived,
     UnansweredReason,
+    UnexpectedAnswer,
 )
 from arrivals.smpp.session import Unanswered as SessionUnanswered
 
@@ -54,18 +57,6 @@ _BINDS: Final = {
     # The receiver first: no receipt is homeless when the first message goes out.
     "transmitter+receiver": (c.BIND_RECEIVER, c.BIND_TRANSMITTER),
 }
-
-
-class _News:
-    """What one reading of a link brought to be recorded, and whom to acknowledge for it."""
-
-    __slots__ = ("receipts", "replies", "reply_tokens", "tokens")
-
-    def __init__(self) -> None:
-        self.receipts: list[Receipt] = []
-        self.tokens: list[object] = []
-        self.replies: list[Reply] = []
-        self.reply_tokens: list[object] = []
 
 
 class SmppConnection:
@@ -322,23 +313,20 @@ class SmppConnection:
     # --- what comes back -------------------------------------------------------------
 
     def _on_events(self, link: Link, events: Sequence[Event]) -> None:
-        news = _News()
+        news = News()
         accepted = sum(self._on_event(link, event, news) for event in events)
         if accepted:
             self._pacer.succeeded(self._now_us())
         if self._pending:
             self._pump()
         self._tell()
-        if news.receipts and self._sink is not None:
-            self._owed += len(news.tokens)
-            self._sink.received(news.receipts, news.tokens)
-        if news.replies and self._sink is not None:
-            self._owed += len(news.reply_tokens)
-            self._sink.replied(news.replies, news.reply_tokens)
+        if self._sink is not None:
+            self._owed += news.owed
+            news.tell(self._sink)
         self._read_or_wait()
         self._room.set()
 
-    def _on_event(self, link: Link, event: Event, news: _News) -> int:
+    def _on_event(self, link: Link, event: Event, news: News) -> int:
         """Take one event; return how many parts it tells were accepted."""
         match event:
             case Answered(token, _, pdu, waited_s):
@@ -357,6 +345,8 @@ class SmppConnection:
                 self._on_bound(link)
             case BindRefused(status):
                 self._trouble(f"the bind was refused: {c.status_name(status)}")
+            case ProtocolError() | UnexpectedAnswer():
+                news.add(ignored_event(self.provider_id, event))
             case _:  # the link ends with it, and says so itself
                 pass
         return 0
@@ -367,23 +357,14 @@ class SmppConnection:
         if link.receives:
             self._receiving.set()
 
-    def _on_request(self, link: Link, pdu: Pdu, news: _News) -> None:
-        if pdu.command_id not in (c.DELIVER_SM, c.DATA_SM):
-            return  # an alert_notification: it asks for no answer, and we asked for none
-        receipt = read_receipt(self.provider_id, pdu)
-        if receipt is not None:
+    def _on_request(self, link: Link, pdu: Pdu, news: News) -> None:
+        said = read_request(self._provider, pdu, self._clock.now_us())
+        if isinstance(said, Receipt):
             self._unanswered = 0
-            news.receipts.append(receipt)
-            news.tokens.append((link, pdu))
-            return
-        reply = read_reply(self.provider_id, pdu, self._clock.now_us())
-        if reply is not None:
-            news.replies.append(reply)
-            news.reply_tokens.append((link, pdu))
-            return
-        self.inbound_ignored += 1
-        link.answer(pdu)
-        link.flush()
+        elif isinstance(said, Ignored):
+            self.inbound_ignored += 1
+        # An alert_notification asks for no answer.
+        news.add(said, None if pdu.command_id == c.ALERT_NOTIFICATION else (link, pdu))
 
     def _on_answer(self, token: object, pdu: Pdu, waited_s: float) -> int:
         self._unanswered = 0
