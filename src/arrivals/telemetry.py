@@ -75,6 +75,14 @@ class Telemetry:
             " (repeated), or nobody's that can be told (unmatched)",
             "result",
         )
+        self._ignored = self._counter(
+            "inbound_ignored",
+            "What a provider sent and nobody acts on, by why: unmarked (written like a receipt"
+            " and not marked as one), unreadable, alert, unasked, unknown_command, wrong_state,"
+            " malformed, stream_lost",
+            "provider",
+            "fate",
+        )
         self._bind_up = self._gauge(
             "bind_up", "1 while a provider's connection takes messages", "provider"
         )
@@ -101,6 +109,7 @@ class Telemetry:
         self._committed = (0, 0)
         self._replied: dict[str, int] = {}
         self._throttled: dict[tuple[str, str], int] = {}
+        self._was_ignored: dict[tuple[str, str], int] = {}
 
     def _tell_of_providers(self) -> None:
         self._throttles = self._counter(
@@ -182,6 +191,13 @@ class Telemetry:
         for result, total in totals.items():
             self._replies.labels(result).inc(max(0, total - self._replied.get(result, 0)))
         self._replied = dict(totals)
+
+    def ignored(self, totals: Mapping[tuple[str, str], int]) -> None:
+        """Take over the running totals of what came to nothing, by provider and fate."""
+        for (provider, fate), total in totals.items():
+            before = self._was_ignored.get((provider, fate), 0)
+            self._ignored.labels(provider, fate).inc(max(0, total - before))
+        self._was_ignored = dict(totals)
 
     def lane_age(self, provider: str, lane: int, age_s: float) -> None:
         """Take over how long the first message of a lane has waited."""

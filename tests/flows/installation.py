@@ -85,6 +85,8 @@ PRICES = (
     PriceRow(country="Netherlands", prefix="31", price=Micros(50_000)),
     PriceRow(country="United States", prefix="1", price=Micros(50_000)),
     PriceRow(country="Philippines", prefix="63", price=Micros(50_000)),
+    PriceRow(country="Mexico", prefix="52", price=Micros(50_000)),
+    PriceRow(country="Argentina", prefix="54", price=Micros(50_000)),
     PriceRow(country="Carrier world", prefix="999", price=Micros(10_000)),
 )
 

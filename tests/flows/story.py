@@ -6,7 +6,8 @@ One row is one thing that happens, or one thing that must hold then:
     claim    north              # what is ready goes out; numbered 1, 2, … over the whole story
     answer   1 taken A1         # and the other results of script.result_of; `late` before it
     receipt  A1 DELIVRD         # from north about the last number; `-` is no id
-    deliver  'id:A1 stat:SENT'  # the same as a deliver_sm on the wire; id= and state= are TLVs
+    deliver  'id:A1 stat:SENT'  # the same as a deliver_sm on the wire; id= and state= are TLVs,
+                                # to= and other= its source and its destination
     reply    confirmed          # the handset answers its sender, and that is what it comes to
     tick     30                 # seconds pass, and what is due is swept; `pass` only passes
     says     taken              # its newest event; `events` names them all
@@ -47,7 +48,7 @@ from arrivals.flows.receive import receive_step
 from arrivals.flows.replies import reply_step
 from arrivals.flows.sweep import sweep_step
 from arrivals.providers.api import Receipt, Submission
-from arrivals.providers.submissions import read_receipt, read_reply
+from arrivals.providers.inbound import read_receipt, read_reply
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, decode, encode, make_tlv
 from tests.flows.installation import Installation, account, installed, own_bind, provider, route
@@ -151,12 +152,12 @@ class Story:
             tlvs.append(make_tlv(c.TLV_MESSAGE_STATE, int(about["state"])))
         fields: dict[str, int | bytes] = {
             "source_addr": about["to"].encode(),
-            "destination_addr": b"ARRIVALS",
+            "destination_addr": about.get("other", "ARRIVALS").encode(),
             "esm_class": int(about.get("esm_class", c.ESM_DELIVERY_RECEIPT)),
             "short_message": text.encode(),
         }
         pdu = decode(encode(Pdu(c.DELIVER_SM, fields=fields, tlvs=tuple(tlvs))))
-        said = read_receipt("north", pdu)
+        said = read_receipt(about.get("provider", "north"), pdu)
         assert said is not None, "it is no receipt"
         await self._record(said)
 
@@ -300,14 +301,23 @@ async def tell(place: str, table: str, setting: dict[str, Any]) -> None:
     """Play one story; its setting changes the providers, the route, the account."""
     clock = SetClock()
     names = setting.get("providers", ("north",))
-    flows = setting.get("flows", {})
+    flows, linked = setting.get("flows", {}), setting.get("ids_of", {})
     async with installed(
         place,
         providers=[
-            provider(name, 1, **setting.get("provider", {}), **_flow({"flow": flows.get(name)}))
+            provider(
+                name,
+                1,
+                **setting.get("provider", {}),
+                **_flow({"flow": flows.get(name)}),
+                **({"ids_of": linked[name]} if name in linked else {}),
+            )
             for name in names
         ],
-        routes=[_route(names, **_flow(setting.get("route", {})))],
+        routes=[
+            _route(names, **_flow(setting.get("route", {}))),
+            *([route(2, setting["second_route"])] if "second_route" in setting else []),
+        ],
         accounts=[account(1, **_flow(setting.get("account", {}))), *setting.get("others", ())],
         defaults=Defaults(
             outcome_grace_s=setting.get("grace", 48 * 3600),

@@ -13,7 +13,7 @@ from arrivals.core.money import Micros
 from arrivals.flows.receipt_words import read
 from arrivals.flows.receive import receive_step
 from arrivals.providers.api import Receipt
-from arrivals.providers.submissions import read_receipt
+from arrivals.providers.inbound import read_receipt
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
 from tests.flows.installation import account, installed, provider

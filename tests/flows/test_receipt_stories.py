@@ -270,13 +270,13 @@ STORIES: list[StoryRow] = [
         receipt  A1 DELIVRD provider=nowhere
         state    submitted
         """, {}),
-    ("nor one for another destination", """
+    ("one for another destination does, if nothing else has the id", """
         accept   31612345678
         claim
         answer   1 taken A1
         receipt  A1 DELIVRD to=31600000000
-        state    submitted
-        parked   1
+        state    delivered
+        told     number_differs True
         """, {}),
     ("a destination written nationally is the same", """
         accept   31612345678

@@ -11,7 +11,7 @@ from typing import Any
 from arrivals.clock import Clock, SystemClock
 from arrivals.core.catalogue import Provider
 from arrivals.core.text import segment
-from arrivals.providers.api import Answer, Receipt, Reply, Result, Submission
+from arrivals.providers.api import Answer, Ignored, Receipt, Reply, Result, Submission
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
@@ -26,6 +26,7 @@ class News:
         self.answers: list[Answer] = []
         self.receipts: list[Receipt] = []
         self.replies: list[Reply] = []
+        self.nothing: list[Ignored] = []
         self.tokens: list[object] = []
         self._changed = asyncio.Event()
         self.lease_runs = True
@@ -49,6 +50,11 @@ class News:
 
     def of(self, key: int) -> list[Result]:
         return [each.result for each in self.answers if each.key == key]
+
+    def ignored(self, ignored: Sequence[Ignored], tokens: Sequence[object]) -> None:
+        self.nothing.extend(ignored)
+        self.tokens.extend(tokens)
+        self._changed.set()
 
     async def results(self, count: int) -> list[Result]:
         await self.until(lambda: len(self.answers) >= count)

@@ -14,7 +14,7 @@ import pytest
 from arrivals.clock import SystemClock
 from arrivals.core.pacing import Pacer
 from arrivals.providers import smpp
-from arrivals.providers.api import NotSent, Refused, Taken, Throttled, Unanswered
+from arrivals.providers.api import Fate, NotSent, Refused, Taken, Throttled, Unanswered
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import part_of
@@ -396,12 +396,15 @@ async def test_what_is_no_receipt_doesn_t_stop_the_link():
         [peer] = smsc.peers
         fields: dict[str, int | bytes] = {"source_addr": b"1", "short_message": b"hi"}
         peer.send(Pdu(c.DELIVER_SM, fields=fields))
+        await news.until(lambda: bool(news.nothing))
+        connection.acknowledge(news.tokens)
         await smsc.until(lambda: peer.acknowledged == 1)
         alert: dict[str, int | bytes] = {"source_addr": b"1", "esme_addr": b"2"}
         peer.send(Pdu(c.ALERT_NOTIFICATION, fields=alert))
         peer.deliver("A1", "DELIVRD")
         await news.until(lambda: bool(news.receipts))
-        assert (connection.inbound_ignored, connection.up) == (1, True)
+        assert (connection.inbound_ignored, connection.up) == (2, True)
+        assert [each.fate for each in news.nothing] == [Fate.UNREADABLE, Fate.ALERT]
 
 
 async def test_a_yes_without_an_id_is_a_yes():

@@ -44,7 +44,7 @@ class Alarms:
         backlog: Backlog = await platform.store.read(
             lambda reader: reader.backlog(lanes, now_us, platform.catalogue.paused())
         )
-        self.weigh([*waiting(backlog, now_us), *self._ailing()])
+        self.weigh([*waiting(backlog, now_us), *self._ailing(), *platform.inbound.alarms()])
 
     def weigh(self, present: Sequence[str]) -> None:
         """Take note of what is there now, and raise or end what has been so long enough."""

@@ -27,6 +27,7 @@ from arrivals.core.timeline import AWAY, BROKEN, SLOWED
 from arrivals.flows.answer import ANSWER_ORDER, Recording, answer_step
 from arrivals.flows.conditions import Condition
 from arrivals.flows.divert import LANES, Diversion, divert_step
+from arrivals.flows.ignored import KEEP_IGNORED
 from arrivals.flows.journal import Journal
 from arrivals.flows.lease import Lease
 from arrivals.flows.plan import Defaults
@@ -34,7 +35,15 @@ from arrivals.flows.platform import Platform
 from arrivals.flows.poison import Claimant
 from arrivals.flows.receive import KEEP_RAW, receive_step
 from arrivals.flows.replies import Heard, expect_replies, reply_step
-from arrivals.providers.api import Answer, Connection, NotSent, Receipt, Reply, Submission
+from arrivals.providers.api import (
+    Answer,
+    Connection,
+    Ignored,
+    NotSent,
+    Receipt,
+    Reply,
+    Submission,
+)
 from arrivals.store.api import Step, StoreError, StoreFull, StoreUnavailable, Transaction
 from arrivals.store.rows import Outgoing
 
@@ -384,11 +393,17 @@ class Dispatcher:
 
     def received(self, receipts: Sequence[Receipt], tokens: Sequence[object]) -> None:
         """Record receipts; they are acknowledged once they are durable."""
+        self._platform.inbound.took(self.provider_id, len(receipts))
         self._spawn(self._record(self._receive, list(receipts), tokens))
 
     def replied(self, replies: Sequence[Reply], tokens: Sequence[object]) -> None:
         """Record replies; they are acknowledged once what they prove is durable."""
+        self._platform.inbound.took(self.provider_id, len(replies))
         self._spawn(self._record_replies(list(replies), tokens))
+
+    def ignored(self, ignored: Sequence[Ignored], tokens: Sequence[object]) -> None:
+        """Count and keep what came to nothing; it is acknowledged once it is kept."""
+        self._spawn(self._record_ignored(self._platform.inbound.note(ignored), tokens))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -410,6 +425,11 @@ class Dispatcher:
         self.connection.acknowledge(tokens)
         for each in heard:
             self._platform.heard(each)
+
+    async def _record_ignored(self, kept: list[Ignored], tokens: Sequence[object]) -> None:
+        if kept:
+            await self._keep(KEEP_IGNORED, kept)
+        self.connection.acknowledge(tokens)
 
     async def _keep(self, step: Step[Any, Any], facts: list[Any]) -> list[Any]:
         """Record facts; while the store can't, they wait, and so does the provider."""

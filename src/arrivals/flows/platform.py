@@ -21,6 +21,7 @@ from arrivals.flows.amend import Amended, Amendment, amend_step
 from arrivals.flows.changes import Changes
 from arrivals.flows.choosing import Choosing
 from arrivals.flows.conditions import Conditions
+from arrivals.flows.ignored import Inbound
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.flows.replies import Heard
 from arrivals.outcome.calibration import HELD_OUT_SHARE
@@ -74,6 +75,7 @@ class Platform:
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
         self.outlook: tuple[Trouble, ...] = ()  # what the model of outcomes finds wrong now
         self.replies = {"confirmed": 0, "repeated": 0, "unmatched": 0}  # of handsets, so far
+        self.inbound = Inbound(clock)  # what providers sent, and what of it came to nothing
         self.habits = Habits()  # how providers write their receipts
         self.binds: Callable[[], Mapping[str, bool]] = dict  # which providers can be reached
         self.foresee: Foresee = _nothing_learnt  # what the model of outcomes makes of a message

@@ -8,6 +8,7 @@ import msgspec
 
 from arrivals.core.catalogue import Provider
 from arrivals.core.depth import depth_of_word
+from arrivals.core.handsets import Fit, fit_of
 from arrivals.core.message import Message, Move
 from arrivals.core.reasons import reason_for_receipt
 from arrivals.providers.api import Receipt, form_of
@@ -21,6 +22,7 @@ _NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
 class Found(msgspec.Struct, frozen=True):
     """The message a receipt belongs to, and how we know."""
 
+    receipt: Receipt  # as its message's provider would have sent it
     message: Message
     handoff: Handoff
     seen: dict[str, int]
@@ -51,9 +53,9 @@ def _is_progress(receipt: Receipt) -> bool:
     return receipt.word in _PROGRESS or receipt.intermediate
 
 
-def body_of(
-    receipt: Receipt, found: Found, reason: str | None, provider: Provider
-) -> dict[str, Any]:
+def body_of(found: Found, reason: str | None, provider: Provider) -> dict[str, Any]:
+    """Return what the event of a receipt keeps."""
+    receipt = found.receipt
     body: dict[str, Any] = {
         "provider": receipt.provider_id,
         "attempt": found.handoff.attempt,
@@ -72,6 +74,7 @@ def body_of(
         form = form_of(receipt, found.handoff.external_id)
         if form is not None and form is not IdForm.AS_GIVEN:
             body["id_form"] = form.value
+        body |= _number_of(receipt, found.message.msisdn)
     if found.confidence < 1:
         body["inferred"] = True
         body["confidence"] = found.confidence
@@ -79,4 +82,18 @@ def body_of(
         body["reason"] = reason
     if receipt.done:
         body["claimed_at"] = receipt.done
+    if receipt.tlv_said:
+        # message_state and the text disagree: one of them is the stat, and both are kept.
+        body["tlv_said"] = receipt.tlv_said
+        body["text_said"] = receipt.said
+    if receipt.came_over:
+        body["came_over"] = receipt.came_over
     return body
+
+
+def _number_of(receipt: Receipt, msisdn: str) -> dict[str, Any]:
+    """Return what is odd about the number that a receipt tells beside a known id."""
+    fit = fit_of(msisdn, receipt.msisdn, receipt.other)
+    if fit is Fit.OTHER:
+        return {"unswapped": True}
+    return {"number_differs": True} if fit in {Fit.ALIKE, Fit.APART} else {}

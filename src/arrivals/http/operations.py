@@ -355,6 +355,7 @@ class OperationsApp:
         telemetry.throttles(platform.conditions.throttles)
         telemetry.alarms(len(platform.alarms))
         telemetry.replies(platform.replies)
+        telemetry.ignored(platform.inbound.totals)
         run: Verified | None = await platform.store.read(lambda reader: reader.last_run())
         if run is not None:
             took_s = (run.ended_at_us - run.began_at_us) / 1e6

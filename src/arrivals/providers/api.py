@@ -8,6 +8,7 @@ follow, marked late: Unanswered again as parts turn up, then Taken, Throttled or
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -110,11 +111,14 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     said: str = ""  # the provider's own word for it, as sent
     error: str
     msisdn: str  # the handset it's about, digits; "" if not said
+    other: str = ""  # its other address, digits: some leave the message's addresses unswapped
     reference: int | None = None  # ours, if echoed
     done: str | None = None  # the provider's claim, as sent
     intermediate: bool = False
     fingerprint: str = ""  # equal for the very same receipt sent again
     raw: str = ""  # hex
+    tlv_said: str = ""  # message_state's word, where it isn't the text's
+    came_over: str = ""  # the provider whose connection brought it, where the ids are another's
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +128,32 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     msisdn: str  # the handset, digits as its carrier writes them
     sender: str  # our number that it wrote to, likewise
     came_at_us: int
+
+
+class Fate(StrEnum):
+    """Why something that a provider sent came to nothing."""
+
+    UNMARKED = "unmarked"  # written like a receipt, and not marked as one
+    UNREADABLE = "unreadable"  # neither a receipt nor a handset's message
+    ALERT = "alert"  # that a handset is there again, which nobody asked for
+    UNASKED = "unasked"  # an answer to nothing that is remembered
+    UNKNOWN_COMMAND = "unknown_command"
+    WRONG_STATE = "wrong_state"  # a command that it may not send now
+    MALFORMED = "malformed"
+    STREAM_LOST = "stream_lost"  # a length that can't be true: the connection was ended
+
+
+class Ignored(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider sent and nobody acts on; refused, or acknowledged and ignored."""
+
+    provider_id: str
+    fate: Fate
+    command: str  # its name, or its number
+    raw: str = ""  # hex, cut off where it is long; "" if it may hold what a handset wrote
+
+    def __repr__(self) -> str:
+        """Show what it was, and never its octets."""
+        return f"Ignored({self.provider_id!r}, {self.fate}, {self.command})"
 
 
 def forms_of(receipt: Receipt) -> tuple[str, ...]:
@@ -161,6 +191,9 @@ class Sink(Protocol):
 
     def replied(self, replies: Sequence[Reply], tokens: Sequence[object]) -> None:
         """Take replies; tokens as of receipts, once what a reply proves is durable."""
+
+    def ignored(self, ignored: Sequence[Ignored], tokens: Sequence[object]) -> None:
+        """Take what came to nothing; tokens as of receipts, of those that want an answer."""
 
 
 class Connection(Protocol):

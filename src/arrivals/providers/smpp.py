@@ -17,11 +17,11 @@ from typing import Final
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
-from arrivals.providers.api import Receipt, Reply, Sink, Submission
+from arrivals.providers.api import Ignored, Receipt, Sink, Submission
 from arrivals.providers.binds import LEAVE_WAIT_S, Address, Bind, Binds
 from arrivals.providers.handoff import BROKEN, HandOff, is_broken
+from arrivals.providers.inbound import News, ignored_event, read_request
 from arrivals.providers.link import Link, LinkSettings
-from arrivals.providers.submissions import read_receipt, read_reply
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
 from arrivals.smpp.session import (
@@ -31,8 +31,10 @@ from arrivals.smpp.session import (
     Event,
     LateAnswer,
     Nacked,
+    ProtocolError,
     RequestReceived,
     Unanswered,
+    UnexpectedAnswer,
 )
 
 _log = logging.getLogger("arrivals.providers")
@@ -45,18 +47,6 @@ _US: Final = 1_000_000
 
 _FORGOTTEN: Final = "the provider says that we aren't bound: we bind anew"
 _MUTE: Final = "the provider answers no submit_sm"
-
-
-class _News:
-    """What one reading of a link brought to be recorded, and whom to acknowledge for it."""
-
-    __slots__ = ("receipts", "replies", "reply_tokens", "tokens")
-
-    def __init__(self) -> None:
-        self.receipts: list[Receipt] = []
-        self.tokens: list[object] = []
-        self.replies: list[Reply] = []
-        self.reply_tokens: list[object] = []
 
 
 class SmppConnection:
@@ -209,7 +199,7 @@ class SmppConnection:
     # --- what comes back -------------------------------------------------------------
 
     def _on_events(self, bind: Bind, link: Link, events: Sequence[Event]) -> None:
-        news = _News()
+        news = News()
         accepted = sum(self._on_event(bind, link, event, news) for event in events)
         handoff = self._handoff
         if accepted:
@@ -219,16 +209,13 @@ class SmppConnection:
         if link.leaving and not link.session.outstanding:
             link.close()
         handoff.tell()
-        if news.receipts and self._sink is not None:
-            self._owed += len(news.tokens)
-            self._sink.received(news.receipts, news.tokens)
-        if news.replies and self._sink is not None:
-            self._owed += len(news.reply_tokens)
-            self._sink.replied(news.replies, news.reply_tokens)
+        if self._sink is not None:
+            self._owed += news.owed
+            news.tell(self._sink)
         self._read_or_wait()
         handoff.room.set()
 
-    def _on_event(self, bind: Bind, link: Link, event: Event, news: _News) -> int:
+    def _on_event(self, bind: Bind, link: Link, event: Event, news: News) -> int:
         """Take one event; return how many parts it tells were accepted."""
         match event:
             case Answered(token, _, pdu, waited_s):
@@ -248,6 +235,8 @@ class SmppConnection:
                 # What is under way has a moment to be answered.
                 self._trouble(_FORGOTTEN)
                 self._binds.leave(link, _FORGOTTEN, LEAVE_WAIT_S)
+            case ProtocolError() | UnexpectedAnswer():
+                news.add(ignored_event(self.provider_id, event))
             case _:  # the link ends with it, and says so itself
                 pass
         return 0
@@ -258,22 +247,12 @@ class SmppConnection:
         if link.receives:
             self._binds.is_receiving()
 
-    def _on_request(self, link: Link, pdu: Pdu, news: _News) -> None:
-        if pdu.command_id not in (c.DELIVER_SM, c.DATA_SM):
-            return  # an alert_notification: it asks for no answer, and we asked for none
-        receipt = read_receipt(self.provider_id, pdu)
-        if receipt is not None:
-            news.receipts.append(receipt)
-            news.tokens.append((link, pdu))
-            return
-        reply = read_reply(self.provider_id, pdu, self._clock.now_us())
-        if reply is not None:
-            news.replies.append(reply)
-            news.reply_tokens.append((link, pdu))
-            return
-        self.inbound_ignored += 1
-        link.answer(pdu)
-        link.flush()
+    def _on_request(self, link: Link, pdu: Pdu, news: News) -> None:
+        said = read_request(self._provider, pdu, self._clock.now_us())
+        if isinstance(said, Ignored):
+            self.inbound_ignored += 1
+        # An alert_notification asks for no answer.
+        news.add(said, None if pdu.command_id == c.ALERT_NOTIFICATION else (link, pdu))
 
 
 def _where(provider: Provider) -> list[Address]:

@@ -238,11 +238,13 @@ class Transaction(Protocol):
         receipt: str,
         *,
         received_at_us: int | None = None,
+        ids_of: str | None = None,
     ) -> bool:
         """Keep a receipt that matches nothing; False if the very same one is parked already.
 
         `received_at_us` is when it came, where that isn't now: one that was taken out and
-        still matches nothing is kept no longer for that.
+        still matches nothing is kept no longer for that. `ids_of` is another provider whose
+        ids it may tell: `unpark` finds it under that one's name as well.
         """
 
     def unpark(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:

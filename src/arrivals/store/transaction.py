@@ -358,12 +358,14 @@ class SqlTransaction(ABC):
         receipt: str,
         *,
         received_at_us: int | None = None,
+        ids_of: str | None = None,
     ) -> bool:
         at_us = self.now_us if received_at_us is None else received_at_us
         parked_id, count = self._all("park", provider_id, at_us, fingerprint, receipt)[0]
         if count > 1:
             return False
-        self._run("park_forms", provider_id, parked_id, as_text(list(forms)))
+        for name in (provider_id, ids_of) if ids_of else (provider_id,):
+            self._run("park_forms", name, parked_id, as_text(list(forms)))
         return True
 
     def unpark(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:

@@ -1,0 +1,424 @@
+"""Find the message that a receipt is about, through the database and never through memory.
+
+    the id and the number      the number chooses among those that have the id: as the source,
+                               as the other address, or by its last digits
+    the number alone           when exactly one hand-off in doubt fits, or one without an id;
+                               the reference that we sent along tells which
+    the id alone               when only one message has it as it is told, its hand-off is
+                               recent, and nothing to the number that is told may be out
+
+The last two come in that order: of a number with a hand-off in doubt a receipt is more likely
+than an id that was used twice. All of it is looked up among the ids of the provider that sent
+the receipt, then among those of the provider that its `ids_of` names, and nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from arrivals.core.catalogue import Catalogue
+from arrivals.core.handsets import Fit, fit_of
+from arrivals.core.ids import handoff_reference
+from arrivals.core.message import Message, State, is_terminal
+from arrivals.core.parts import part_in_doubt
+from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
+from arrivals.flows.journal import Journal
+from arrivals.flows.receipt_words import Found
+from arrivals.providers.api import Receipt, form_of, forms_in, forms_of
+from arrivals.smpp.receipts import IdForm
+from arrivals.store.api import Transaction
+from arrivals.store.rows import Attempt, Handoff, Match
+
+# How sure a match is that no id made: the reference is ours, but only 16 bits wide.
+INFERRED_BY_REFERENCE: Final = 0.99
+INFERRED: Final = 0.9
+
+BETWEEN_TWO_NUMBERS_MAX: Final = 20  # of the newest messages from one number to another
+
+# What is usual of a provider that writes ids as given, or of which nothing is known.
+_LITERAL: Final = (None, IdForm.AS_GIVEN)
+
+# In which form a provider surely tells ids; None if that isn't known.
+UsualForm = Callable[[str], IdForm | None]
+
+
+def nothing_usual(_: str) -> None:
+    """Know nothing of any provider."""
+
+
+class _LookedUp:
+    """What has an id that one receipt may tell."""
+
+    def __init__(self) -> None:
+        self.fitting: list[Match] = []  # and the number, all as surely
+        self.apart: list[Match] = []  # and another number
+
+
+class Matching:
+    """The receipts of one transaction, and whose they are."""
+
+    def __init__(
+        self, tx: Transaction, catalogue: Catalogue, journal: Journal, usual_form: UsualForm
+    ) -> None:
+        self.seen: dict[tuple[str, str, int, int, int], tuple[Handoff, dict[str, int]]] = {}
+        self._tx = tx
+        self._catalogue = catalogue
+        self._journal = journal
+        self._usual_form = usual_form
+        # The hand-offs that this transaction inferred, which it couldn't look up at its begin.
+        self._inferred: dict[tuple[str, str], list[Match]] = {}
+        self._ways: list[list[tuple[Receipt, _LookedUp]]] = []
+
+    def look_up(self, receipts: Sequence[Receipt]) -> None:
+        """Look everything up that receipts may be about, and load its messages."""
+        own = self._matches(receipts)
+        self._ways = [[way] for way in zip(receipts, own, strict=True)]
+        linked = {
+            number: told
+            for number, receipt in enumerate(receipts)
+            if (told := self._as_of_the_other(receipt)) is not None
+            and not _named(own[number].fitting)
+        }
+        if linked:
+            others = self._matches(list(linked.values()))
+            for (number, told), found in zip(linked.items(), others, strict=True):
+                self._ways[number].append((told, found))
+        self._journal.load(
+            match.handoff.message_id
+            for ways in self._ways
+            for _, found in ways
+            for match in (*found.fitting, *found.apart)
+        )
+
+    def _as_of_the_other(self, receipt: Receipt) -> Receipt | None:
+        """Return a receipt as the provider would have sent it whose ids it may tell."""
+        provider = self._catalogue.providers.get(receipt.provider_id)
+        if provider is None or provider.ids_of is None:
+            return None
+        return msgspec.structs.replace(
+            receipt, provider_id=provider.ids_of, came_over=receipt.provider_id
+        )
+
+    def _matches(self, receipts: Sequence[Receipt]) -> list[_LookedUp]:
+        """Look ids up in the provider's usual form, else as they were sent; then in any other.
+
+        What a usual form finds among ended messages only gives way to an open one, so that a
+        provider that changes its ways is understood as if nothing were known of it.
+        """
+        known = {name: self._usual_form(name) for name in {r.provider_id for r in receipts}}
+        usual = [known[each.provider_id] for each in receipts]
+        first = [_first_forms(each, form) for each, form in zip(receipts, usual, strict=True)]
+        found = self._ask(receipts, first)
+        others = [
+            ()
+            if looked.fitting
+            and (form in _LITERAL or any(_is_open(each) for each in looked.fitting))
+            else (*forms_of(receipt), *_places(receipt))
+            for receipt, looked, form in zip(receipts, found, usual, strict=True)
+        ]
+        if not any(others):
+            return found
+        for receipt, looked, more in zip(
+            receipts, found, self._ask(receipts, others), strict=True
+        ):
+            as_sent = receipt.external_id
+            exact = [each for each in more.fitting if each.handoff.external_id == as_sent]
+            plain = exact or more.fitting
+            if plain and (not looked.fitting or any(_is_open(each) for each in plain)):
+                looked.fitting = plain
+            looked.apart = more.apart or looked.apart
+        return found
+
+    def _ask(
+        self, receipts: Sequence[Receipt], forms: Sequence[Sequence[str]]
+    ) -> list[_LookedUp]:
+        """Look forms of ids up, and part what is found by how surely its number fits."""
+        wanted = [
+            (each.provider_id, its_forms)
+            for each, its_forms in zip(receipts, forms, strict=True)
+        ]
+        answers: list[list[Match]] = [[] for _ in receipts]
+        for match in self._tx.match(wanted):
+            answers[match.asked].append(match)
+        return [_by_fit(receipt, each) for receipt, each in zip(receipts, answers, strict=True)]
+
+    # --- whose is it -----------------------------------------------------------------
+
+    def whose(self, number: int, since_us: int | None) -> Found | None:
+        """Find the message of one receipt of those that were looked up.
+
+        `since_us` is when it came, if it has been parked.
+        """
+        ways = [
+            (told, self._with_inferred(told, looked.fitting), looked.apart)
+            for told, looked in self._ways[number]
+        ]
+        for told, matches, _ in ways:
+            found = self._by_id(told, _named(matches))
+            if found is not None:
+                return found
+        found = self._by_doubt([told for told, _, _ in ways], since_us)
+        if found is not None:
+            return found
+        for told, matches, _ in ways:
+            nameless = [each for each in matches if each not in _named(matches)]
+            found = self._by_destination(told, nameless, since_us)
+            if found is not None:
+                return found
+        return self._by_id_alone([(told, apart) for told, _, apart in ways])
+
+    def _with_inferred(self, receipt: Receipt, matches: list[Match]) -> list[Match]:
+        """Add what was inferred since the look-up; an id as sent goes before its forms."""
+        if not self._inferred:
+            return matches
+        both = matches + [
+            match
+            for form in forms_of(receipt)
+            for match in self._inferred.get((receipt.provider_id, form), ())
+            if _fit(match, receipt) is not Fit.APART
+        ]
+        as_sent = [each for each in both if each.handoff.external_id == receipt.external_id]
+        return as_sent or both
+
+    def _by_id(self, receipt: Receipt, matches: Sequence[Match]) -> Found | None:
+        """Choose among hand-offs with this id and destination: still open, then newest.
+
+        A receipt that names no destination fits one message or none.
+        """
+        candidates = self._open_first(matches)
+        if not candidates:
+            return None
+        if _fit(candidates[0][1], receipt) is Fit.UNTOLD and not _are_one(candidates):
+            return None
+        # A receipt may have told an id before the answer did, and then its part was guessed.
+        first: dict[tuple[int, int], tuple[Message, Match]] = {}
+        for each in sorted(candidates, key=lambda each: each[1].handoff.at_us):
+            first.setdefault((each[0].key, each[1].handoff.attempt), each)
+        message, best = max(
+            first.values(), key=lambda each: (each[1].handoff.at_us, each[0].key)
+        )
+        return self._found(receipt, message, best, "id", 1.0)
+
+    def _by_id_alone(self, ways: Sequence[tuple[Receipt, Sequence[Match]]]) -> Found | None:
+        """Find the only message with exactly this id, though another number is told.
+
+        Not one of long ago, whose id may have been given again; and nothing while there may
+        be another hand-off to a number that is told, which has no id yet.
+        """
+        since = self._tx.now_us - DOUBTED_FOR_US
+        for receipt, apart in ways:
+            form = self._usual_form(receipt.provider_id) or IdForm.AS_GIVEN
+            exact = [
+                each for each in apart if form_of(receipt, each.handoff.external_id) is form
+            ]
+            sure = exact if self._usual_form(receipt.provider_id) else apart
+            recent = [each for each in exact if each.handoff.at_us >= since]
+            if len({each.handoff.message_id for each in sure}) != 1 or not recent:
+                continue
+            candidates = self._open_first(recent)
+            if candidates and not self._may_be_another_s(receipt, since):
+                message, best = max(candidates, key=lambda each: each[1].handoff.at_us)
+                return self._found(receipt, message, best, "id", 1.0)
+        return None
+
+    def _may_be_another_s(self, receipt: Receipt, since_us: int) -> bool:
+        numbers = [each for each in (receipt.msisdn, receipt.other) if each]
+        doubtful = self._tx.in_doubt(receipt.provider_id, numbers, since_us)
+        self._journal.add(doubtful)
+        return any(may_be_out(self._journal.get(each.key) or each) for each in doubtful)
+
+    def _by_destination(
+        self, receipt: Receipt, matches: Sequence[Match], since_us: int | None
+    ) -> Found | None:
+        """Find the only message to a destination that its provider took without an id."""
+        candidates = [
+            each
+            for each in self._open_first(matches)
+            if self._is_to(each[0], receipt) and self._attempts(each[0], since_us)
+        ]
+        if not candidates or not _are_one(candidates):
+            return None
+        message, best = candidates[0]
+        return self._found(receipt, message, best, "destination", INFERRED)
+
+    def _open_first(self, matches: Sequence[Match]) -> list[tuple[Message, Match]]:
+        """Return the matches with their messages: the open ones, or else those that ended."""
+        found = [
+            (message, match)
+            for match in matches
+            if (message := self._journal.get(match.handoff.message_id)) is not None
+        ]
+        return [each for each in found if not is_terminal(each[0].state)] or found
+
+    def _by_doubt(self, ways: Sequence[Receipt], since_us: int | None) -> Found | None:
+        """Find the hand-off in doubt that it may be about: a lost answer leaves no id."""
+        fitting = [
+            (told, message, attempts)
+            for told in ways
+            for message in self._in_doubt(told)
+            if may_be_out(message) and (attempts := self._attempts(message, since_us, told))
+        ]
+        # What still waits for news comes before what has ended without it.
+        waiting = [each for each in fitting if not is_terminal(each[1].state)]
+        fitting = waiting or fitting
+        if len(fitting) != 1:
+            return None
+        told, message, attempts = fitting[0]
+        # What is under way may have its answer yet, which tells whose receipt this is.
+        if message.state is State.SENDING and message.attempts in attempts:
+            return None
+        return self._infer(told, message, attempts[0])
+
+    def _in_doubt(self, receipt: Receipt) -> list[Message]:
+        """Return a provider's messages to the handset of which bytes may be out."""
+        if receipt.provider_id not in self._catalogue.providers:
+            return []
+        since = self._tx.now_us - DOUBTED_FOR_US
+        for number in (receipt.msisdn, receipt.other):
+            if not number:
+                continue
+            doubtful = self._tx.in_doubt(receipt.provider_id, [number], since)
+            self._journal.add(doubtful)
+            found = [self._journal.get(each.key) or each for each in doubtful]
+            found = [each for each in found if self._is_to(each, receipt)]
+            if found:
+                return found
+        return []
+
+    def _is_to(self, message: Message, receipt: Receipt) -> bool:
+        """Tell whether a receipt's handset is a message's, and not merely its other address.
+
+        That one is the handset where the source is no number, or the number we wrote from.
+        """
+        if not receipt.msisdn or _fits(message.msisdn, receipt) is Fit.SOURCE:
+            return True
+        since = self._tx.now_us - DOUBTED_FOR_US
+        sent = self._tx.answerable(
+            message.msisdn, receipt.msisdn, since, BETWEEN_TWO_NUMBERS_MAX
+        )
+        return any(each.message_id == message.key for each in sent)
+
+    def _attempts(
+        self, message: Message, since_us: int | None, receipt: Receipt | None = None
+    ) -> list[int]:
+        """Return the attempts that a receipt may be about, the likeliest first.
+
+        It is about none that began after it came; one that names no known id, about none that
+        its provider answered, and sooner about one that it answered for in part.
+        """
+        # Of what is under way or taken, the newest attempt wasn't proved to be nothing.
+        newest = message.state in {State.SENDING, State.SUBMITTED} and not message.resends
+        if since_us is None and newest:
+            begun = [Attempt(message.attempts, 0, message.provider_id)]
+        else:
+            self._journal.flush()
+            begun = self._tx.possible_handoffs(message.key)
+        return [
+            each.number
+            for each in sorted(begun, key=lambda each: not each.partly)
+            if (since_us is None or each.begun_at_us <= since_us)
+            and (receipt is None or _may_be_about(receipt, message, each))
+        ]
+
+    def _infer(self, receipt: Receipt, message: Message, attempt: int) -> Found:
+        handoff = Handoff(
+            receipt.provider_id,
+            receipt.external_id or f"inferred:{message.key}",
+            message.key,
+            attempt,
+            part_in_doubt(message.parts, message.segments, attempt),
+            self._tx.now_us,
+        )
+        by_reference = receipt.reference is not None
+        found = Found(
+            receipt,
+            message,
+            handoff,
+            self._counter(handoff, {} if receipt.external_id else self._seen_by(handoff)),
+            "reference" if by_reference else "destination",
+            INFERRED_BY_REFERENCE if by_reference else INFERRED,
+        )
+        self._tx.add_handoffs([handoff])
+        match = Match(0, handoff, found.seen, message.msisdn, message.state)
+        name = (receipt.provider_id, handoff.external_id)
+        self._inferred.setdefault(name, []).append(match)
+        return found
+
+    def _found(
+        self, receipt: Receipt, message: Message, best: Match, by: str, confidence: float
+    ) -> Found:
+        seen = self._counter(best.handoff, best.seen)
+        return Found(receipt, message, best.handoff, seen, by, confidence)
+
+    def _seen_by(self, handoff: Handoff) -> dict[str, int]:
+        """Return what a hand-off that no receipt can name has seen before (invariant 35)."""
+        key = msgspec.structs.astuple(handoff)[:5]
+        matches = self._tx.match([(handoff.provider_id, (handoff.external_id,))])
+        known = [each for each in matches if msgspec.structs.astuple(each.handoff)[:5] == key]
+        return known[0].seen if known else {}
+
+    def _counter(self, handoff: Handoff, seen: dict[str, int]) -> dict[str, int]:
+        key = msgspec.structs.astuple(handoff)[:5]
+        return self.seen.setdefault(key, (handoff, seen))[1]
+
+
+def parked_under(receipt: Receipt) -> list[str]:
+    """Return what has to become known for a receipt to be tried again."""
+    return [*forms_of(receipt), *_places(receipt)]
+
+
+def _places(receipt: Receipt) -> list[str]:
+    """Return what hand-offs without an id are written down as, to either address."""
+    return [unnamed(each) for each in dict.fromkeys((receipt.msisdn, receipt.other)) if each]
+
+
+def _first_forms(receipt: Receipt, usual: IdForm | None) -> Sequence[str]:
+    if usual in _LITERAL:
+        return (receipt.external_id,) if receipt.external_id else ()
+    return forms_in(receipt, usual)
+
+
+def _fits(ours: str, receipt: Receipt) -> Fit:
+    return fit_of(ours, receipt.msisdn, receipt.other)
+
+
+def _fit(match: Match, receipt: Receipt) -> Fit:
+    return _fits(match.msisdn, receipt)
+
+
+def _by_fit(receipt: Receipt, matches: Sequence[Match]) -> _LookedUp:
+    found = _LookedUp()
+    named = _named(matches)
+    for some in (named, [each for each in matches if each not in named]):
+        fits = [(_fit(each, receipt), each) for each in some]
+        surest = min((fit for fit, _ in fits), default=Fit.APART)
+        if surest is not Fit.APART:
+            found.fitting += [each for fit, each in fits if fit is surest]
+        elif some is named:
+            found.apart = named
+    return found
+
+
+def _named(matches: Sequence[Match]) -> list[Match]:
+    return [each for each in matches if each.handoff.external_id != unnamed(each.msisdn)]
+
+
+def _is_open(match: Match) -> bool:
+    return not is_terminal(State(match.state))
+
+
+def _may_be_about(receipt: Receipt, message: Message, attempt: Attempt) -> bool:
+    """Tell whether a receipt that names no known id may be about an attempt."""
+    reference = handoff_reference(message.key, attempt.number)
+    return (
+        attempt.provider_id == receipt.provider_id
+        and not attempt.taken
+        and receipt.reference in {None, reference}
+    )
+
+
+def _are_one(candidates: Sequence[tuple[Message, Match]]) -> bool:
+    return len({message.key for message, _ in candidates}) == 1
