@@ -11,10 +11,12 @@ from arrivals.clock import SystemChance
 from arrivals.config import (
     AccountTable,
     DefaultTimes,
+    DialectTable,
     InvalidConfig,
     KeyTable,
     ProviderTable,
     RouteTable,
+    SenderTable,
     Server,
     read_settings,
 )
@@ -115,10 +117,14 @@ def test_what_is_deployed_as_containers_is_free_of_problems() -> None:
 def test_the_example_shows_every_setting() -> None:
     """Each field of each table stands in the example, in use or behind a comment sign."""
     text = EXAMPLE.read_text("utf-8")
-    tables = (Server, DefaultTimes, ProviderTable, RouteTable, AccountTable, KeyTable)
+    tables = (
+        *(Server, DefaultTimes, ProviderTable, DialectTable, SenderTable),
+        *(RouteTable, AccountTable, KeyTable),
+    )
     for table in tables:
         for name in table.__struct_fields__:
-            assert f"{name} = " in text or f"[accounts.{name}]" in text, name
+            inner = (f"{parent}.{name}]" for parent in ("accounts", "providers.dialect"))
+            assert f"{name} = " in text or any(each in text for each in inner), name
 
 
 def test_a_small_file_is_enough(tmp_path) -> None:
@@ -280,7 +286,7 @@ def test_one_key_belongs_to_one_place(tmp_path) -> None:
 
 def test_a_password_too_long_for_smpp_is_named_and_not_shown(tmp_path) -> None:
     """The problem says what is wrong without the password."""
-    found = problems(tmp_path, WHOLE, {"NORTH": "much-too-long"})
+    found = problems(tmp_path, WHOLE, {"NORTH": "much-too-long" * 5})
     assert found[0][0] == "providers[0].password_env"
     assert "much-too-long" not in str(found)
 

@@ -125,7 +125,7 @@ def test_what_arrived_is_counted_by_hand_off():
     assert not has_arrived_in_part(None)
     assert not has_arrived_in_part("1:fx")
     assert has_arrived_in_part("1:.. 2:d.")
-    assert [whole_handoffs(each, 2) for each in (None, "1:d.", "1:dd", "1:dF 2:dd")] == [
+    assert [whole_handoffs(each) for each in (None, "1:d.", "1:dd", "1:dF 2:dd")] == [
         0,
         0,
         1,

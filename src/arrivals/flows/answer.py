@@ -15,6 +15,7 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import order_of
 from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
+from arrivals.core.parts import count_of
 from arrivals.core.retry import RULES, Cause, next_at
 from arrivals.core.routing import next_usable
 from arrivals.flows.doubt import keep_in_mind, unnamed
@@ -161,7 +162,7 @@ class Recording:
         }
         if answer.late:
             body["late"] = True
-        cost = self._cost(message, answer.provider_id)
+        cost = self._cost(message, answer.provider_id, answer.attempt)
         changes: dict[str, object] = {
             "reach": Reach.HANDED_OFF,
             "provider_cost": message.provider_cost + cost,
@@ -194,12 +195,12 @@ class Recording:
         attempts = self._tx.possible_handoffs(message.key)
         return any(each.taken and each.number == answer.attempt for each in attempts)
 
-    def _cost(self, message: Message, provider_id: str) -> int:
+    def _cost(self, message: Message, provider_id: str, attempt: int) -> int:
         provider = self._catalogue.providers.get(provider_id)
         route = self._catalogue.routes.get(message.route_id)
         if provider is None or route is None or not provider.cost:
             return 0
-        cost = provider.cost * message.segments
+        cost = provider.cost * count_of(message.parts, message.segments, attempt)
         self.journal.settlement.charge_cost(provider_id, cost, route.currency)
         return cost
 

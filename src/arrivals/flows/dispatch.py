@@ -20,9 +20,12 @@ from typing import Any, Final
 import msgspec
 
 from arrivals.core.catalogue import Catalogue, Flow
+from arrivals.core.dialect import PLAIN
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move
+from arrivals.core.parts import begin
+from arrivals.core.text import analyse
 from arrivals.flows.answer import ANSWER_ORDER, Recording, answer_step
 from arrivals.flows.divert import LANES, Diversion, divert_step
 from arrivals.flows.journal import Journal
@@ -30,6 +33,7 @@ from arrivals.flows.lease import Lease
 from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Platform
 from arrivals.flows.poison import Claimant
+from arrivals.flows.receipt_habits import usual_forms
 from arrivals.flows.receive import KEEP_RAW, receive_step
 from arrivals.flows.replies import Heard, expect_replies, reply_step
 from arrivals.providers.api import Answer, Connection, NotSent, Receipt, Reply, Submission
@@ -84,6 +88,8 @@ def _claim(
     paused = catalogue.paused()
     journal = Journal(tx, catalogue)
     submissions: list[Submission] = []
+    provider = catalogue.providers.get(request.provider_id)
+    alphabet = PLAIN.alphabet if provider is None else provider.dialect.alphabet
     for lane in reversed(LANES) if request.bulk_first else LANES:
         wanted = request.limit - len(submissions)
         if wanted <= 0:
@@ -95,7 +101,7 @@ def _claim(
             tx.note_lane(request.provider_id, lane, highest)
             expect_replies(tx, claimed)
         for outgoing in claimed:
-            submission = _intend(tx, journal, outgoing, request.epoch)
+            submission = _intend(tx, journal, outgoing, request.epoch, alphabet)
             if submission is not None:
                 submissions.append(submission)
     journal.flush()
@@ -103,7 +109,7 @@ def _claim(
 
 
 def _intend(
-    tx: Transaction, journal: Journal, outgoing: Outgoing, epoch: int
+    tx: Transaction, journal: Journal, outgoing: Outgoing, epoch: int, alphabet: str
 ) -> Submission | None:
     message = outgoing.message
     if message.expires_at_us <= tx.now_us:
@@ -113,6 +119,10 @@ def _intend(
     attempt = message.attempts + 1
     reference = handoff_reference(message.key, attempt)
     body = {"attempt": attempt, "provider": message.provider_id, "epoch": epoch}
+    # The price stands, and the parts are as many as this provider's alphabet asks for.
+    segments = analyse(outgoing.text, alphabet).segments
+    if segments != message.segments:
+        body["segments"] = segments
     after = journal.move(
         message,
         Move.CLAIMED,
@@ -120,6 +130,7 @@ def _intend(
         body,
         attempts=attempt,
         epoch=epoch,
+        parts=begin(message.parts, message.segments, attempt, segments),
         rank=None,
         wake_at_us=min(tx.now_us + SENDING_MAX_US, message.outcome_deadline_us),
     )
@@ -130,7 +141,7 @@ def _intend(
         sender=outgoing.sender,
         msisdn=message.msisdn,
         text=outgoing.text,
-        segments=message.segments,
+        segments=segments,
         reference=reference,
         expires_at_us=after.expires_at_us,
     )
@@ -189,7 +200,7 @@ class Dispatcher:
         ranks, defaults = platform.ranks, platform.defaults
         self._claimant = Claimant(platform, claim_step(catalogue, ranks))
         self._answer = answer_step(catalogue, ranks, defaults)
-        self._receive = receive_step(catalogue, platform.habits.id_form)
+        self._receive = receive_step(catalogue, usual_forms(catalogue, platform.habits))
         self._reply = reply_step(catalogue, defaults.probes)
         self._recover = recover_step(catalogue, ranks, defaults)
         self._divert = divert_step(catalogue, ranks)

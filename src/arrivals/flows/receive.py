@@ -30,6 +30,7 @@ from arrivals.core.parts import (
     FINAL_MOVES,
     PARTS_WAIT_US,
     contradicts,
+    count_of,
     has_arrived_in_part,
     part_in_doubt,
     place_of,
@@ -372,11 +373,12 @@ class Receiving:
             body["came_at"] = since_us
         message = self._heard_of(self.journal.get(found.message.key) or found.message, said)
         move, parts = said, message.parts
+        attempt = found.handoff.attempt
+        is_long = count_of(parts, message.segments, attempt) > 1
         # Of a long message in doubt, the other parts' receipts must still find it in doubt.
-        in_doubt = message.segments > 1 and message.state is not State.SUBMITTED
-        per_part = message.segments > 1 and provider.receipts_per != "message"
+        in_doubt = is_long and message.state is not State.SUBMITTED
+        per_part = is_long and not provider.answers_per_message
         if per_part and said in FINAL_MOVES:
-            attempt = found.handoff.attempt
             part = _place(message, found)
             if contradicts(parts, message.segments, attempt, part, said):
                 body["conflict"] = True

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -20,8 +19,9 @@ from arrivals.core.catalogue import Provider
 from arrivals.core.pacing import Pacer, within
 from arrivals.core.reasons import RefusalKind, reason_for_status
 from arrivals.providers.api import Answer, Receipt, Refused, Reply, Result, Sink, Submission
+from arrivals.providers.dialling import BINDS, WINDOW_MAX, link_settings
 from arrivals.providers.flight import Flight
-from arrivals.providers.link import Link, LinkSettings
+from arrivals.providers.link import Link
 from arrivals.providers.submissions import read_receipt, read_reply, submit_sm
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, UnencodablePdu
@@ -44,16 +44,10 @@ RECONNECT_MAX_S: Final = 30.0
 STOP_WAIT_S: Final = 2.0  # for answers that are under way
 CLOSE_WAIT_S: Final = 0.5  # for the provider to see us off
 RECEIVER_FIRST_S: Final = 5.0  # what a transmitter waits for its receiver, and no longer
-WINDOW_MAX: Final = 5_000
 UNANSWERED_MAX: Final = 10  # submits in a row, a usual window of them: the bind is stuck
 # Receipts and replies read and not durable yet, about 20 MB; then we don't read.
 OWED_MAX: Final = 10_000
 _US: Final = 1_000_000
-_BINDS: Final = {
-    "transceiver": (c.BIND_TRANSCEIVER,),
-    # The receiver first: no receipt is homeless when the first message goes out.
-    "transmitter+receiver": (c.BIND_RECEIVER, c.BIND_TRANSMITTER),
-}
 
 
 class _News:
@@ -88,7 +82,7 @@ class SmppConnection:
         self._clock = clock
         self._chance = chance
         self._patience = patience
-        self._settings = _link_settings(provider, password)
+        self._settings = link_settings(provider, password)
         window = min(provider.window, WINDOW_MAX)
         limit = provider.throughput
         self._pacer = Pacer(*within(limit)) if limit else Pacer(None, window)
@@ -153,7 +147,7 @@ class SmppConnection:
         now_us = self._clock.now_us()
         for submission in batch:
             try:
-                pdus = submit_sm(submission, now_us)
+                pdus = submit_sm(submission, now_us, self._provider.dialect)
             except (UnencodablePdu, ValueError):
                 malformed = Refused(0, "message_malformed", retryable=False, elsewhere=False)
                 self._answer(submission, malformed)
@@ -186,7 +180,7 @@ class SmppConnection:
     async def start(self, sink: Sink) -> None:
         """Begin to connect, and stay connected until stopped."""
         self._sink = sink
-        for command_id in _BINDS[str(self._provider.settings.get("bind", "transceiver"))]:
+        for command_id in BINDS[str(self._provider.settings.get("bind", "transceiver"))]:
             loop = asyncio.get_running_loop()
             self._tasks.append(loop.create_task(self._stay_bound(command_id)))
 
@@ -468,22 +462,3 @@ def _status(pdu: Pdu) -> int:
 
 def _message_id(pdu: Pdu) -> str:
     return pdu.octets("message_id").decode("latin-1")
-
-
-def _link_settings(provider: Provider, password: str) -> LinkSettings:
-    settings = provider.settings
-    context: ssl.SSLContext | None = None
-    if settings.get("tls"):
-        authority = settings.get("tls_ca")
-        context = ssl.create_default_context(cafile=str(authority) if authority else None)
-    return LinkSettings(
-        host=str(settings["host"]),
-        port=int(str(settings["port"])),
-        system_id=str(settings["system_id"]),
-        password=password,
-        system_type=str(settings.get("system_type", "")),
-        window=min(provider.window, WINDOW_MAX),
-        response_timeout_s=float(str(settings.get("response_timeout_s", 10.0))),
-        enquire_link_s=float(str(settings.get("enquire_link_s", 15.0))),
-        tls=context,
-    )
