@@ -7,6 +7,7 @@ is one that somebody's provider asks for.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,8 +61,10 @@ def pattern_problem(pattern: str) -> str | None:
     A pattern that tries too many ways is refused by its form, since no example proves one fast.
     """
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of what a later Python may read otherwise
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         return f"it isn't a regular expression: {error}"
     if re.search(r"\\[1-9]", pattern):
         return "it refers back to a group"

@@ -1,7 +1,7 @@
 """Bind to a provider once and see what it answers.
 
-Nothing is sent and nothing is taken: a receipt that comes meanwhile is left without an answer, so
-that the provider keeps it and sends it again to whoever serves.
+Nothing is sent and nothing is taken: a receipt that comes meanwhile is left without an answer,
+so that the provider keeps it and sends it again to whoever serves.
 """
 
 from __future__ import annotations
@@ -55,10 +55,14 @@ REFUSALS: Final[dict[int, tuple[str, str]]] = {
         "dialect.address_range",
     ),
     c.ESME_RBINDFAIL: (
-        "it refuses the bind without saying why: the login, the address that we come from, "
-        "the kind of bind and how many there are can all be it",
-        f"{_LOGIN}, [[providers]] bind, dialect.system_type; ask whether our IP address is "
-        "allowed",
+        (
+            "it refuses the bind without saying why: the login, the address that we come from, "
+            "the kind of bind and how many there are can all be it"
+        ),
+        (
+            f"{_LOGIN}, [[providers]] bind, dialect.system_type; ask whether our IP address is "
+            "allowed"
+        ),
     ),
     c.ESME_RINVPASWD: (
         "the password is wrong, or longer than it reads",
