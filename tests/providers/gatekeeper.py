@@ -19,6 +19,15 @@ class Gatekeeper:
     def __init__(self) -> None:
         self.port = 0
         self.heard: list[Pdu] = []
+        self.changed = asyncio.Event()
+
+    async def until(self, command_id: int) -> Pdu:
+        """Wait for a PDU of this kind, and return the first."""
+        async with asyncio.timeout(15):
+            while not self.named(command_id):
+                self.changed.clear()
+                await self.changed.wait()
+        return self.named(command_id)[0]
 
     def named(self, command_id: int) -> list[Pdu]:
         return [each for each in self.heard if each.command_id == command_id]
@@ -49,6 +58,7 @@ async def a_gatekeeper(
                     if not isinstance(pdu, Pdu):
                         continue
                     here.heard.append(pdu)
+                    here.changed.set()
                     said = manners(pdu)
                     if said is None:
                         writer.close()

@@ -77,8 +77,8 @@ def _route(route: Route, providers: list[Provider]) -> Iterator[Answer]:
             what=f"alphabets of route {route.route_id}",
             state=LOOK,
             found=f"its providers differ: {named}",
-            fix="a text is priced by the first one's; where another takes over, a few characters "
-            "may cost you more segments than you charged",
+            fix="a text is priced by the first one's; where another takes over, it may be "
+            "more segments than you charged",
         )
 
 

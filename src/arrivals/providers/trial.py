@@ -205,14 +205,16 @@ class _Talk:
         self._writer.write(encode(request))
         try:
             async with asyncio.timeout(self._settings.response_timeout_s):
-                while True:
+                answer: Pdu | None = None
+                while answer is None:
                     for pdu in await self._read():
                         if pdu.is_response and pdu.sequence_number == request.sequence_number:
-                            return pdu, (self._clock.monotonic() - began) * 1_000
+                            answer = pdu
                         self._take(pdu)
         except TimeoutError:
             seconds = f"{self._settings.response_timeout_s:g} s"
             raise _Ended(f"no answer came within {seconds}") from None
+        return answer, (self._clock.monotonic() - began) * 1_000
 
     async def _read(self) -> list[Pdu]:
         data = await self._reader.read(READ_OCTETS)
