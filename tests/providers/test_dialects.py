@@ -52,12 +52,12 @@ def shown(pdus: list[Pdu], default: str) -> str:
 # --- every key is tried ------------------------------------------------------------------
 
 # How each key is told: in the bind, in a submit_sm, or by what is made of receipts.
-IN_THE_BIND = {
+IN_THE_BIND: dict[str, tuple[Any, int | bytes]] = {
     "system_type": ("SMPP", b"SMPP"),  # status 0x53 until it was there
     "address_range": ("^31.*$", b"^31.*$"),  # replies came only for a range that was named
     "interface_version": (0x33, 0x33),  # an SMSC of 2001 that refuses 0x34
 }
-IN_THE_MESSAGE = {
+IN_THE_MESSAGE: dict[str, Any] = {
     "service_type": "CMT",  # 0x15 without it
     "optional_parameters": False,  # 0xC1, or the message is refused as too long
     "validity": "absolute",  # 0x62 for every relative one
@@ -65,7 +65,7 @@ IN_THE_MESSAGE = {
     "senders": (SenderForm(pattern="ACME", ton=0, npi=1),),  # 0x48 for TON 5
     "long_messages": "sar",  # headers of our own are shown as six odd characters
 }
-OF_RECEIPTS = {"unmarked_receipts": True, "id_form": "hex_to_decimal"}
+OF_RECEIPTS: dict[str, Any] = {"unmarked_receipts": True, "id_form": "hex_to_decimal"}
 
 
 def test_every_key_has_a_case_and_a_setting() -> None:

@@ -76,13 +76,12 @@ async def _try(provider: Provider) -> list[Trial]:
 
 def _is_served(place: str | Path, name: str) -> bool:
     """Tell whether a running server holds the place, and so may hold binds of its own."""
-    from arrivals.flows.lease import LEASED_ELSEWHERE
     from arrivals.store.api import StoreUnavailable
     from arrivals.store.backend import holds_database, is_postgresql, kept_from_serving
 
     if is_postgresql(place):
         try:
-            return name in Installation(place).do(LEASED_ELSEWHERE, "")
+            return name in Installation(place).leases()
         except Stop:
             return False  # a database that isn't there is served by nobody
     if not holds_database(place):
