@@ -26,9 +26,11 @@ from arrivals.cli.output import ExitCode
 from arrivals.config import (
     AccountTable,
     DefaultTimes,
+    DialectTable,
     KeyTable,
     ProviderTable,
     RouteTable,
+    SenderTable,
     Server,
 )
 from arrivals.core.errors import ERRORS
@@ -46,6 +48,8 @@ SETTINGS: Final[dict[str, type[msgspec.Struct]]] = {
     "[server]": Server,
     "[defaults]": DefaultTimes,
     "[[providers]]": ProviderTable,
+    "[providers.dialect]": DialectTable,
+    "[[providers.dialect.senders]]": SenderTable,
     "[[routes]]": RouteTable,
     "[[accounts]]": AccountTable,
     "[[accounts.keys]]": KeyTable,
@@ -63,6 +67,7 @@ MEANINGS: Final = {
     "[[providers]].receipts_per": "whether it reports on each part of a long message, or once",
     "[[providers]].receipt_depth": "whose word its receipts are at most",
     "[[providers]].acceptd_is_own": "its ACCEPTD is its own word, not the carrier's",
+    "[providers.dialect].senders": "senders to be written as another kind; see the next table",
     "[[routes]].id": "its number, which requests name",
     "[[routes]].name": "what it is called",
     "[[routes]].display_name": "what people are shown; without it, the name",
@@ -155,8 +160,10 @@ def _comments() -> Iterator[tuple[str, str]]:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "needed"
-    if field.default in (None, "", ()):
+    if field.default in (None, "", ()) or isinstance(field.default, msgspec.Struct):
         return "none"
+    if field.name == "interface_version":
+        return f"`{field.default:#x}`"
     return f"`{msgspec.json.encode(field.default).decode()}`"
 
 

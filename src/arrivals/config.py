@@ -7,24 +7,22 @@ environment variable or another file that holds them.
 
 from __future__ import annotations
 
-import difflib
-import re
 import tomllib
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from msgspec import Meta
 
 from arrivals.core.addresses import HOST_AND_PORT
 from arrivals.core.catalogue import EXPLORE_MAX, FLOOR, SENDER
+from arrivals.core.dialect import PATTERN_CHARS_MAX, PLAIN
+from arrivals.tables import Problem, Table, nearest, read_list, read_table
 
 FILE_BYTES_MAX: Final = 4_000_000  # a thousand providers and routes take a tenth of it
-TABLES_MAX: Final = 10_000  # of one kind
-SMPP_PASSWORD_CHARS_MAX: Final = 8  # SMPP 3.4, 4.1: nine octets with the closing NUL
+LOGIN_CHARS_MAX: Final = 64  # SMPP has room for less; providers give out longer ones
+SENDER_FORMS_MAX: Final = 100
 DAY_S: Final = 86_400
 
 Port = Annotated[int, Meta(ge=0, le=65_535, description="a port, 1 to 65535, or 0 for any")]
@@ -111,11 +109,7 @@ Probes = Annotated[
 ]
 
 
-class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of the file."""
-
-
-class Server(_Table, frozen=True, kw_only=True):
+class Server(Table, frozen=True, kw_only=True):
     """Where the API listens and where the data is."""
 
     host: Host = "127.0.0.1"
@@ -130,7 +124,7 @@ class Server(_Table, frozen=True, kw_only=True):
     probes: Probes = ()
 
 
-class DefaultTimes(_Table, frozen=True, kw_only=True):
+class DefaultTimes(Table, frozen=True, kw_only=True):
     """What holds where neither request nor route says it; seconds."""
 
     valid_for: Validity = DAY_S
@@ -138,7 +132,69 @@ class DefaultTimes(_Table, frozen=True, kw_only=True):
     resend_after: Annotated[int, Meta(ge=10, le=DAY_S, description="seconds, 10 to 86400")] = 60
 
 
-class ProviderTable(_Table, frozen=True, kw_only=True):
+class SenderTable(Table, frozen=True, kw_only=True):
+    """How senders that match a pattern whole are written."""
+
+    pattern: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=PATTERN_CHARS_MAX,
+            description="a regular expression of 1 to 64 characters",
+        ),
+    ]
+    ton: Annotated[int, Meta(ge=0, le=6, description="a type of number, 0 to 6")]
+    npi: Annotated[int, Meta(ge=0, le=18, description="a numbering plan, 0 to 18")]
+
+
+def _ascii(octets_max: int) -> Meta:
+    return Meta(
+        pattern=f"^[\\x20-\\x7e]{{0,{octets_max}}}$",
+        description=f"up to {octets_max} ASCII characters",
+    )
+
+
+class DialectTable(Table, frozen=True, kw_only=True):
+    """How one provider wants to be spoken to, where it isn't as most do."""
+
+    system_type: Annotated[str, _ascii(12)] = PLAIN.system_type
+    service_type: Annotated[str, _ascii(5)] = PLAIN.service_type
+    address_range: Annotated[str, _ascii(40)] = PLAIN.address_range
+    interface_version: Annotated[
+        int, Meta(ge=0, le=0xFF, description="an octet such as 0x33, 0x34 or 0x50")
+    ] = PLAIN.interface_version
+    optional_parameters: Switch = PLAIN.optional_parameters
+    validity: Annotated[
+        Literal["relative", "absolute", "none"],
+        Meta(description='"relative", "absolute" or "none"'),
+    ] = "relative"
+    alphabet: Annotated[
+        Literal["gsm7", "latin-1", "ascii"],
+        Meta(description='"gsm7", "latin-1" or "ascii"'),
+    ] = "gsm7"
+    senders: Annotated[
+        tuple[SenderTable, ...],
+        Meta(
+            max_length=SENDER_FORMS_MAX,
+            description='up to 100 such as { pattern = "[0-9]{4}", ton = 3, npi = 1 }',
+        ),
+    ] = ()
+    unmarked_receipts: Switch = PLAIN.unmarked_receipts
+    long_messages: Annotated[
+        Literal["udh", "sar", "payload"], Meta(description='"udh", "sar" or "payload"')
+    ] = "udh"
+    id_form: (
+        Annotated[
+            Literal["as_given", "leading_zeros", "hex_to_decimal", "decimal_to_hex"],
+            Meta(
+                description='"as_given", "leading_zeros", "hex_to_decimal" or "decimal_to_hex"'
+            ),
+        ]
+        | None
+    ) = None
+
+
+class ProviderTable(Table, frozen=True, kw_only=True):
     """One upstream connection over SMPP."""
 
     id: ProviderId
@@ -152,12 +208,10 @@ class ProviderTable(_Table, frozen=True, kw_only=True):
         Meta(description='"transceiver" or "transmitter+receiver"'),
     ] = "transceiver"
     system_id: Annotated[
-        str, Meta(min_length=1, max_length=15, description="1 to 15 characters")
+        str, Meta(min_length=1, max_length=LOGIN_CHARS_MAX, description="1 to 64 characters")
     ]
     password: (
-        Annotated[
-            str, Meta(max_length=SMPP_PASSWORD_CHARS_MAX, description="up to 8 characters")
-        ]
+        Annotated[str, Meta(max_length=LOGIN_CHARS_MAX, description="up to 64 characters")]
         | None
     ) = None  # sandbox only
     password_env: Variable | None = None
@@ -187,9 +241,12 @@ class ProviderTable(_Table, frozen=True, kw_only=True):
     error_namespace: Annotated[
         str, Meta(pattern=r"^[a-z0-9_]{1,32}$", description="lower-case letters, digits and _")
     ] = "generic"
+    dialect: Annotated[
+        DialectTable, Meta(description='a table such as { alphabet = "latin-1" }')
+    ] = DialectTable()
 
 
-class RouteTable(_Table, frozen=True, kw_only=True):
+class RouteTable(Table, frozen=True, kw_only=True):
     """One published way to send."""
 
     id: RouteId
@@ -218,10 +275,13 @@ class RouteTable(_Table, frozen=True, kw_only=True):
     on_ambiguous: Ambiguity = "wait"
     valid_for: Validity | None = None
     outcome_grace: Grace | None = None
+    throttle_failover: (
+        Annotated[int, Meta(ge=0, le=DAY_S, description="seconds, 0 (never) to 86400")] | None
+    ) = None
     active: Switch = True
 
 
-class KeyTable(_Table, frozen=True, kw_only=True):
+class KeyTable(Table, frozen=True, kw_only=True):
     """An API key that was made elsewhere; where its text is, never the text."""
 
     name: Name = ""
@@ -229,7 +289,7 @@ class KeyTable(_Table, frozen=True, kw_only=True):
     key_file: FileName | None = None
 
 
-class AccountTable(_Table, frozen=True, kw_only=True):
+class AccountTable(Table, frozen=True, kw_only=True):
     """One customer."""
 
     id: AccountId
@@ -264,18 +324,6 @@ class AccountTable(_Table, frozen=True, kw_only=True):
     keys: Annotated[
         tuple[KeyTable, ...], Meta(max_length=100, description="up to 100 tables")
     ] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """One thing that is wrong with the file."""
-
-    key: str  # such as providers[0].port
-    problem: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.problem}; {self.fix}"
 
 
 class InvalidConfig(ValueError):
@@ -318,9 +366,8 @@ class Settings:
         return self.path.absolute().parent / Path(name).expanduser()
 
 
-T = TypeVar("T", bound=_Table)
-_TABLES: Final[dict[str, type[_Table]]] = {"server": Server, "defaults": DefaultTimes}
-_LISTS: Final[dict[str, type[_Table]]] = {
+_TABLES: Final[dict[str, type[Table]]] = {"server": Server, "defaults": DefaultTimes}
+_LISTS: Final[dict[str, type[Table]]] = {
     "providers": ProviderTable,
     "routes": RouteTable,
     "accounts": AccountTable,
@@ -336,11 +383,11 @@ def read_settings(path: Path) -> Settings:
         )
         for name in sorted(document.keys() - _TABLES.keys() - _LISTS.keys())
     ]
-    server = _table(document.get("server", {}), "server", Server, problems)
-    defaults = _table(document.get("defaults", {}), "defaults", DefaultTimes, problems)
-    providers = _list(document, "providers", ProviderTable, problems)
-    routes = _list(document, "routes", RouteTable, problems)
-    accounts = _list(document, "accounts", AccountTable, problems)
+    server = read_table(document.get("server", {}), "server", Server, problems)
+    defaults = read_table(document.get("defaults", {}), "defaults", DefaultTimes, problems)
+    providers = read_list(document, "providers", ProviderTable, problems)
+    routes = read_list(document, "routes", RouteTable, problems)
+    accounts = read_list(document, "accounts", AccountTable, problems)
     if problems or server is None or defaults is None:
         raise InvalidConfig(path, tuple(problems))
     return Settings(
@@ -356,7 +403,7 @@ def read_settings(path: Path) -> Settings:
 def problems_of_account(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
     """Return what is wrong with an account's settings that stand in no file."""
     problems: list[Problem] = []
-    _table(dict(settings), "account", AccountTable, problems)
+    read_table(dict(settings), "account", AccountTable, problems)
     return tuple(problems)
 
 
@@ -380,119 +427,3 @@ def _document(path: Path) -> dict[str, Any]:
             f"this isn't TOML: {error}",
             "mend that place; texts stand in quotes, tables under [name] or [[name]]",
         ) from None
-
-
-def _table(found: Any, key: str, kind: type[T], problems: list[Problem]) -> T | None:
-    """Return a table, or note everything that is wrong with it.
-
-    Reading stops at the first mistake; so the setting it is in is noted, taken out, and the
-    rest is read again.
-    """
-    noted: set[str] = set()
-    for each in msgspec.structs.fields(kind):
-        if isinstance(found, dict) and each.required and each.name not in found:
-            noted.add(each.name)
-            fix = f"write {_wanted([kind], each.name)}"
-            missing = "it is needed and isn't there"
-            problems.append(Problem(key=f"{key}.{each.name}", problem=missing, fix=fix))
-    while True:
-        try:
-            table = msgspec.convert(found, kind)
-        except msgspec.ValidationError as error:
-            problem, setting = _translated(str(error), key, kind)
-            if setting not in noted:
-                problems.append(problem)
-            if not isinstance(found, dict) or setting not in found:
-                return None  # the whole table, or a setting that it lacks
-            noted.add(setting)
-            found = {name: value for name, value in found.items() if name != setting}
-        else:
-            return None if noted else table
-
-
-def _list(
-    document: dict[str, Any], name: str, kind: type[T], problems: list[Problem]
-) -> tuple[T, ...]:
-    """Return the tables of a list that can be read; the rest are problems."""
-    found = document.get(name, [])
-    if not isinstance(found, list) or len(found) > TABLES_MAX:
-        fix = f"write each under [[{name}]], at most {TABLES_MAX:,}"
-        problems.append(Problem(key=name, problem="this isn't a list of tables", fix=fix))
-        return ()
-    tables = [
-        _table(each, f"{name}[{number}]", kind, problems) for number, each in enumerate(found)
-    ]
-    return tuple(each for each in tables if each is not None)
-
-
-_UNKNOWN: Final = re.compile(r"unknown field `(.+?)`")
-_MISSING: Final = re.compile(r"missing required field `(.+?)`")
-_PLACE: Final = re.compile(r" - at `\$(.*?)`$")
-_INDEX: Final = re.compile(r"\[[^]]*\]")
-_TYPE: Final = re.compile(r"`(\w+)(?: \| \w+)*`")
-_FORM: Final = re.compile(r"Expected text matching regex .*", re.DOTALL)
-_TYPES: Final = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "null": "nothing",
-}
-
-
-def _translated(message: str, key: str, kind: type[_Table]) -> tuple[Problem, str]:
-    """Say in an editor's words what is wrong with a table; return the setting it is in, too."""
-    place = _PLACE.search(message)
-    path = place[1] if place else ""
-    message = _PLACE.sub("", message)
-    tables = _tables_on(path, kind)
-    if match := _UNKNOWN.search(message):
-        path, problem = f"{path}.{match[1]}", "there is no such setting"
-        fix = nearest(match[1], tables[-1].__struct_fields__)
-    elif match := _MISSING.search(message):  # told already
-        path, problem, fix = f"{path}.{match[1]}", "it is needed and isn't there", ""
-    else:
-        problem = _FORM.sub("it hasn't the right form", _TYPE.sub(_type_in_words, message))
-        problem = problem.replace("Expected", "expected").replace("Invalid enum value", "not")
-        fix = f"write {_wanted(tables, re.sub(_INDEX, '', path).rpartition('.')[2])}"
-    setting = re.sub(_INDEX, "", path).lstrip(".").partition(".")[0]
-    return Problem(key=f"{key}{path}", problem=problem, fix=fix), setting
-
-
-def _type_in_words(found: re.Match[str]) -> str:
-    return _TYPES.get(found[1], found[0])
-
-
-def _tables_on(path: str, kind: type[_Table]) -> list[type[_Table]]:
-    """Return the tables that a path leads through, the outermost first."""
-    return [kind, KeyTable] if path.startswith(".keys[") else [kind]
-
-
-def _wanted(tables: list[type[_Table]], name: str) -> str:
-    """Return what to write for a setting, from its own description."""
-    for table in reversed(tables):
-        hint = typing.get_type_hints(table, include_extras=True).get(name)
-        if hint is not None:
-            return _description(hint) or "another value"
-    return f"a table: [{name}]" if name else "a table of settings"
-
-
-def _description(hint: Any) -> str | None:
-    for each in getattr(hint, "__metadata__", ()):
-        if isinstance(each, Meta) and each.description:
-            return each.description
-    for part in typing.get_args(hint):
-        if (found := _description(part)) is not None:
-            return found
-    return None
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a fix for a name that isn't among the known ones: the one that was meant."""
-    known = sorted(names)
-    close = difflib.get_close_matches(name, known, 1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"there are {', '.join(known)}" if known else "remove it"

@@ -17,6 +17,7 @@ from arrivals.core.catalogue import (
     Provider,
     Route,
 )
+from arrivals.core.dialect import Dialect
 from arrivals.core.ledger import is_charged
 from arrivals.core.message import Reach, State
 
@@ -67,3 +68,24 @@ def test_what_is_paused_and_nothing_else_keeps_its_messages_queued() -> None:
     paused = [each.account_id for each in accounts.values() if each.flow is Flow.PAUSED]
     assert catalogue.paused() == (paused, [])
     assert len(paused) == 1
+
+
+@pytest.mark.parametrize(
+    ("receipts_per", "long_messages", "one"),
+    [
+        ("segment", "udh", False),
+        ("unknown", "sar", False),
+        ("message", "udh", True),
+        ("segment", "payload", True),  # it gets one PDU and gives one id
+    ],
+)
+def test_one_receipt_tells_of_all_parts_by_habit_or_because_they_left_as_one(
+    receipts_per: str, long_messages: str, one: bool
+) -> None:
+    provider = Provider(
+        provider_id="north",
+        sandbox=False,
+        receipts_per=receipts_per,
+        dialect=Dialect(long_messages=long_messages),
+    )
+    assert provider.answers_per_message is one

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from arrivals.core.message import Move
 from arrivals.core.parts import (
     FINAL_MOVES,
+    begin,
     contradicts,
+    count_of,
     has_arrived_in_part,
     lacks_part,
     outcomes,
@@ -126,7 +128,7 @@ def test_what_arrived_is_counted_by_hand_off():
     assert not has_arrived_in_part(None)
     assert not has_arrived_in_part("1:fx")
     assert has_arrived_in_part("1:.. 2:d.")
-    assert [whole_handoffs(each, 2) for each in (None, "1:d.", "1:dd", "1:dF 2:dd")] == [
+    assert [whole_handoffs(each) for each in (None, "1:d.", "1:dd", "1:dF 2:dd")] == [
         0,
         0,
         1,
@@ -140,3 +142,76 @@ def test_a_hand_off_lacks_a_part_of_which_only_bad_was_said():
     assert not lacks_part("1:df. 2:d..", 2)
     assert not lacks_part("1:dF.", 1)
     assert lacks_part("1:df.", 1)
+
+
+# --- a hand-off in other parts than were priced -----------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "segments", "attempt", "count", "begun"),
+    [
+        (None, 1, 1, 1, None),  # as many as were priced: nothing to note
+        (None, 1, 1, 2, "1:.."),  # the next provider's alphabet needs two
+        (None, 2, 1, 1, "1:."),  # or one
+        ("1:d.", 2, 2, 3, "1:d. 2:..."),
+        ("1:..", 1, 1, 3, "1:.."),  # begun once
+        ("1:d.", 2, 2, 2, "1:d."),
+    ],
+)
+def test_another_count_of_parts_is_noted_before_the_hand_off(
+    known: str | None, segments: int, attempt: int, count: int, begun: str | None
+):
+    assert begin(known, segments, attempt, count) == begun
+
+
+def test_a_hand_off_has_as_many_parts_as_were_noted():
+    assert [count_of("1:d. 3:....", 2, each) for each in (1, 2, 3)] == [2, 2, 4]
+    assert count_of(None, 3, 1) == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "said", "move"),
+    [
+        (2, [(1, D)], None),
+        (2, [(1, D), (2, D)], D),
+        (2, [(1, D), (2, F)], F),
+        (1, [(1, D)], D),
+        (1, [(3, F)], F),
+        (3, [(1, D), (2, D), (9, D)], D),
+    ],
+)
+def test_a_message_arrived_when_the_parts_that_left_did(
+    count: int, said: list[tuple[int, Move]], move: Move | None
+):
+    """Priced as one segment or two, handed off in `count` parts."""
+    for segments in (1, 2):
+        parts = begin(None, segments, 1, count)
+        found = None
+        for part, each in said:
+            parts, found = roll_up(parts, segments, 1, part, each)
+        assert found == move
+        assert whole_handoffs(parts) == (move is D)
+
+
+def test_a_place_is_found_within_the_parts_that_left():
+    assert part_in_doubt("1:...", 1, 1) == 3
+    assert part_in_doubt("1:ddd", 1, 1) == 3
+    assert place_of("1:d..", 1, 1, 9) == 3
+    assert contradicts("1:..f", 1, 1, 3, D)
+
+
+@pytest.mark.parametrize(
+    ("parts", "segments", "told"),
+    [
+        ("1:dd", 1, ["delivered"]),  # all of it arrived, in more parts than are shown
+        ("1:d.", 1, [None]),
+        ("1:d", 3, ["delivered"] * 3),
+        ("1:df", 3, [None] * 3),
+        ("1:.. 2:d", 2, ["delivered"] * 2),  # the hand-off of which the greater share arrived
+        ("1:d. 2:f", 2, ["delivered", None]),
+    ],
+)
+def test_segments_are_told_of_by_the_parts_that_left(
+    parts: str, segments: int, told: list[str | None]
+):
+    assert outcomes(parts, segments) == told

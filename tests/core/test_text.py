@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.core.text import (
+    ENCODING_NAMES,
     GSM7_PART,
     GSM7_SINGLE,
     UCS2_PART,
@@ -18,10 +19,13 @@ from arrivals.core.text import (
     TextShape,
     UnencodableText,
     analyse,
+    data_coding_of,
     decode_gsm7,
     encode_gsm7,
     encode_segments,
     encode_ucs2,
+    encode_whole,
+    fits,
     is_gsm7,
     segment,
     visible,
@@ -180,3 +184,93 @@ def test_every_format_and_control_character_is_shown() -> None:
     ]
     assert len(hidden) > 2000
     assert [code for code in hidden if visible("a" + chr(code)) == "a" + chr(code)] == []
+
+
+# --- where the default alphabet is another one ------------------------------------------
+
+ALPHABET = st.sampled_from(("latin-1", "ascii"))
+
+
+@pytest.mark.parametrize(
+    ("text", "alphabet", "expected"),
+    [
+        # A gateway that reads 0 as Latin-1 showed 'Mail a\xa7b' for 'Mail a_b'.
+        ("Mail a_b@shop.nl", "latin-1", ("latin-1", 1, 16)),
+        ("\xa35 f\xfcr J\xfcrgen", "latin-1", ("latin-1", 1, 13)),
+        ("\xa35 f\xfcr J\xfcrgen", "ascii", ("ucs2", 1, 13)),
+        ("Mail a_b@shop.nl", "ascii", ("ascii", 1, 16)),
+        # What the network shows with an escape takes two of its places.
+        ("[" * 80, "latin-1", ("latin-1", 1, 160)),
+        ("[" * 81, "latin-1", ("latin-1", 2, 162)),
+        ("{}" * 81, "ascii", ("ascii", 3, 324)),
+        ("a" * 160, "latin-1", ("latin-1", 1, 160)),
+        ("a" * 161, "ascii", ("ascii", 2, 161)),
+        ("a" * 307, "latin-1", ("latin-1", 3, 307)),
+        # In Latin-1 and not on the air, or on the air and not in Latin-1: UCS-2, as it is read.
+        ("Cr\xe8me br\xfbl\xe9e", "latin-1", ("ucs2", 1, 12)),
+        ("\u20ac 5", "latin-1", ("ucs2", 1, 3)),
+        ("\u0394", "latin-1", ("ucs2", 1, 1)),
+        ("back`tick", "ascii", ("ucs2", 1, 9)),
+        ("\xa5" + "a" * 70, "ascii", ("ucs2", 2, 71)),
+        ("\U0001f600" * 36, "latin-1", ("ucs2", 2, 72)),
+        ("", "latin-1", ("latin-1", 1, 0)),
+        ("", "ascii", ("ascii", 1, 0)),
+    ],
+)
+def test_shapes_in_other_alphabets(
+    text: str, alphabet: str, expected: tuple[str, int, int]
+) -> None:
+    found = analyse(text, alphabet)
+    assert (found.encoding, found.segments, found.units) == expected
+    assert found.encoding in ENCODING_NAMES
+    assert data_coding_of(found) == ("ucs2" if expected[0] == "ucs2" else "gsm7")
+
+
+@given(ANY_TEXT, ALPHABET)
+def test_in_any_alphabet_the_count_is_the_cut_and_the_parts_are_the_text(
+    text: str, alphabet: str
+) -> None:
+    try:
+        found = analyse(text, alphabet)
+    except UnencodableText:
+        return
+    parts = encode_segments(text, alphabet)
+    assert found.segments == len(parts) == len(segment(text, alphabet))
+    codec = "utf-16-be" if found.encoding == "ucs2" else alphabet
+    assert [part.decode(codec) for part in parts] == list(segment(text, alphabet))
+    assert "".join(segment(text, alphabet)) == text
+    assert encode_whole(text, alphabet).decode(codec) == text
+    assert all(len(part) <= 160 for part in parts)
+
+
+@given(GSM_TEXT, ALPHABET)
+def test_what_fits_takes_the_room_that_it_takes_on_the_air(text: str, alphabet: str) -> None:
+    """The independent segmenter counts what a network carries, and so do we."""
+    found = analyse(text, alphabet)
+    assert fits(text, alphabet) == set(text).issubset(
+        chr(code) for code in range(256 if alphabet == "latin-1" else 128)
+    )
+    if fits(text, alphabet):
+        assert found.segments == len(smsutil.split(text).parts)
+        assert [p.content for p in smsutil.split(text).parts] == list(segment(text, alphabet))
+
+
+@given(ANY_TEXT.filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text)))
+def test_a_text_in_ucs2_is_cut_as_that_whatever_it_holds(text: str) -> None:
+    parts = segment(text, "ucs2")
+    assert "".join(parts) == text
+    single = UCS2_SINGLE if len(parts) == 1 else UCS2_PART
+    assert all(len(encode_ucs2(part)) // 2 <= single for part in parts)
+    assert not fits(text, "ucs2")
+
+
+@given(GSM_TEXT)
+def test_a_whole_text_is_its_parts(text: str) -> None:
+    assert encode_whole(text) == b"".join(encode_segments(text))
+
+
+@pytest.mark.parametrize("alphabet", ["latin-1", "ascii"])
+def test_half_a_pair_is_refused_in_any_alphabet(alphabet: str) -> None:
+    for refusing in (analyse, encode_segments, encode_whole):
+        with pytest.raises(UnencodableText, match="half of a surrogate pair"):
+            refusing("a\ud83d", alphabet)

@@ -6,11 +6,13 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from arrivals.core.dialect import Dialect
 from arrivals.core.message import Move
 from arrivals.http.listing import safe_cell
 from tests.http.installation import Installation
@@ -76,6 +78,44 @@ async def test_a_long_text_is_shown_part_by_part(main: httpx.AsyncClient) -> Non
     assert "".join(each["text"] for each in found["segments"]) == text
     assert len(found["segments"]) > 2
     assert {each["encoding"] for each in found["segments"]} == {"ucs2"}
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "text", "encoding", "parts"),
+    [
+        ("latin-1", "\xa35 f\xfcr J\xfcrgen, a_b@shop.nl", "latin-1", 1),
+        ("latin-1", "[" * 90, "latin-1", 2),
+        ("latin-1", "5 \u20ac " * 20, "ucs2", 2),
+        ("ascii", "Mail a_b@shop.nl", "ascii", 1),
+        ("ascii", "\xa35 " * 30, "ucs2", 2),
+    ],
+)
+async def test_a_text_is_shown_in_the_alphabet_that_it_was_counted_in(
+    api: Installation,
+    main: httpx.AsyncClient,
+    alphabet: str,
+    text: str,
+    encoding: str,
+    parts: int,
+) -> None:
+    """What is estimated, answered and shown of it is the same, and true."""
+    catalogue = api.platform.catalogue
+    spoken = {
+        name: replace(each, dialect=Dialect(alphabet=alphabet))
+        for name, each in catalogue.providers.items()
+    }
+    api.platform.swap(replace(catalogue, providers=spoken))
+    body = BODY | {"numbers": ["31612345678"], "message": text}
+    estimated = (await main.post("/api/v1/estimate", json=body)).json()
+    [sent] = await send(main, message=text)
+    found = await get(main, f"/api/v1/messages/{sent}")
+    assert "".join(each["text"] for each in found["segments"]) == text
+    assert len(found["segments"]) == parts
+    assert {each["encoding"] for each in found["segments"]} == {encoding}
+    order = await get(main, found["links"]["order"])
+    [line] = order["decision"]["prices"]
+    assert (line["segments"], line["encodings"]) == (parts, {encoding: 1})
+    assert found["money"]["price"] == estimated["estimated_cost"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from arrivals.core.dialect import Dialect, SenderForm
 from arrivals.core.text import encode_gsm7
 from arrivals.providers.submissions import submit_sm
 from arrivals.smpp import constants as c
@@ -203,3 +204,37 @@ def test_long_messages_are_put_together(tshark: str, tmp_path: Path) -> None:
     assert [each[:2] for each in parts] == [["3", str(n)] for n in (1, 2, 3, 1, 2, 3)]
     assert bytes.fromhex(parts[2][2]) == encode_gsm7(LONG["gsm"])
     assert bytes.fromhex(parts[5][2]).decode("utf-16-be") == LONG["ucs2"]
+
+
+DIALECTS = {
+    "no optional parameters": Dialect(optional_parameters=False),
+    "absolute validity": Dialect(validity="absolute"),
+    "no validity": Dialect(validity="none"),
+    "latin-1": Dialect(alphabet="latin-1"),
+    "ascii": Dialect(alphabet="ascii"),
+    "sar": Dialect(long_messages="sar"),
+    "payload": Dialect(long_messages="payload"),
+    "service type": Dialect(service_type="CMT"),
+    "senders": Dialect(senders=(SenderForm(pattern="ACME", ton=0, npi=9),)),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_dialect_is_sound_smpp(tshark: str, tmp_path: Path, name: str) -> None:
+    """Whatever a provider asks for, nobody calls it malformed, and the lengths add up."""
+    texts = ("Hello a_b", "\xa35 f\xfcr J\xfcrgen", *LONG.values())
+    pdus = [
+        part
+        for key, text in enumerate(texts, 1)
+        for part in submit_sm(submission(key, text), 0, DIALECTS[name])
+    ]
+    path = tmp_path / "dialect.pcap"
+    write_capture(path, [(True, encode(p, sequence_number=n)) for n, p in enumerate(pdus, 1)])
+    assert run(tshark, path, "-Y", "_ws.malformed") == ""
+    columns = ("-e", "smpp.command_id", "-e", "smpp.sm_length", "-e", "smpp.opt_param")
+    shown = run(tshark, path, "-T", "fields", "-E", "separator=|", *columns).splitlines()
+    assert len(shown) == len(pdus)
+    for line, ours in zip(shown, pdus, strict=True):
+        _, length, parameters = line.split("|")
+        assert int(length) == len(ours.octets("short_message"))
+        assert bool(parameters) == bool(ours.tlvs)

@@ -155,10 +155,9 @@ async def test_a_host_that_dies_costs_its_own_window_and_no_more():
 
 async def test_one_host_that_takes_and_never_answers_is_left_for_the_next():
     """Behind one name some are dead: half of what was handed over was lost, again and again."""
-    quick = {"response_timeout_s": 0.2}
     async with an_smsc() as mute, an_smsc() as alive:
         ports = [mute.port, alive.port]
-        async with over(ports, binds=2, window=5, **quick) as (connection, news):
+        async with over(ports, binds=2, window=5, response_timeout_s=0.2) as (connection, news):
             counting(alive)
             ids, handed = itertools.count(1), 0
             begin = time.monotonic()

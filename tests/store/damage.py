@@ -14,7 +14,16 @@ import apsw
 import psycopg
 
 from arrivals.store.beside import DATABASE_NAME
-from arrivals.store.checks import BALANCES, CHECKS, COSTS, MISSING, SHAPES, SUMS, TRIGGERS
+from arrivals.store.checks import (
+    BALANCES,
+    CHECKS,
+    COSTS,
+    MISSING,
+    PARTS,
+    SHAPES,
+    SUMS,
+    TRIGGERS,
+)
 from tests.postgres.server import drop_database, execute
 
 DAY_US = 86_400_000_000
@@ -25,6 +34,7 @@ SENTENCES |= {
     "costs": COSTS.sentence,
     "missing_handoffs": MISSING.sentence,
     "shapes": SHAPES.sentence,
+    "uncharged_parts": PARTS.sentence,
     "triggers": TRIGGERS.sentence,
 }
 

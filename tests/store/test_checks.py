@@ -21,7 +21,7 @@ from arrivals.store.verifying import run_checks
 from tests.backends import POSTGRESQL
 from tests.flows.installation import Installation
 from tests.postgres.server import execute
-from tests.store.damage import IN_POSTGRESQL, PLANTS, SENTENCES, spoil
+from tests.store.damage import DELIVERED, IN_POSTGRESQL, PLANTS, SENTENCES, spoil
 from tests.store.inhabited import home, settle_all
 
 
@@ -245,3 +245,29 @@ def test_a_file_that_is_no_database_cannot_be_checked(tmp_path) -> None:
     (tmp_path / DATABASE_NAME).write_bytes(b"not a database at all" * 1000)
     with pytest.raises(StoreError):
         list(run_checks(tmp_path, SystemClock()))
+
+
+# --- texts in other alphabets -------------------------------------------------------------
+
+ORDER_OF_IT = f"(SELECT {DELIVERED} >> 17)"
+IN_ASCII = (
+    """UPDATE orders SET decision = '{"route": {"alphabet": "ascii"}}' """
+    f"WHERE id = {ORDER_OF_IT}"
+)
+
+
+def test_a_text_is_counted_by_the_alphabet_that_its_order_names(sound, copy) -> None:
+    """The same text is as sound in ASCII; in UCS-2 it isn't what was charged (invariant 11)."""
+    spoil(sound, copy, IN_ASCII)
+    assert broken(copy) == {}
+    spoil(sound, copy, sound.plants["shapes"])
+    assert SENTENCES["shapes"] in broken(copy)
+
+
+def test_more_parts_than_were_charged_were_begun_as_that_many(sound, copy) -> None:
+    """Where the provider that took it needs them: of that attempt, and no more than those."""
+    spoil(sound, copy, sound.plants["uncharged_parts"])
+    begun = f"UPDATE messages SET parts = '{{}}' WHERE id = {DELIVERED}"
+    for parts, is_sound in (("1:d.", True), ("2:dd", False), ("1:d", False)):
+        spoil(sound, copy, begun.format(parts))
+        assert (SENTENCES["uncharged_parts"] not in broken(copy)) is is_sound, parts

@@ -17,6 +17,7 @@ from arrivals import __version__
 from arrivals.cli import accounts, keys, network
 from arrivals.cli.backup import backup, hold, restore
 from arrivals.cli.calibrate import calibrate
+from arrivals.cli.check_provider import check as check_provider
 from arrivals.cli.copy import copy
 from arrivals.cli.dev import dev
 from arrivals.cli.doctor import doctor
@@ -49,6 +50,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
 for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+network.providers.command("check")(check_provider)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=OPERATE)
 app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)
 app.add_typer(network.routes, name="routes", rich_help_panel=OPERATE)

@@ -115,6 +115,14 @@ class Installation:
 
         return self.do(READ_BALANCES, account_ids)
 
+    def leases(self) -> dict[str, bool]:
+        """Return whose binds are held by a process that serves now; raises Stop."""
+        import asyncio
+
+        from arrivals.flows.lease import LEASED_ELSEWHERE
+
+        return asyncio.run(self._do(LEASED_ELSEWHERE, ""))
+
     def learnt(self) -> str | None:
         """Return what the model of outcomes learnt, as it was kept last; raises Stop."""
         import asyncio

@@ -59,8 +59,8 @@ def _answers(data: str | None, config: Path | None) -> Iterator[Answer]:
 
     settings: Settings | None = None
     if config is not None:
-        settings, answer = _settings(config)
-        yield answer
+        settings, answers = _settings(config)
+        yield from answers
         if settings is None and data is None:
             return
     place = place_of(data, config if settings is None else None)
@@ -86,15 +86,17 @@ def _folder(folder: Path, clock: SystemClock) -> Iterator[Answer]:
         yield _dev_file(folder / DEV_FILE)
 
 
-def _settings(config: Path) -> tuple[Settings | None, Answer]:
+def _settings(config: Path) -> tuple[Settings | None, list[Answer]]:
+    from arrivals.cli.doctor_providers import look_at_providers
     from arrivals.cli.serve import read
 
     try:
         settings, wanted = read(config)
     except Stop as stop:
-        return None, Answer(what="settings", state=BAD, found=stop.problem, fix=stop.fix)
+        return None, [Answer(what="settings", state=BAD, found=stop.problem, fix=stop.fix)]
     found = f"providers: {len(wanted.providers)}, routes: {len(wanted.routes)}"
-    return settings, Answer(what="settings", state=GOOD, found=f"{config}: {found}")
+    answer = Answer(what="settings", state=GOOD, found=f"{config}: {found}")
+    return settings, [answer, *look_at_providers(wanted)]
 
 
 def _clock(clock: SystemClock) -> Answer:

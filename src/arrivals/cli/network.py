@@ -13,7 +13,9 @@ from arrivals.cli.output import ExitCode, Stop, money, put_json, put_table, say
 from arrivals.core.catalogue import Provider
 
 routes = typer.Typer(help="List the published ways to send.", no_args_is_help=True)
-providers = typer.Typer(help="List the upstream connections.", no_args_is_help=True)
+providers = typer.Typer(
+    help="List the upstream connections, and try them.", no_args_is_help=True
+)
 prices = typer.Typer(help="Import and list routes' prices.", no_args_is_help=True)
 
 Kind = Annotated[

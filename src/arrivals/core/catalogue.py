@@ -87,6 +87,11 @@ class Provider:
     settings: dict[str, object] = field(default_factory=dict)
     flow: Flow = Flow.ACTIVE
 
+    @property
+    def answers_per_message(self) -> bool:
+        """Whether one receipt tells of all parts: by its habit, or as it gets them as one."""
+        return self.receipts_per == "message" or self.dialect.long_messages == "payload"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:

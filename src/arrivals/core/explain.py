@@ -19,6 +19,7 @@ from arrivals.core.instants import rfc3339, spell
 from arrivals.core.message import Move, State, is_terminal
 from arrivals.core.reasons import REASONS
 from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
+from arrivals.core.text import ENCODING_NAMES
 from arrivals.core.timeline import (
     ACCEPTED,
     BROKEN,
@@ -135,7 +136,7 @@ def _accepted(said: _Said) -> str:
     message, trace = said.trace.message, said.trace
     where = f" to {trace.country}" if trace.country else ""
     parts = "1 segment" if message.segments == 1 else f"{message.segments} segments"
-    alphabet = "GSM-7" if trace.encoding == "gsm7" else "UCS-2"
+    alphabet = ENCODING_NAMES[trace.encoding]
     text = (
         f"Accepted over route {message.route_id}{where}: {parts} in {alphabet}, "
         f"{price(trace)} held."

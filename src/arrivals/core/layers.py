@@ -381,7 +381,7 @@ def came_twice(message: Message, events: Sequence[TimelineEvent]) -> bool:
         and event.actor != "clock"
         and not event.body.get("part")
     }
-    return len(said) + whole_handoffs(message.parts, message.segments) > 1
+    return len(said) + whole_handoffs(message.parts) > 1
 
 
 def _filtered_by(message: Message, end: TimelineEvent | None) -> FilteredBy | None:

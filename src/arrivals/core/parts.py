@@ -2,7 +2,10 @@
 
 What is known of each part is one letter, and each hand-off has a row of them: a handset puts
 together the parts of one hand-off only, so the parts of two don't add up. The rows are kept
-as text, `1:dd. 3:d..`: of the first attempt two of three parts arrived, of the third one.
+as text, `1:dd. 3:d..`: of the first attempt two of three parts arrived, of the third one. A row
+is as long as its hand-off has parts: as many as the message has segments, unless the provider
+that took it has another alphabet than the one by which it was priced. Then the row is begun
+before the hand-off, so that whatever comes first meets its length.
 
 What is known only ever grows, so the order of receipts doesn't matter (invariant 36).
 
@@ -54,17 +57,31 @@ def roll_up(
     """
     rows = _rows(parts)
     letters = list(rows.get(attempt, "." * segments))
-    at = min(max(part, 1), segments) - 1
+    at = min(max(part, 1), len(letters)) - 1
     delivered = said is Move.RECEIPT_DELIVERED or letters[at] in _DELIVERED
     letters[at] = (_DELIVERED if delivered else _NOT_DELIVERED)[
         max(_badness(letters[at]), _BADNESS[said])
     ]
     rows[attempt] = "".join(letters)
-    known = " ".join(f"{number}:{row}" for number, row in sorted(rows.items()))
-    if any(_arrived(row) == segments for row in rows.values()):
+    known = _text(rows)
+    if any(_arrived(row) == len(row) for row in rows.values()):
         return known, Move.RECEIPT_DELIVERED
     worst = max(_badness(letter) for row in rows.values() for letter in row)
     return known, _MOVE_OF_BADNESS[worst] if worst else None
+
+
+def begin(parts: str | None, segments: int, attempt: int, count: int) -> str | None:
+    """Return what is known once a hand-off is to leave in this many parts."""
+    rows = _rows(parts)
+    if count == segments or attempt in rows:
+        return parts
+    rows[attempt] = "." * count
+    return _text(rows)
+
+
+def count_of(parts: str | None, segments: int, attempt: int) -> int:
+    """Return in how many parts a hand-off left, or leaves."""
+    return len(_rows(parts).get(attempt, "." * segments)) if parts else segments
 
 
 def part_in_doubt(parts: str | None, segments: int, attempt: int) -> int:
@@ -72,7 +89,8 @@ def part_in_doubt(parts: str | None, segments: int, attempt: int) -> int:
 
     A provider that loses answers took the first parts of a message rather than the last.
     """
-    return _rows(parts).get(attempt, "." * segments).rfind(".") + 1 or segments
+    row = _rows(parts).get(attempt, "." * segments)
+    return row.rfind(".") + 1 or len(row)
 
 
 def place_of(parts: str | None, segments: int, attempt: int, part: int) -> int:
@@ -82,13 +100,14 @@ def place_of(parts: str | None, segments: int, attempt: int, part: int) -> int:
     each id has one place, and what they add up to doesn't depend on the guesses.
     """
     letters = _rows(parts).get(attempt, "." * segments)
-    own = min(max(part, 1), segments)
+    own = min(max(part, 1), len(letters))
     return own if letters[own - 1] == "." else letters.rfind(".") + 1 or own
 
 
 def contradicts(parts: str | None, segments: int, attempt: int, part: int, said: Move) -> bool:
     """Tell whether a part's receipt says the opposite of one that came before it."""
-    letter = _rows(parts).get(attempt, "." * segments)[min(max(part, 1), segments) - 1]
+    row = _rows(parts).get(attempt, "." * segments)
+    letter = row[min(max(part, 1), len(row)) - 1]
     if said is Move.RECEIPT_DELIVERED:
         return _badness(letter) > 0
     return letter in _DELIVERED
@@ -104,20 +123,33 @@ def lacks_part(parts: str | None, attempt: int) -> bool:
     return any(letter in "efx" for letter in _rows(parts).get(attempt, ""))
 
 
-def whole_handoffs(parts: str | None, segments: int) -> int:
+def whole_handoffs(parts: str | None) -> int:
     """Return of how many hand-offs every part is known to have arrived."""
-    return sum(_arrived(row) == segments for row in _rows(parts).values())
+    return sum(_arrived(row) == len(row) for row in _rows(parts).values())
 
 
 def outcomes(parts: str | None, segments: int) -> list[str | None]:
-    """Return what is known of each part, of the hand-off of which most arrived."""
-    best = max(reversed(_rows(parts).values()), key=_arrived, default="." * segments)
+    """Return what is known of each segment, of the hand-off of which most arrived.
+
+    Of one in other parts than these nothing is said of a segment, unless it holds of all.
+    """
+    best = max(
+        reversed(_rows(parts).values()),
+        key=lambda row: _arrived(row) / len(row),
+        default="." * segments,
+    )
+    if len(best) != segments:
+        best = (best[0] if len(set(best)) == 1 else ".") * segments
     return [_WORDS.get(letter) for letter in best]
 
 
 def _rows(parts: str | None) -> dict[int, str]:
     found = (row.split(":") for row in (parts or "").split())
     return {int(attempt): letters for attempt, letters in found}
+
+
+def _text(rows: dict[int, str]) -> str:
+    return " ".join(f"{number}:{row}" for number, row in sorted(rows.items()))
 
 
 def _arrived(row: str) -> int:

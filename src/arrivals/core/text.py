@@ -5,8 +5,13 @@ in it, else UCS-2, which in practice is UTF-16BE. A text of one segment holds 16
 70 UTF-16 units; each part of a longer one 153 or 67, because a 6-octet user data header
 ties the parts together. An escaped character and a surrogate pair are never split.
 
+Some providers read their default alphabet as Latin-1 or ASCII. Whatever the octets between us
+are, a network carries GSM-7 or UCS-2: so there too a text holds as many characters as it has
+septets on the air, and only characters that both alphabets have go out in theirs. Every other
+text is UCS-2, which nobody reads wrongly, and which is what the network would make of it.
+
 Charged segments and the parts handed off come from the same cut (invariant 11):
-`analyse(text).segments == len(encode_segments(text))` for every text.
+`analyse(text).segments == len(encode_segments(text))` for every text and alphabet.
 """
 
 from __future__ import annotations
@@ -17,8 +22,14 @@ from typing import Final, Literal
 
 import msgspec
 
-Encoding = Literal["gsm7", "ucs2"]
+Encoding = Literal["gsm7", "latin-1", "ascii", "ucs2"]
 
+ENCODING_NAMES: Final = {
+    "gsm7": "GSM-7",
+    "latin-1": "Latin-1",
+    "ascii": "ASCII",
+    "ucs2": "UCS-2",
+}
 GSM7_SINGLE: Final = 160  # septets in 140 octets
 GSM7_PART: Final = 153  # the same less a 6-octet header, padded to whole septets
 UCS2_SINGLE: Final = 70  # 16-bit units in 140 octets
@@ -59,6 +70,23 @@ _GSM7: Final = re.compile(
 )
 
 
+# What the air and an alphabet both carry; whatever is here takes one octet of the alphabet.
+_BOTH: Final[dict[str, re.Pattern[str]]] = {
+    charset: re.compile(
+        "["
+        + re.escape(
+            "".join(
+                char
+                for char in (*_ALPHABET.replace(chr(0xFFFE), ""), *_EXTENSION.values())
+                if ord(char) < size
+            )
+        )
+        + "]*"
+    )
+    for charset, size in (("latin-1", 0x100), ("ascii", 0x80))
+}
+
+
 class UnencodableText(ValueError):
     """The text has half of a surrogate pair, or isn't GSM-7 where GSM-7 was asked for."""
 
@@ -68,7 +96,15 @@ class TextShape(msgspec.Struct, frozen=True, kw_only=True):
 
     encoding: Encoding
     segments: int  # at least 1
-    units: int  # septets or 16-bit units, headers not counted
+    units: int  # septets on the air or 16-bit units, headers not counted
+
+
+def data_coding_of(shape: TextShape) -> Literal["gsm7", "ucs2"]:
+    """Return how a message is coded whatever its provider's default alphabet is.
+
+    The order's decision keeps that alphabet, and the message which of the two it is in.
+    """
+    return "ucs2" if shape.encoding == "ucs2" else "gsm7"
 
 
 _PLAIN_SINGLES: Final = tuple(
@@ -76,12 +112,14 @@ _PLAIN_SINGLES: Final = tuple(
 )
 
 
-def analyse(text: str) -> TextShape:
-    """Return a text's encoding, segments and units.
+def analyse(text: str, alphabet: str = "gsm7") -> TextShape:
+    """Return a text's encoding, segments and units, where this is the default alphabet.
 
-    An empty text is one GSM-7 segment of no units; refusing it is the caller's choice.
+    An empty text is one segment of no units; refusing it is the caller's choice.
     Raises UnencodableText for half of a surrogate pair.
     """
+    if alphabet != "gsm7":
+        return _analyse_beside(text, alphabet)
     if _ONE_SEPTET.fullmatch(text):
         units = len(text)
         if units <= GSM7_SINGLE:
@@ -92,17 +130,49 @@ def analyse(text: str) -> TextShape:
     return TextShape(encoding=encoding, segments=len(_cut(encoding, octets)), units=units)
 
 
-def segment(text: str) -> tuple[str, ...]:
-    """Return the text of each part, in order; joined they are the text."""
+def _analyse_beside(text: str, alphabet: str) -> TextShape:
+    if not fits(text, alphabet):
+        units = encode_ucs2(text)
+        segments = len(_cut("ucs2", units))
+        return TextShape(encoding="ucs2", segments=segments, units=len(units) // 2)
+    on_air = analyse(text)
+    encoding: Encoding = "ascii" if alphabet == "ascii" else "latin-1"
+    return TextShape(encoding=encoding, segments=on_air.segments, units=on_air.units)
+
+
+def segment(text: str, alphabet: str = "gsm7") -> tuple[str, ...]:
+    """Return the text of each part, in order; joined they are the text.
+
+    With "ucs2" for the alphabet they are those of a text that is in UCS-2 whatever it holds.
+    """
     encoding, octets = _encode(text)
-    if encoding == "gsm7":
+    if encoding == "gsm7" and (alphabet == "gsm7" or fits(text, alphabet)):
         return tuple(decode_gsm7(part) for part in _cut(encoding, octets))
-    return tuple(part.decode("utf-16-be") for part in _cut(encoding, octets))
+    if encoding == "gsm7":
+        octets = encode_ucs2(text)
+    return tuple(part.decode("utf-16-be") for part in _cut("ucs2", octets))
 
 
-def encode_segments(text: str) -> tuple[bytes, ...]:
+def encode_segments(text: str, alphabet: str = "gsm7") -> tuple[bytes, ...]:
     """Return the octets of each part as SMPP carries them, user data headers not included."""
-    return _cut(*_encode(text))
+    if alphabet == "gsm7":
+        return _cut(*_encode(text))
+    if not fits(text, alphabet):
+        return _cut("ucs2", encode_ucs2(text))
+    return tuple(part.encode(alphabet) for part in segment(text, alphabet))
+
+
+def encode_whole(text: str, alphabet: str = "gsm7") -> bytes:
+    """Return the octets of a text that somebody else will cut."""
+    if alphabet == "gsm7":
+        return _encode(text)[1]
+    return text.encode(alphabet) if fits(text, alphabet) else encode_ucs2(text)
+
+
+def fits(text: str, alphabet: str) -> bool:
+    """Tell whether a text goes out in an alphabet, whole; else it goes out as UCS-2."""
+    both = _GSM7 if alphabet == "gsm7" else _BOTH.get(alphabet)
+    return both is not None and both.fullmatch(text) is not None
 
 
 def is_gsm7(text: str) -> bool:
@@ -149,7 +219,7 @@ def encode_ucs2(text: str) -> bytes:
         ) from None
 
 
-def _encode(text: str) -> tuple[Encoding, bytes]:
+def _encode(text: str) -> tuple[Literal["gsm7", "ucs2"], bytes]:
     if text.isascii() and _ONE_SEPTET.fullmatch(text):
         return "gsm7", text.encode().translate(_FROM_ASCII)
     if _GSM7.fullmatch(text):

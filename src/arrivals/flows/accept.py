@@ -18,6 +18,7 @@ from arrivals.core.ids import message_key
 from arrivals.core.ledger import PostingKind, posting
 from arrivals.core.message import State
 from arrivals.core.money import Micros, format_amount
+from arrivals.core.text import data_coding_of
 from arrivals.flows.plan import Plan, PlannedMessage, RefusedRecipient
 from arrivals.store.api import Refused, Step, Transaction
 from arrivals.store.rows import Batch, NewMessage, NewOrder, StoredAnswer
@@ -224,7 +225,7 @@ class _Acceptance:
                     each.country,
                     each.text,
                     each.client_ref,
-                    each.shape.encoding,
+                    data_coding_of(each.shape),
                     each.shape.segments,
                     each.rate.rate_id,
                     each.price,

@@ -15,6 +15,7 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import order_of
 from arrivals.core.message import Message, Move, Reach, State, allows, is_terminal
+from arrivals.core.parts import count_of
 from arrivals.core.retry import RULES, Cause, next_at, share_of
 from arrivals.flows.halfway import Halfway
 from arrivals.flows.onward import Onward, cause_of
@@ -195,7 +196,8 @@ class Recording(Halfway):
         }
         if answer.late:
             body["late"] = True
-        cost = self._cost(message, answer.provider_id, message.segments)
+        parts = count_of(message.parts, message.segments, answer.attempt)
+        cost = self._cost(message, answer.provider_id, parts)
         changes: dict[str, object] = {
             "reach": Reach.HANDED_OFF,
             "provider_cost": message.provider_cost + cost,

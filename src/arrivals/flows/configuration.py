@@ -13,26 +13,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from arrivals.config import (
-    SMPP_PASSWORD_CHARS_MAX,
+    LOGIN_CHARS_MAX,
     AccountTable,
+    DialectTable,
     InvalidConfig,
     KeyTable,
-    Problem,
     ProviderTable,
     RouteTable,
     Settings,
-    nearest,
 )
 from arrivals.core.addresses import address_of
 from arrivals.core.catalogue import Account, Provider, Route, Strategy
+from arrivals.core.dialect import Dialect, SenderForm, pattern_problem
 from arrivals.core.ids import parse_api_key
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.pricing import InvalidPriceList, PriceRow, read_price_list
 from arrivals.flows.plan import Defaults
+from arrivals.tables import Problem, nearest
 
 SECRET_BYTES_MAX: Final = 1_000
+OTP_THROTTLE_FAILOVER_S: Final = 10  # about as long as somebody waits before asking again
 PRICE_PROBLEMS_MAX: Final = 10  # told of one file at once
 
 
@@ -156,6 +160,7 @@ class _Meaning:
             expired_is_final=table.expired_is_final,
             ids_of=self._ids_of(f"{key}.ids_of", table),
             error_namespace=table.error_namespace,
+            dialect=self._dialect(f"{key}.dialect", table.dialect),
             settings=settings,
         )
 
@@ -203,6 +208,22 @@ class _Meaning:
             self._add(key, "a sandbox's receipts are no live provider's", fix)
         return name
 
+    def _dialect(self, key: str, table: DialectTable) -> Dialect:
+        for number, each in enumerate(table.senders):
+            problem = pattern_problem(each.pattern)
+            if problem is not None:
+                fix = "write letters, digits, classes such as [0-9], and few repetitions"
+                self._add(f"{key}.senders[{number}].pattern", problem, fix)
+        if table.long_messages != "udh" and not table.optional_parameters:
+            self._add(
+                f"{key}.long_messages",
+                f'"{table.long_messages}" needs optional parameters, and they are off',
+                'write "udh", or optional_parameters = true',
+            )
+        values = msgspec.structs.asdict(table)
+        senders = tuple(SenderForm(**msgspec.structs.asdict(each)) for each in table.senders)
+        return Dialect(**(values | {"senders": senders}))
+
     def _password(self, key: str, table: ProviderTable) -> dict[str, object]:
         """Return where the password is; only a sandbox's may stand in the file itself."""
         given = (table.password, table.password_env, table.password_file)
@@ -227,10 +248,10 @@ class _Meaning:
                 self._readable(f"{key}.password_file", table.password_file or ""),
             )
             place, secret = str(path), _text_of(path)
-        if secret is not None and len(secret) > SMPP_PASSWORD_CHARS_MAX:
+        if secret is not None and len(secret.encode()) > LOGIN_CHARS_MAX:
             self._add(
                 f"{key}.{name}",
-                f"an SMPP password has at most {SMPP_PASSWORD_CHARS_MAX} characters",
+                f"a bind has room for a password of {LOGIN_CHARS_MAX} characters",
                 "ask the provider for the one meant for SMPP",
             )
         return {name: place}
@@ -264,6 +285,7 @@ class _Meaning:
             on_ambiguous=table.on_ambiguous,
             valid_for_s=table.valid_for,
             outcome_grace_s=table.outcome_grace,
+            throttle_failover_s=_throttle_failover_s(table),
             is_active=table.active,
         )
 
@@ -371,6 +393,13 @@ class _Meaning:
 
     def _add(self, key: str, problem: str, fix: str) -> None:
         self._problems.append(Problem(key=key, problem=problem, fix=fix))
+
+
+def _throttle_failover_s(table: RouteTable) -> int | None:
+    """Return how long a code waits for a provider that slows us; a code can't wait long."""
+    if table.throttle_failover is None:
+        return OTP_THROTTLE_FAILOVER_S if table.category == "otp" else None
+    return table.throttle_failover or None
 
 
 def _text_of(path: Path) -> str | None:

@@ -20,9 +20,12 @@ from typing import Any, Final
 import msgspec
 
 from arrivals.core.catalogue import Catalogue, Flow
+from arrivals.core.dialect import PLAIN
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move
+from arrivals.core.parts import begin
+from arrivals.core.text import analyse
 from arrivals.core.timeline import AWAY, BROKEN, SLOWED
 from arrivals.flows.answer import ANSWER_ORDER, Recording, answer_step
 from arrivals.flows.conditions import Condition
@@ -33,6 +36,7 @@ from arrivals.flows.lease import Lease
 from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Platform
 from arrivals.flows.poison import Claimant
+from arrivals.flows.receipt_habits import usual_forms
 from arrivals.flows.receive import KEEP_RAW, receive_step
 from arrivals.flows.replies import Heard, expect_replies, reply_step
 from arrivals.providers.api import (
@@ -96,6 +100,8 @@ def _claim(
     paused = catalogue.paused()
     journal = Journal(tx, catalogue)
     submissions: list[Submission] = []
+    provider = catalogue.providers.get(request.provider_id)
+    alphabet = PLAIN.alphabet if provider is None else provider.dialect.alphabet
     for lane in reversed(LANES) if request.bulk_first else LANES:
         wanted = request.limit - len(submissions)
         if wanted <= 0:
@@ -107,7 +113,7 @@ def _claim(
             tx.note_lane(request.provider_id, lane, highest)
             expect_replies(tx, claimed)
         for outgoing in claimed:
-            submission = _intend(tx, journal, outgoing, request)
+            submission = _intend(tx, journal, outgoing, request, alphabet)
             if submission is not None:
                 submissions.append(submission)
     journal.flush()
@@ -115,7 +121,11 @@ def _claim(
 
 
 def _intend(
-    tx: Transaction, journal: Journal, outgoing: Outgoing, request: ClaimRequest
+    tx: Transaction,
+    journal: Journal,
+    outgoing: Outgoing,
+    request: ClaimRequest,
+    alphabet: str,
 ) -> Submission | None:
     message, epoch = outgoing.message, request.epoch
     if message.expires_at_us <= tx.now_us:
@@ -127,6 +137,10 @@ def _intend(
     body = {"attempt": attempt, "provider": message.provider_id, "epoch": epoch}
     if request.held_us:
         body["held_us"] = request.held_us
+    # The price stands, and the parts are as many as this provider's alphabet asks for.
+    segments = analyse(outgoing.text, alphabet).segments
+    if segments != message.segments:
+        body["segments"] = segments
     after = journal.move(
         message,
         Move.CLAIMED,
@@ -134,6 +148,7 @@ def _intend(
         body,
         attempts=attempt,
         epoch=epoch,
+        parts=begin(message.parts, message.segments, attempt, segments),
         rank=None,
         wake_at_us=min(tx.now_us + SENDING_MAX_US, message.outcome_deadline_us),
     )
@@ -144,7 +159,7 @@ def _intend(
         sender=outgoing.sender,
         msisdn=message.msisdn,
         text=outgoing.text,
-        segments=message.segments,
+        segments=segments,
         reference=reference,
         expires_at_us=after.expires_at_us,
     )
@@ -210,7 +225,7 @@ class Dispatcher:
         self._answer = answer_step(
             catalogue, ranks, defaults, lambda: platform.conditions.troubled
         )
-        self._receive = receive_step(catalogue, platform.habits.id_form)
+        self._receive = receive_step(catalogue, usual_forms(catalogue, platform.habits))
         self._reply = reply_step(catalogue, defaults.probes)
         self._recover = recover_step(catalogue, ranks, defaults)
         self._divert = divert_step(catalogue, ranks)

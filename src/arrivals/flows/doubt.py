@@ -30,7 +30,8 @@ def may_be_out(message: Message) -> bool:
     if message.state in {State.SENDING, State.AMBIGUOUS}:
         return True
     # Of a long message one part may have been heard of, and another hand-off never.
-    return message.reach is Reach.HANDOFF_UNKNOWN or message.resends > 0 or message.segments > 1
+    is_long = message.segments > 1 or message.parts is not None
+    return message.reach is Reach.HANDOFF_UNKNOWN or message.resends > 0 or is_long
 
 
 def keep_in_mind(tx: Transaction, message: Message, refused: int | None = None) -> None:

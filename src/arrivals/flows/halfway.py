@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.message import Message, Move, Reach, State, allows
-from arrivals.core.parts import place_of, roll_up
+from arrivals.core.parts import count_of, place_of, roll_up
 from arrivals.core.timeline import PART_HELD
 from arrivals.flows.doubt import unnamed
 from arrivals.flows.journal import Journal
@@ -113,7 +113,7 @@ class Halfway:
 
     def _parts_known(self, message: Message, attempt: int) -> list[int]:
         """Return the parts of an attempt that are known to be taken while it is under way."""
-        if message.segments == 1:
+        if count_of(message.parts, message.segments, attempt) == 1:
             return []
         return sorted(
             {

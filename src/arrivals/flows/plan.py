@@ -25,6 +25,7 @@ from arrivals.core.catalogue import (
     Route,
     Strategy,
 )
+from arrivals.core.dialect import PLAIN
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse, route_not_allowed
 from arrivals.core.money import Micros, format_amount
 from arrivals.core.phone import InvalidNumber, country_of, normalise_msisdn
@@ -124,6 +125,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     route: Route
     decision: RouteDecision
     selection: Record | None  # where the route doesn't go by its own order
+    alphabet: str  # of the first provider: texts, segments and prices follow it
     catalogue_version: int
     price_version: int
     messages: Sequence[PlannedMessage]
@@ -172,6 +174,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                     for each in self.decision.considered
                 ],
                 "rule": self.decision.rule,
+                **({} if self.alphabet == PLAIN.alphabet else {"alphabet": self.alphabet}),
                 **({} if self.selection is None else {"selection": self.selection}),
             },
             "prices": list(prices.values()),
@@ -232,17 +235,26 @@ def plan(
     on_ambiguous = request.on_ambiguous or route.on_ambiguous
     _one_of(on_ambiguous, AMBIGUITY_POLICIES, "on_ambiguous")
     send_at_us, valid_for_us, outcome_grace_us = _times(request, route, defaults, now_us)
-    messages, refused, duplicates = _recipients(request, catalogue, route.route_id)
     lane, selection = LANE_OF_CATEGORY[category], None
+    alphabets = _alphabets(catalogue, decision.providers[:1])
+    if route.strategy is not Strategy.PRIORITY and choosing is not None:
+        alphabets = _alphabets(catalogue, decision.providers)
+    messages, refused, duplicates = _recipients(request, catalogue, route.route_id, alphabets)
     if route.strategy is not Strategy.PRIORITY and choosing is not None and messages:
         within = (lane, valid_for_us / SECOND_US)
         decision, selection = choosing.order(decision, route, request, messages, within)
+        if len(alphabets) > 1:
+            alphabets = _alphabets(catalogue, decision.providers[:1])
+            messages, refused, duplicates = _recipients(
+                request, catalogue, route.route_id, alphabets
+            )
     planned = Plan(
         request=request,
         account=account,
         route=route,
         decision=decision,
         selection=selection,
+        alphabet=alphabets[0],
         catalogue_version=catalogue.version,
         price_version=prices.version,
         messages=messages,
@@ -334,19 +346,28 @@ def too_late(send_at_us: int, now_us: int) -> Refusal | None:
     return body_invalid([("send_at", problem, "range")])
 
 
+def _alphabets(catalogue: Catalogue, providers: Sequence[str]) -> tuple[str, ...]:
+    """Return the default alphabets of providers, each once."""
+    return tuple({catalogue.providers[name].dialect.alphabet: None for name in providers})
+
+
 def _recipients(
-    request: SendRequest, catalogue: Catalogue, route_id: int
+    request: SendRequest, catalogue: Catalogue, route_id: int, alphabets: Sequence[str]
 ) -> tuple[list[PlannedMessage], list[RefusedRecipient], list[Duplicate]]:
     planned: list[PlannedMessage] = []
     refused: list[RefusedRecipient] = []
     prices = catalogue.prices[route_id]
-    shape = None if request.text is None else _shape(request.text, "message", request)
+    shape = (
+        None if request.text is None else _shape(request.text, "message", request, alphabets)
+    )
     for index, recipient in enumerate(request.recipients):
         try:
             msisdn = _msisdn(recipient.to, index)
             own = recipient.text
             its_shape = (
-                shape if own is None else _shape(own, f"messages.{index}.message", request)
+                shape
+                if own is None
+                else _shape(own, f"messages.{index}.message", request, alphabets)
             )
             if its_shape is None:
                 raise body_invalid([(f"messages.{index}.message", "needed", "missing")])
@@ -402,13 +423,20 @@ def _msisdn(text: str, index: int) -> str:
         raise refuse(Code.INVALID_NUMBER, field=field, problem=str(problem)) from None
 
 
-def _shape(text: str, field: str, request: SendRequest) -> TextShape:
+def _shape(text: str, field: str, request: SendRequest, alphabets: Sequence[str]) -> TextShape:
+    """Return the shape of a text in the alphabet that takes it in the fewest segments.
+
+    There is one, except while a choice is still to be made: what no provider could take is
+    refused before it.
+    """
     if not text.strip():
         raise body_invalid([(field, "a message needs text", "empty")])
     if "\0" in text:
         raise body_invalid([(field, "a message can't hold the character NUL", "character")])
     try:
-        shape = analyse(text)
+        shape = analyse(text, alphabets[0])
+        for each in alphabets[1:]:
+            shape = min(shape, analyse(text, each), key=lambda found: found.segments)
     except ValueError:
         raise body_invalid([(field, "the text isn't valid Unicode", "character")]) from None
     wanted = SEGMENTS_MAX if request.max_segments is None else request.max_segments

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from arrivals.outcome.habits import INFERRED, Habit, Habits
 from arrivals.smpp.receipts import IdForm, claimed_us
 from arrivals.store.feed import FeedEvent
+
+if TYPE_CHECKING:
+    from arrivals.core.catalogue import Catalogue
 
 LEARNT: Final = "learnt"  # the setting in which all that was learnt is kept
 
@@ -26,6 +29,20 @@ def habits_in(kept: str) -> dict[str, Habit]:
         return msgspec.json.decode(kept, type=_Kept).habits
     except msgspec.DecodeError:
         return {}
+
+
+def usual_forms(
+    catalogue: Callable[[], Catalogue], habits: Habits
+) -> Callable[[str], IdForm | None]:
+    """Return who knows how a provider writes ids: its settings, else what was learnt."""
+
+    def usual(provider_id: str) -> IdForm | None:
+        provider = catalogue().providers.get(provider_id)
+        if provider is not None and provider.dialect.id_form is not None:
+            return IdForm(provider.dialect.id_form)
+        return habits.id_form(provider_id)
+
+    return usual
 
 
 def observe(habits: Habits, events: Sequence[FeedEvent]) -> None:

@@ -26,6 +26,7 @@ from arrivals.core.parts import (
     FINAL_MOVES,
     PARTS_WAIT_US,
     contradicts,
+    count_of,
     has_arrived_in_part,
     lacks_part,
     place_of,
@@ -158,13 +159,14 @@ class Receiving:
             body["came_at"] = since_us
         message = self._heard_of(self.journal.get(found.message.key) or found.message, said)
         move, parts = said, message.parts
+        attempt = found.handoff.attempt
+        is_long = count_of(parts, message.segments, attempt) > 1
         # Of a long message in doubt, the other parts' receipts must still find it in doubt.
-        in_doubt = message.segments > 1 and message.state is not State.SUBMITTED
+        in_doubt = is_long and message.state is not State.SUBMITTED
         # Of a hand-off that lacks a part no receipt speaks for the whole.
-        lacks = lacks_part(parts, found.handoff.attempt)
-        per_part = message.segments > 1 and (lacks or provider.receipts_per != "message")
+        lacks = lacks_part(parts, attempt)
+        per_part = is_long and (lacks or not provider.answers_per_message)
         if per_part and said in FINAL_MOVES:
-            attempt = found.handoff.attempt
             part = _place(message, found)
             if contradicts(parts, message.segments, attempt, part, said):
                 body["conflict"] = True

@@ -205,7 +205,7 @@ def message_answer(
 def _segments(trace: Trace) -> list[SegmentView]:
     if trace.text is None:
         return []
-    parts = segment(trace.text)
+    parts = segment(trace.text, trace.encoding)
     found = outcomes(trace.message.parts, len(parts))
     return [
         SegmentView(

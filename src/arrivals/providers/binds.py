@@ -21,6 +21,7 @@ import msgspec
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.breaker import Breaker
+from arrivals.providers.dialling import BINDS, Address
 from arrivals.providers.flight import Flight
 from arrivals.providers.link import Link, LinkSettings
 from arrivals.smpp import constants as c
@@ -36,13 +37,6 @@ RECEIVER_FIRST_S: Final = 5.0  # what a transmitter waits for its receiver, and 
 CLOSE_WAIT_S: Final = 0.5  # for the provider to see us off
 LEAVE_WAIT_S: Final = 1.0  # for what is under way when the provider has forgotten the bind
 
-_KINDS: Final = {
-    "transceiver": (c.BIND_TRANSCEIVER,),
-    # The receivers first: no receipt is homeless when the first message goes out.
-    "transmitter+receiver": (c.BIND_RECEIVER, c.BIND_TRANSMITTER),
-}
-
-Address = tuple[str, int]
 Part = tuple[Flight, int, Pdu]
 
 
@@ -101,7 +95,7 @@ class Binds:
         """Prepare to dial; `patience` is how much rarer timers are looked at."""
         self.all = [
             Bind(command_id, settings.window, number % len(where))
-            for command_id in _KINDS[kind]
+            for command_id in BINDS[kind]
             for number in range(count)
         ]
         self.senders = [each for each in self.all if each.command_id != c.BIND_RECEIVER]

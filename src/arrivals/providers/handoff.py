@@ -147,7 +147,7 @@ class HandOff:
         self.tell()
 
     def _pdus(self, submission: Submission) -> list[Pdu]:
-        return submit_sm(submission, self._clock.now_us())
+        return submit_sm(submission, self._clock.now_us(), self._provider.dialect)
 
     def _bind_for_one(self, now_us: int) -> Bind | None:
         """Return the bind with most room that no breaker keeps; None if breakers keep all."""

@@ -47,6 +47,8 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     system_id: str
     password: str
     system_type: str
+    address_range: str
+    interface_version: int
     window: int
     response_timeout_s: float
     enquire_link_s: float
@@ -90,6 +92,7 @@ class Link(asyncio.Protocol):
             window=settings.window,
             response_timeout_s=settings.response_timeout_s,
             enquire_link_s=settings.enquire_link_s,
+            interface_version=settings.interface_version,
         )
         self.session = Session(Role.ESME, session_settings, clock.monotonic())
 
@@ -166,9 +169,10 @@ class Link(asyncio.Protocol):
                 system_id=settings.system_id.encode(),
                 password=settings.password.encode(),
                 system_type=settings.system_type.encode(),
+                address_range=settings.address_range.encode(),
             )
         except UnencodablePdu as problem:
-            # SMPP has room for a password of 8 octets and a system_id of 15.
+            # A login may be longer than SMPP's own bounds, and has one all the same.
             self.reason = f"the login doesn't fit into a bind: {problem}"
             self._hang_up()
             return

@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Sequence
 from typing import Final
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
-from arrivals.providers.api import Ignored, Receipt, Sink, Submission
-from arrivals.providers.binds import LEAVE_WAIT_S, Address, Bind, Binds
+from arrivals.providers.api import Ignored, Sink, Submission
+from arrivals.providers.binds import LEAVE_WAIT_S, Bind, Binds
+from arrivals.providers.dialling import addresses_of, link_settings
 from arrivals.providers.handoff import BROKEN, HandOff, is_broken
 from arrivals.providers.inbound import News, ignored_event, read_request
-from arrivals.providers.link import Link, LinkSettings
+from arrivals.providers.link import Link
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
 from arrivals.smpp.session import (
@@ -40,7 +40,6 @@ from arrivals.smpp.session import (
 _log = logging.getLogger("arrivals.providers")
 
 STOP_WAIT_S: Final = 2.0  # for answers that are under way
-WINDOW_MAX: Final = 5_000
 # Receipts and replies read and not durable yet, about 20 MB; then we don't read.
 OWED_MAX: Final = 10_000
 _US: Final = 1_000_000
@@ -65,12 +64,13 @@ class SmppConnection:
         self.provider_id = provider.provider_id
         self.trouble: str | None = "not connected yet"
         self.inbound_ignored = 0
+        self._provider = provider
         self._clock = clock
-        self._settings = _link_settings(provider, password)
+        self._settings = link_settings(provider, password)
         count = int(str(provider.settings.get("binds", 1)))
         self._binds = Binds(
             self._settings,
-            _where(provider),
+            addresses_of(provider),
             clock,
             chance,
             kind=str(provider.settings.get("bind", "transceiver")),
@@ -253,30 +253,3 @@ class SmppConnection:
             self.inbound_ignored += 1
         # An alert_notification asks for no answer.
         news.add(said, None if pdu.command_id == c.ALERT_NOTIFICATION else (link, pdu))
-
-
-def _where(provider: Provider) -> list[Address]:
-    settings = provider.settings
-    hosts = settings.get("hosts")
-    if isinstance(hosts, list):
-        return [(str(host), int(port)) for host, port in hosts]
-    return [(str(settings["host"]), int(str(settings["port"])))]
-
-
-def _link_settings(provider: Provider, password: str) -> LinkSettings:
-    settings = provider.settings
-    context: ssl.SSLContext | None = None
-    if settings.get("tls"):
-        authority = settings.get("tls_ca")
-        context = ssl.create_default_context(cafile=str(authority) if authority else None)
-    return LinkSettings(
-        host=str(settings["host"]),
-        port=int(str(settings["port"])),
-        system_id=str(settings["system_id"]),
-        password=password,
-        system_type=str(settings.get("system_type", "")),
-        window=min(provider.window, WINDOW_MAX),
-        response_timeout_s=float(str(settings.get("response_timeout_s", 10.0))),
-        enquire_link_s=float(str(settings.get("enquire_link_s", 15.0))),
-        tls=context,
-    )

@@ -13,6 +13,7 @@ import msgspec
 
 from arrivals.smpp import constants as c
 
+LOGIN_OCTETS_MAX: Final = 64  # a bind's system_id, and its password
 SHORT_MESSAGE_MAX: Final = 255  # 254 in 3.4; 5.0 and the market use the whole octet
 
 
@@ -162,6 +163,11 @@ _SCHEDULE = CString("schedule_delivery_time", 17, c.ESME_RINVSCHED)
 _VALIDITY = CString("validity_period", 17, c.ESME_RINVEXPIRY)
 _SYSTEM_ID = CString("system_id", 16, c.ESME_RINVSYSID)
 _PASSWORD = CString("password", 9, c.ESME_RINVPASWD)
+# 16 and 9 in SMPP (section 4.1.1); many providers give out longer ones and read them.
+_LOGIN: Layout = (
+    CString("system_id", LOGIN_OCTETS_MAX + 1, c.ESME_RINVSYSID),
+    CString("password", LOGIN_OCTETS_MAX + 1, c.ESME_RINVPASWD),
+)
 _SHORT_MESSAGE = Octets("short_message")
 
 ADDRESS: Final[Layout] = _DESTINATION
@@ -171,8 +177,7 @@ DESTINATIONS: Final = Listing("dest_addresses", flagged=True)
 FAILURES: Final = Listing("unsuccess_smes", flagged=False)
 
 _BIND: Layout = (
-    _SYSTEM_ID,
-    _PASSWORD,
+    *_LOGIN,
     CString("system_type", 13, c.ESME_RINVSYSTYP),
     Integer("interface_version"),
     Integer("addr_ton"),

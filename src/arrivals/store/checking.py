@@ -23,12 +23,14 @@ import msgspec
 
 from arrivals.clock import Clock
 from arrivals.core.ids import MessageIds
-from arrivals.core.text import analyse
+from arrivals.core.parts import count_of
+from arrivals.core.text import analyse, data_coding_of
 from arrivals.store.checks import (
     BALANCES,
     CHECKS,
     COSTS,
     MISSING,
+    PARTS,
     SHAPES,
     SUMS,
     TRIGGERS,
@@ -88,6 +90,7 @@ class Checking(Stretches):
             (TRIGGERS.invariant, self._triggers),
             (BALANCES.invariant, self._balances),
             (SHAPES.invariant, self._shapes),
+            (PARTS.invariant, self._parts),
             (MISSING.invariant, self._missing),
         ]
         if self.since is None:
@@ -150,11 +153,21 @@ class Checking(Stretches):
     def _shapes(self) -> Finding:
         wrong: list[int] = []
         for stretch in self._walk("messages", SHAPES.statement):
-            for key, text, encoding, segments in self._named("shapes", stretch):
-                shape = analyse(text)
-                if (shape.encoding, shape.segments) != (encoding, segments):
+            rows = self._named(SHAPES.statement, stretch)
+            for key, text, encoding, segments, alphabet in rows:
+                shape = analyse(text, alphabet)
+                if (data_coding_of(shape), shape.segments) != (encoding, segments):
                     wrong.append(key)
         return self._found(SHAPES, wrong)
+
+    def _parts(self) -> Finding:
+        wrong: list[int] = []
+        for stretch in self._walk(PARTS.walk, PARTS.statement):
+            rows = self._named(PARTS.statement, stretch)
+            for key, attempt, part, segments, parts in rows:
+                if not 1 <= part <= count_of(parts, segments, attempt):
+                    wrong.append(key)
+        return self._found(PARTS, wrong)
 
     def _missing(self) -> Finding:
         wrong: list[int] = []

@@ -58,7 +58,6 @@ CHECKS: Final = (
     Check(8, "adjustments_in_turn", "Refunds and recharges take turns, each the message's "
           "price, and follow what settlement left."),
     Check(10, "price_snapshot", "A price is its rate times its segments, as it was at accept."),
-    Check(11, "uncharged_parts", "What was handed off was charged, part by part.", "handoffs"),
     Check(12, "unresolved_ends", "An ended message's hold was resolved within 60 s."),
     Check(13, "charged_unsent", "What was never handed off is never charged."),
     Check(14, "unexplained_cost", "A provider's cost has the provider's acknowledgement."),
@@ -124,6 +123,13 @@ BALANCES: Final = Check(
     "account",
 )
 SHAPES: Final = Check(11, "shapes", "A message's alphabet and segments are those of its text.")
+PARTS: Final = Check(
+    11,
+    "uncharged_parts",
+    "What was handed off was charged, part by part, or begun as more where its provider has "
+    "another alphabet.",
+    "handoffs",
+)
 MISSING: Final = Check(
     38,
     "missing_handoffs",

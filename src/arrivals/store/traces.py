@@ -55,7 +55,11 @@ def trace_statements(dialect: str) -> dict[str, str]:
         "{message_columns}": MESSAGE_COLUMNS,
         "{order_columns}": _ORDER_COLUMNS,
         "{middle}": texts["middle"],
-        "{whole}": _whole(texts["whole"], {"{message_columns}": MESSAGE_COLUMNS}),
+        "{encoding}": texts["encoding"],
+        "{whole}": _whole(
+            texts["whole"],
+            {"{message_columns}": MESSAGE_COLUMNS, "{encoding}": texts["encoding"]},
+        ),
     }
     return {name: _whole(text, parts) for name, text in texts.items()}
 

@@ -168,12 +168,15 @@ WHERE {within m.id}
   AND (r.id IS NULL OR r.route_id <> m.route_id OR m.price <> r.price * m.segments)
 
 -- name: shapes
-SELECT m.id, coalesce(m.text, o.text), m.encoding, m.segments
+SELECT m.id, coalesce(m.text, o.text), m.encoding, m.segments,
+       CASE WHEN o.decision LIKE '%"alphabet":%'
+            THEN {json o.decision} -> 'route' ->> 'alphabet' ELSE 'gsm7' END
 FROM messages AS m JOIN orders AS o ON o.id = m.id >> 17
 WHERE {within m.id} AND coalesce(m.text, o.text) IS NOT NULL
 
 -- name: uncharged_parts
-SELECT DISTINCT h.message_id AS id FROM handoffs AS h JOIN messages AS m ON m.id = h.message_id
+SELECT h.message_id AS id, h.attempt, h.part, m.segments, m.parts
+FROM handoffs AS h JOIN messages AS m ON m.id = h.message_id
 WHERE {within handoffs}
   AND (h.part < 1 OR h.part > m.segments)
 

@@ -2,9 +2,14 @@ Statements that read whole journeys: messages, orders and streams, for whoever o
 Every statement that serves a customer has the account in its WHERE. Rows come back as one
 JSON array, so that a page is a single step of the database.
 
+-- name: encoding
+-- The alphabet by which the text was counted; the order's decision names it where it isn't GSM-7.
+CASE WHEN m.encoding = 'gsm7' AND o.decision LIKE '%"alphabet":%'
+     THEN {json o.decision} -> 'route' ->> 'alphabet' ELSE m.encoding END
+
 -- name: whole
 {row}({row}({message_columns}),
-                  m.country, m.encoding, coalesce(m.text, o.text), m.client_ref, o.client_ref,
+                  m.country, {encoding}, coalesce(m.text, o.text), m.client_ref, o.client_ref,
                   o.sender, o.category, o.accepted_at, o.send_at, o.currency, o.request_id,
                   o.batch_id, r.prefix, r.price, r.version,
                   {json (SELECT {[}a.n, a.kind, a.amount, p.at{]}
@@ -57,7 +62,7 @@ FROM (SELECT id FROM messages WHERE account_id = ? AND id < ? AND id >= ?
 
 -- name: lookalikes
 SELECT {[}m.id, m.state, m.route_id, m.provider_id, m.msisdn, m.country, o.sender, m.segments,
-          m.encoding, o.category, m.attempts, o.accepted_at, coalesce(m.text, o.text){]}
+          {encoding}, o.category, m.attempts, o.accepted_at, coalesce(m.text, o.text){]}
 FROM messages AS m
 {order of m}
 WHERE m.account_id = ? AND m.id < ? AND m.id >= ? AND m.country = ? AND o.sender = ? AND o.accepted_at >= ? AND o.accepted_at < ?
