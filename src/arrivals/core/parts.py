@@ -72,8 +72,10 @@ def roll_up(
 
 def begin(parts: str | None, segments: int, attempt: int, count: int) -> str | None:
     """Return what is known once a hand-off is to leave in this many parts."""
+    if count == segments:
+        return parts
     rows = _rows(parts)
-    if count == segments or attempt in rows:
+    if attempt in rows:
         return parts
     rows[attempt] = "." * count
     return _text(rows)
