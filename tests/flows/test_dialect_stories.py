@@ -200,6 +200,32 @@ async def test_fewer_parts_at_the_next_provider(place: str) -> None:
     assert (found["segments"], found["encoding"], found["provider_cost"]) == (2, "ucs2", 7_000)
 
 
+async def test_attempts_that_came_to_nothing_leave_nothing(place: str) -> None:
+    found = await handed_over(
+        place,
+        """
+        accept   31612345678 TEXT
+        claim    north
+        answer   1 refused_here no_route
+        claim    south
+        answer   2 throttled
+        tick     60
+        claim    south
+        answer   3 throttled
+        tick     60
+        claim    south
+        answer   4 taken B1 B2
+        receipt  B2 DELIVRD provider=south
+        receipt  B1 DELIVRD provider=south
+        state    delivered
+        """,
+        speaking("north"),
+        speaking("south", alphabet="latin-1"),
+        text=EUROS,
+    )
+    assert found["parts"] == "4:dd"
+
+
 @pytest.mark.parametrize("second", ["UNDELIV", "REJECTD"])
 async def test_one_of_more_parts_fails(place: str, second: str) -> None:
     await handed_over(
