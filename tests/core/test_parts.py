@@ -154,14 +154,23 @@ def test_a_hand_off_lacks_a_part_of_which_only_bad_was_said():
         (None, 1, 1, 2, "1:.."),  # the next provider's alphabet needs two
         (None, 2, 1, 1, "1:."),  # or one
         ("1:d.", 2, 2, 3, "1:d. 2:..."),
-        ("1:..", 1, 1, 3, "1:.."),  # begun once
         ("1:d.", 2, 2, 2, "1:d."),
+        # Throttled a hundred times: what was proved to be nothing leaves nothing.
+        ("100:..", 1, 101, 2, "101:.."),
+        ("7:.d 100:..", 1, 101, 2, "7:.d 101:.."),
     ],
 )
 def test_another_count_of_parts_is_noted_before_the_hand_off(
     known: str | None, segments: int, attempt: int, count: int, begun: str | None
 ):
-    assert begin(known, segments, attempt, count) == begun
+    assert begin(known, segments, attempt, count, may_be_out=False) == begun
+
+
+def test_what_may_be_out_keeps_its_count_however_often_the_next_one_is_tried():
+    parts = begin(None, 1, 3, 2, may_be_out=False)
+    for attempt in range(4, 200):
+        parts = begin(parts, 1, attempt, 3, may_be_out=True)
+    assert parts == "3:.. 199:..."
 
 
 def test_a_hand_off_has_as_many_parts_as_were_noted():
@@ -185,7 +194,7 @@ def test_a_message_arrived_when_the_parts_that_left_did(
 ):
     """Priced as one segment or two, handed off in `count` parts."""
     for segments in (1, 2):
-        parts = begin(None, segments, 1, count)
+        parts = begin(None, segments, 1, count, may_be_out=False)
         found = None
         for part, each in said:
             parts, found = roll_up(parts, segments, 1, part, each)

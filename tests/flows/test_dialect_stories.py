@@ -12,15 +12,24 @@ from typing import Any
 import pytest
 
 from arrivals.core.catalogue import Catalogue, Provider, Strategy
-from arrivals.core.dialect import Dialect
+from arrivals.core.dialect import PLAIN, Dialect
 from arrivals.core.explain import explain
 from arrivals.core.money import Micros
 from arrivals.core.selection import Estimate
+from arrivals.flows.administer import APPLY_CONFIGURATION
+from arrivals.flows.configuration import Configuration
 from arrivals.flows.plan import Recipient, SendRequest
 from arrivals.flows.receipt_habits import usual_forms
 from arrivals.outcome.habits import Habits
 from arrivals.smpp.receipts import IdForm
-from tests.flows.installation import Installation, account, installed, provider, route
+from tests.flows.installation import (
+    PRICES,
+    Installation,
+    account,
+    installed,
+    provider,
+    route,
+)
 from tests.flows.script import SetClock
 from tests.flows.story import Story
 
@@ -189,6 +198,32 @@ async def test_fewer_parts_at_the_next_provider(place: str) -> None:
         text=EUROS,
     )
     assert (found["segments"], found["encoding"], found["provider_cost"]) == (2, "ucs2", 7_000)
+
+
+async def test_attempts_that_came_to_nothing_leave_nothing(place: str) -> None:
+    found = await handed_over(
+        place,
+        """
+        accept   31612345678 TEXT
+        claim    north
+        answer   1 refused_here no_route
+        claim    south
+        answer   2 throttled
+        tick     60
+        claim    south
+        answer   3 throttled
+        tick     60
+        claim    south
+        answer   4 taken B1 B2
+        receipt  B2 DELIVRD provider=south
+        receipt  B1 DELIVRD provider=south
+        state    delivered
+        """,
+        speaking("north"),
+        speaking("south", alphabet="latin-1"),
+        text=EUROS,
+    )
+    assert found["parts"] == "4:dd"
 
 
 @pytest.mark.parametrize("second", ["UNDELIV", "REJECTD"])
@@ -368,3 +403,42 @@ def test_a_form_that_was_set_wins_over_what_was_learnt() -> None:
     assert usual("north") is IdForm.HEX_TO_DECIMAL
     assert usual("south") is IdForm.LEADING_ZEROS
     assert usual("elsewhere") is None
+
+
+# --- a dialect that is changed while a server runs -----------------------------------------
+
+
+async def test_a_changed_dialect_holds_from_the_reload_on(place: str) -> None:
+    """What was accepted keeps its price, and is cut as the provider wants it by then."""
+    clock = SetClock()
+    async with installed(
+        place, providers=[speaking("north")], started=False, clock=clock
+    ) as here:
+        story = Story(here, clock)
+        await story.play(f"accept 31612345678 text='{EUROS}'")
+        before = here.platform.catalogue.providers["north"]
+        changed = speaking("north", alphabet="latin-1", system_type="SMPP")
+        await here.store.write(
+            APPLY_CONFIGURATION,
+            Configuration(
+                providers=(changed,),
+                routes=tuple(here.platform.catalogue.routes.values()),
+                prices={1: PRICES},
+                accounts=tuple(here.platform.catalogue.accounts.values()),
+            ),
+        )
+        read = await here.in_transaction(lambda tx: tx.catalogue())
+        here.platform.swap(read)
+        after = here.platform.catalogue.providers["north"]
+        assert after.dialect == Dialect(alphabet="latin-1", system_type="SMPP")
+        assert before.dialect == PLAIN
+        assert before != after  # so the fleet dials it anew
+        await story.play("""
+            claim    north
+            answer   1 taken A1 A2
+            receipt  A1 DELIVRD
+            state    submitted
+            receipt  A2 DELIVRD
+            state    delivered
+        """)
+        assert here.platform.plan(requested(EUROS)).cost == 100_000

@@ -87,7 +87,7 @@ async def test_nobody_home():
 
 
 @pytest.mark.parametrize(
-    ("password", "system_id"), [("longer than 8", "n"), ("secret", "n" * 16)]
+    ("password", "system_id"), [("longer than 64 " * 5, "n"), ("secret", "n" * 65)]
 )
 async def test_a_login_that_smpp_has_no_room_for_is_said(password: str, system_id: str):
     async with (

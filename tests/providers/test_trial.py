@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -200,3 +203,25 @@ async def test_nothing_secret_is_shown() -> None:
     async with a_gatekeeper(polite) as gate:
         found = await tried(gate.port, password="hidden-one")
     assert "hidden-one" not in repr(found)
+
+
+async def test_tls_is_told_and_a_stranger_s_certificate_isn_t_trusted(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = [
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+        "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+        "-keyout", str(key), "-out", str(certificate),
+    ]  # fmt: skip
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    async with a_gatekeeper(polite, tls=context) as gate:
+        trusted = await tried(gate.port, tls=True, tls_ca=str(certificate))
+        strange = await tried(gate.port, tls=True)
+        plain = await tried(gate.port)
+    assert (trusted.is_bound, trusted.tls) == (True, "TLSv1.3")
+    assert not strange.was_reached
+    assert "certificate isn't trusted" in (strange.problem or "")
+    assert "tls_ca" in (strange.look_at or "")
+    assert not plain.was_reached
+    assert "tls" in (plain.look_at or "")

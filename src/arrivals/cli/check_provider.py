@@ -131,8 +131,8 @@ def _sentence(trial: Trial) -> str:
     tls = f", {trial.tls}" if trial.tls else ", no TLS"
     alive = "enquire_link wasn't answered"
     if trial.enquire_link_ms is not None:
-        alive = f"enquire_link answered in {trial.enquire_link_ms:.0f} ms"
-    return f"bound in {trial.bind_ms:.0f} ms{name}, {version}{tls}; {alive}."
+        alive = f"enquire_link answered in {trial.enquire_link_ms:.1f} ms"
+    return f"bound in {trial.bind_ms:.1f} ms{name}, {version}{tls}; {alive}."
 
 
 def _notes(trial: Trial, provider: Provider) -> list[str]:

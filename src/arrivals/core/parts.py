@@ -70,11 +70,21 @@ def roll_up(
     return known, _MOVE_OF_BADNESS[worst] if worst else None
 
 
-def begin(parts: str | None, segments: int, attempt: int, count: int) -> str | None:
-    """Return what is known once a hand-off is to leave in this many parts."""
-    rows = _rows(parts)
-    if count == segments or attempt in rows:
+def begin(
+    parts: str | None, segments: int, attempt: int, count: int, *, may_be_out: bool
+) -> str | None:
+    """Return what is known once a hand-off is to leave in this many parts.
+
+    However often it was tried, few rows are kept: those of which a part was heard, and, where
+    an earlier hand-off `may_be_out`, the first of the others. A message is sent again once at
+    most, and every attempt between that one and this was proved to be nothing.
+    """
+    if count == segments:
         return parts
+    rows = _rows(parts)
+    unheard = [number for number, row in rows.items() if not row.strip(".")]
+    for number in unheard[1:] if may_be_out else unheard:
+        del rows[number]
     rows[attempt] = "." * count
     return _text(rows)
 

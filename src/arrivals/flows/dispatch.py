@@ -23,7 +23,7 @@ from arrivals.core.catalogue import Catalogue, Flow
 from arrivals.core.dialect import PLAIN
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import handoff_reference
-from arrivals.core.message import Message, Move
+from arrivals.core.message import Message, Move, Reach
 from arrivals.core.parts import begin
 from arrivals.core.text import analyse
 from arrivals.core.timeline import AWAY, BROKEN, SLOWED
@@ -148,7 +148,13 @@ def _intend(
         body,
         attempts=attempt,
         epoch=epoch,
-        parts=begin(message.parts, message.segments, attempt, segments),
+        parts=begin(
+            message.parts,
+            message.segments,
+            attempt,
+            segments,
+            may_be_out=message.reach is not Reach.NONE,
+        ),
         rank=None,
         wake_at_us=min(tx.now_us + SENDING_MAX_US, message.outcome_deadline_us),
     )

@@ -12,7 +12,7 @@ from arrivals.core.text import analyse, encode_segments, encode_whole
 from arrivals.providers.api import Submission
 from arrivals.smpp import constants as c
 from arrivals.smpp.concat import Part, header_8_bit, sar_tlvs
-from arrivals.smpp.pdu import Pdu, Tlvs, make_tlv
+from arrivals.smpp.pdu import Fields, Pdu, Tlvs, make_tlv
 
 # Type of number and numbering plan (SMPP 3.4 section 5.2.5 and 5.2.6).
 TON_INTERNATIONAL, TON_NATIONAL, TON_NETWORK, TON_ALPHANUMERIC = 1, 2, 3, 5
@@ -34,7 +34,7 @@ def submit_sm(submission: Submission, now_us: int, dialect: Dialect = PLAIN) -> 
     alphabet = dialect.alphabet
     encoding = analyse(submission.text, alphabet).encoding
     ton, npi, address = written_sender(submission.sender, dialect.senders)
-    fields: dict[str, int | bytes] = {
+    fields: Fields = {
         "source_addr_ton": ton,
         "source_addr_npi": npi,
         "source_addr": address,
@@ -60,29 +60,46 @@ def submit_sm(submission: Submission, now_us: int, dialect: Dialect = PLAIN) -> 
     if dialect.long_messages == "payload":
         whole = make_tlv(c.TLV_MESSAGE_PAYLOAD, encode_whole(submission.text, alphabet))
         return [Pdu(c.SUBMIT_SM, fields=fields, tlvs=(*tlvs, whole))]
-    # One octet of the reference, in the TLV too: an SMSC that turns it into the header of a
-    # network has room for that one, and not for the longer header of a 16-bit reference.
-    numbered = [
-        (Part(reference=submission.reference & 0xFF, total=len(parts), number=n), octets)
-        for n, octets in enumerate(parts, 1)
-    ]
+    return _in_parts(submission, dialect, fields, tlvs, parts)
+
+
+def _in_parts(
+    submission: Submission,
+    dialect: Dialect,
+    fields: Fields,
+    tlvs: Tlvs,
+    parts: tuple[bytes, ...],
+) -> list[Pdu]:
+    """Return the PDUs of a long message that we cut: numbered by TLVs, or by its header."""
+    # One octet of the reference, in TLVs too: an SMSC that makes a header of them for the
+    # network has cut texts that leave room for this one, not for that of a 16-bit reference.
+    reference, total = submission.reference & 0xFF, len(parts)
     if dialect.long_messages == "sar":
         return [
             Pdu(
                 c.SUBMIT_SM,
                 fields=fields | {"short_message": octets},
-                tlvs=(*tlvs, *sar_tlvs(part)),
+                tlvs=(
+                    *tlvs,
+                    *sar_tlvs(Part(reference=reference, total=total, number=number)),
+                ),
             )
-            for part, octets in numbered
+            for number, octets in enumerate(parts, 1)
         ]
     fields["esm_class"] = c.ESM_UDHI
     return [
         Pdu(
             c.SUBMIT_SM,
-            fields=fields | {"short_message": header_8_bit(part) + octets},
+            fields=fields
+            | {
+                "short_message": header_8_bit(
+                    Part(reference=reference, total=total, number=number)
+                )
+                + octets
+            },
             tlvs=tlvs,
         )
-        for part, octets in numbered
+        for number, octets in enumerate(parts, 1)
     ]
 
 

@@ -214,7 +214,7 @@ class _Talk:
         except TimeoutError:
             seconds = f"{self._settings.response_timeout_s:g} s"
             raise _Ended(f"no answer came within {seconds}") from None
-        return answer, (self._clock.monotonic() - began) * 1_000
+        return answer, round((self._clock.monotonic() - began) * 1_000, 3)
 
     async def _read(self) -> list[Pdu]:
         data = await self._reader.read(READ_OCTETS)
