@@ -1,7 +1,7 @@
 """The numbers whose fate is the same in every scenario, for sandboxes and tests.
 
 Country code 999 is assigned to nobody. `999000000NN` decides what happens to whatever is
-sent to it, bypassing drawn chance, brown-outs and rate limits. All but 03, 10, 14 and 17
+sent to it, bypassing drawn chance, brown-outs and rate limits. All but 03, 10, 14 and 17 to 19
 have said their last word within three seconds.
 """
 
@@ -31,6 +31,7 @@ _ANSWER: Final = Answer(0.05)
 _LOST: Final = Answer(0.05, lost=True)
 _REFUSED: Final = Answer(0.05, c.ESME_RINVDSTADR)
 _THROTTLED: Final = Answer(0.0, c.ESME_RTHROTTLED)
+_QUEUE_FULL: Final = Answer(0.0, c.ESME_RMSGQFUL)
 _DELIVERED: Final = PlannedReceipt(1.0, "DELIVRD")
 
 
@@ -43,6 +44,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     answer: Answer = _ANSWER
     receipts: tuple[PlannedReceipt, ...] = (_DELIVERED,)
     throttled: int = 0  # times before it's taken, and again for each later sending
+    part: int = 0  # the only one of a long message that it's about; 0: all
     last_part_lost: bool = False  # of a long message
     id_form: IdForm | None = None  # None: the provider's
 
@@ -126,7 +128,35 @@ SCRIPTS: Final[dict[str, Script]] = {
         answer=_LOST,
         receipts=(),
     ),
+    "99900000018": Script(
+        about="always throttled",
+        ending=Ending.REFUSED,
+        ended_s=0.0,
+        answer=_THROTTLED,
+        receipts=(),
+    ),
+    "99900000019": Script(
+        about="its queue is always full",
+        ending=Ending.REFUSED,
+        ended_s=0.0,
+        answer=_QUEUE_FULL,
+        receipts=(),
+    ),
+    "99900000020": Script(
+        about="the second segment of several throttled once, then delivered",
+        throttled=1,
+        part=2,
+    ),
+    "99900000021": Script(
+        about="the second segment of several refused permanently",
+        ending=Ending.REFUSED,
+        ended_s=_REFUSED.delay_s,
+        answer=_REFUSED,
+        receipts=(),
+        part=2,
+    ),
 }
+_TAKEN: Final = Script(about="whatever a script isn't about")
 
 
 def fate_of(submission: Submission, scenario: Scenario, seed: int) -> Fate:
@@ -134,6 +164,8 @@ def fate_of(submission: Submission, scenario: Scenario, seed: int) -> Fate:
     script = SCRIPTS.get(submission.destination)
     if script is None:
         return _drawn(submission, scenario, seed)
+    if script.part and submission.part != script.part:
+        script = _TAKEN
     if script.throttled and (submission.occurrence - 1) % (script.throttled + 1) < (
         script.throttled
     ):
