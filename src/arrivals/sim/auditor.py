@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from arrivals.sim.calm import calm_violations
 from arrivals.sim.dossier import Recipient, Submit, is_whole
 from arrivals.sim.evidence import Evidence
-from arrivals.sim.frames import Frame, read_id, read_short, shown
+from arrivals.sim.frames import MISSPOKEN, RINVSYSTYP, Frame, read_id, read_short, shown
 from arrivals.sim.oddities import fitting
 from arrivals.sim.plan import SLOWING
 from arrivals.sim.said import BAD, GOOD
@@ -57,6 +57,11 @@ class Auditor:
         self._alphabets = {
             name: fitting(world).alphabet if plan.binds[name].told else "gsm7"
             for name, world in plan.worlds.items()
+        }
+        self._understood = {  # by who was told how they want to be spoken to
+            name
+            for name, world in plan.worlds.items()
+            if plan.binds[name].told and not world.breaks.blames
         }
         self._is_slowed = any(fault.kind in SLOWING for fault in plan.faults)
         self._digest = blake2b(digest_size=8)
@@ -209,6 +214,15 @@ class Auditor:
                 self._evidence.named(submit, read_id(frame.body))
             self._answered[wire, frame.sequence] = submit
             self.note(f"{submit.provider} answers {frame.sequence} {frame.status:#x}")
+            if frame.status in MISSPOKEN and submit.provider in self._understood:
+                self.violation(
+                    47, f"{submit.provider} doesn't take how {submit.number} is written"
+                )
+
+    def bind_answered(self, provider: str, frame: Frame) -> None:
+        """Note what a provider answers to a bind."""
+        if frame.status == RINVSYSTYP and provider in self._understood:
+            self.violation(47, f"{provider} doesn't take how the bind is written")
 
     def heard(self, wire: Wire, frame: Frame) -> None:
         """Note that the platform read an answer."""

@@ -48,5 +48,6 @@ def _is_touched(plan: Plan, recipient: Recipient) -> bool:
     if plan.calm == "held_numbers":
         return recipient.is_held
     if plan.calm == "crash_loop":
-        return any(each.status is None for each in recipient.submits)
+        heard = sum(each.heard_at is not None for each in recipient.submits)
+        return recipient.left > heard  # some of it left, and nothing came back
     return False  # to be told that it's badly written ends no message

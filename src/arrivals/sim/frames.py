@@ -17,8 +17,12 @@ RESPONSE: Final = 0x80000000
 SUBMIT_SM_RESP: Final = SUBMIT_SM | RESPONSE
 DELIVER_SM_RESP: Final = DELIVER_SM | RESPONSE
 GENERIC_NACK: Final = 0x80000000
+BIND_TRANSMITTER: Final = 0x00000002
 BIND_TRANSCEIVER: Final = 0x00000009
 RINVBNDSTS: Final = 0x04
+RINVSYSTYP: Final = 0x53
+# What says that a submit_sm isn't written as it should be (section 5.1.3).
+MISSPOKEN: Final = frozenset({0x01, 0x02, 0x15, 0x43, 0x48, 0x49, 0x62, 0xC0, 0xC1, 0xC3})
 RTHROTTLED: Final = 0x58
 RMSGQFUL: Final = 0x14
 

@@ -13,6 +13,7 @@ from arrivals.sim.dice import Dice
 from arrivals.sim.frames import (
     BIND_RECEIVER,
     BIND_TRANSCEIVER,
+    BIND_TRANSMITTER,
     DELIVER_SM,
     DELIVER_SM_RESP,
     GENERIC_NACK,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from arrivals.sim.auditor import Auditor
     from arrivals.sim.network import Chunks, Wire
 
+BINDS: Final = {each | RESPONSE for each in (BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER)}
 RECEIVING: Final = {BIND_RECEIVER | RESPONSE, BIND_TRANSCEIVER | RESPONSE}
 OURS: Final = 0x5000_0000  # sequence numbers of what nobody sent
 LATE_S: Final = 15.0
@@ -116,6 +118,9 @@ class WireMeddler:
             if frame.command == SUBMIT_SM_RESP:
                 self._auditor.answered(self._wire, frame)
                 chunks += self._answer(frame)
+            elif frame.command in BINDS:
+                self._auditor.bind_answered(self._mischief.provider, frame)
+                chunks.append((0.0, frame.octets()))
             elif frame.command == DELIVER_SM and frame.sequence < OURS:
                 chunks += self._receipt(frame)
             else:

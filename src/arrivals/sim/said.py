@@ -37,7 +37,7 @@ _NAMES: Final = {
     **{str(number): word for number, word in _STATES.items()},
 }
 _ID: Final = re.compile(r"\bid[:=]([^\s|]+)")
-_STAT: Final = re.compile(r'\bstat[:=]"?(\w+)')
+_STAT: Final = re.compile(r'\bstat[:=]"?(\w+)', re.ASCII)
 _WORD: Final = re.compile(rf"\b({'|'.join(_STATES.values())})\b")
 _TEXT: Final = re.compile(r"\btext[:=].*", re.DOTALL)
 
