@@ -21,15 +21,19 @@ async def bound(port: int) -> RawEsme:
     return esme
 
 
+async def fill_until_dropped(port: int, window: int) -> None:
+    esme = await bound(port)
+    for _ in range(window):
+        esme.submit()
+    await esme.until(lambda: esme.closed)
+    assert [frame for frame in esme.frames if frame.command & 0xFF == SUBMIT] == []
+    await esme.close()
+
+
 async def test_a_crash_loop_takes_a_window_and_is_gone_again_and_again() -> None:
     async with small_world("breaks = { drops_after = 3 }") as world:
         for _ in range(3):
-            esme = await bound(world.port)
-            for _ in range(3):
-                esme.submit()
-            await esme.until(lambda: esme.closed)
-            assert [frame for frame in esme.frames if frame.command & 0xFF == SUBMIT] == []
-            await esme.close()
+            await fill_until_dropped(world.port, 3)
         assert world.truth.counters["drops"] == 3
         assert [handoff.answered for handoff in world.truth.handoffs] == [False] * 9
         assert {ended.ending for ended in world.truth.endings} == {Ending.LOST}
