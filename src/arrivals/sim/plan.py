@@ -188,8 +188,8 @@ def _calm(dice: Dice, plan: Plan) -> Plan:
 def _habits(dice: Dice) -> Habits:
     most = 0.4 if dice.happens(0.3) else 0.1
     names = [name for name in Habits.__struct_fields__ if name != "fragment"]
-    rates = {name: dice.share(0.3, most) for name in names}
-    return Habits(**rates, fragment=dice.share(0.5, 0.5))
+    rates = {name: dice.share(0.3, most) for name in names} | {"fragment": dice.share(0.5, 0.5)}
+    return Habits(**{name: rate for name, rate in rates.items() if rate})
 
 
 def _faults(dice: Dice, over_s: float) -> Iterator[Fault]:
