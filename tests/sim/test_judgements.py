@@ -266,6 +266,22 @@ def test_a_part_that_is_tried_again_is_put_together_with_the_others() -> None:
     assert [v for v in watched.ends("unknown", charged=0.03) if v != "29"] == []
 
 
+def on_another_bind(status: int, provider: str = "north") -> list[str]:
+    """Let part 1 be answered so, and part 2 come over another wire."""
+    watched = three()
+    watched.hand_off(submit(1, text=b"\5\0\3\7\3\1one ", esm_class=0x40))
+    watched.answer(answer(1, status))
+    part = submit(1, text=b"\5\0\3\7\3\2two ", esm_class=0x40)
+    watched.hand_off(part, provider, "another wire")
+    return watched.violations
+
+
+def test_a_part_follows_over_another_bind_only_what_is_known_to_be_there() -> None:
+    assert on_another_bind(0) == []
+    assert on_another_bind(0x58) == ["29"]
+    assert on_another_bind(0, "south") == ["29"]
+
+
 def test_parts_of_two_series_cannot_be_put_together() -> None:
     watched = three()
     parts(watched, 1, 2)
@@ -392,6 +408,12 @@ def test_a_held_number_keeps_nobody_waiting() -> None:
     late.auditor.judge_calm(crowd(late, {3: 0x58}, at_s=5.1))
     assert set(late.violations) == {"27"}
     assert len(late.auditor.violations) == 50  # as many as are kept, of sixty
+
+
+def test_a_bind_may_slow_down_where_many_are_held() -> None:
+    watched = calm("held_numbers")
+    watched.auditor.judge_calm(crowd(watched, dict.fromkeys(range(2, 8), 0x58), at_s=5.1))
+    assert watched.violations == []
 
 
 def test_a_number_that_wasnt_held_ends_delivered() -> None:

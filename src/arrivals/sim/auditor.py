@@ -178,11 +178,8 @@ class Auditor:
         twice = [each for each in before if each.may_be_taken]
         if len(twice) > (recipient.policy == "resend"):
             self.violation(25, f"{number} part {part} was handed off again, without a policy")
-        if part > 1:
-            # Another hand-off of it may have come in between, over another wire.
-            last = [each.wire for each in recipient.submits if each.part == part - 1]
-            if submit.wire not in last:
-                self.violation(29, f"{number} part {part} came without the part before it")
+        if part > 1 and not any(each.precedes(submit) for each in recipient.submits):
+            self.violation(29, f"{number} part {part} came without the part before it")
 
     def _judge_pace(self, wire: Wire, provider: str, now: float) -> None:
         lately = self._lately.setdefault(wire, deque())

@@ -36,6 +36,16 @@ class Submit:
         """Whether anybody who knows what the platform knows must fear so."""
         return not (self.status and self.heard_at is not None)
 
+    def precedes(self, other: Submit) -> bool:
+        """Tell whether the next part may follow this one, over whichever wire that comes.
+
+        On another bind of its provider only a part follows that is put off, and only what is
+        known to be there.
+        """
+        known = self.status == 0 and self.heard_at is not None
+        same = self.wire is other.wire or (known and self.provider == other.provider)
+        return same and self.part == other.part - 1
+
     @property
     def is_taken(self) -> bool:
         """Whether the provider has it, whoever knows."""

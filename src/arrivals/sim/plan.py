@@ -162,7 +162,7 @@ def _calm(dice: Dice, plan: Plan) -> Plan:
     window = int(dice.pick("5", "10", "20"))
     word: Throttle = dice.pick("throttled", "queue_full")
     plain = Provider(window=200, answer=Delay(median_s=0.02, sigma=0.5))
-    holds = Holds(numbers=round(dice.between(0.03, 0.15), 3), word=word)
+    holds = Holds(numbers=round(dice.between(0.02, 0.1), 3), word=word)
     breaks = {
         "crash_loop": Breaks(drops_after=int(dice.between(1, window + 1))),
         "blames": Breaks(blames=dice.pick(*BLAMES)),
