@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from arrivals.core.dialect import PLAIN, SenderForm
-from arrivals.sim.oddities import BLAMES, fitting
+from arrivals.sim.oddities import BLAMES
 from arrivals.sim.plan import BREAKDOWNS, CALM, FAULTS, PROVIDERS, Habits, Plan, plan_of
 from arrivals.world.bends import (
     AddressForm,
@@ -21,6 +21,7 @@ from arrivals.world.bends import (
     Wording,
 )
 from arrivals.world.dialect import Dialect, SenderWanted
+from arrivals.world.installation import fitting
 from arrivals.world.provider import Provider, Receipts
 
 SEEDS = 300

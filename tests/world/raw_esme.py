@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 TRANSCEIVER, SUBMIT, DELIVER, ENQUIRE = 0x09, 0x04, 0x05, 0x15
 RESPONSE = 0x8000_0000
-WAIT_S = 10.0
+WAIT_S = 20.0
 
 
 class Frame(NamedTuple):

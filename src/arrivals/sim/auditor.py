@@ -20,9 +20,9 @@ from arrivals.sim.calm import calm_violations
 from arrivals.sim.dossier import Recipient, Submit, is_whole
 from arrivals.sim.evidence import Evidence
 from arrivals.sim.frames import MISSPOKEN, RINVSYSTYP, Frame, read_id, read_short, shown
-from arrivals.sim.oddities import fitting
 from arrivals.sim.plan import SLOWING
 from arrivals.sim.said import BAD, GOOD
+from arrivals.world.installation import fitting
 
 if TYPE_CHECKING:
     from arrivals.sim.network import Wire
@@ -258,7 +258,10 @@ class Auditor:
         """Tell whether a message's timeline has to be shown as well at its end."""
         self._evidence.settle()
         recipient = self.recipients.get(number)
-        return recipient is not None and (recipient.told_again or recipient.told_elsewhere)
+        if recipient is None:
+            return False
+        may_be_guessed = recipient.parts > 1 and recipient.policy == "resend"
+        return may_be_guessed or recipient.told_again or recipient.told_elsewhere
 
     def judge_end(
         self,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from arrivals.sim.dossier import Told
 from arrivals.sim.frames import Frame, read_short
-from arrivals.sim.oddities import fitting
 from arrivals.sim.said import GOOD, name_of, names_of, read_said
+from arrivals.world.installation import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,6 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from arrivals.core import dialect as told
 from arrivals.sim.dice import Dice
 from arrivals.world.bends import (
     STRAIGHT,
@@ -62,29 +61,6 @@ def odd(seed: int, name: str, world: Provider) -> Provider:
 def is_told(seed: int, name: str) -> bool:
     """Tell whether the platform's operator wrote down how a provider is."""
     return Dice(f"{seed} {name} told").happens(0.85)
-
-
-def fitting(world: Provider) -> told.Dialect:
-    """Return what to write down of a provider, so that everything of it is understood."""
-    wanted = world.dialect
-    marked = world.receipts.bends.classes.keys() <= {"headerless"}
-    return told.Dialect(
-        system_type=wanted.system_type or "",
-        service_type=wanted.service_type or "",
-        address_range=wanted.address_range or "",
-        interface_version=told.PLAIN.interface_version
-        if wanted.interface_version is None
-        else wanted.interface_version,
-        optional_parameters=not wanted.refuses_tlvs and wanted.user_message_reference,
-        validity=wanted.validity[0],
-        alphabet=wanted.alphabet,
-        senders=tuple(
-            told.SenderForm(pattern=each.pattern, ton=each.ton, npi=each.npi)
-            for each in wanted.senders
-        ),
-        unmarked_receipts=not marked,
-        long_messages=wanted.long_messages[0],
-    )
 
 
 def _dialect(dice: Dice) -> Dialect:

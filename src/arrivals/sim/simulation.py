@@ -35,13 +35,13 @@ from arrivals.sim.dice import Dice
 from arrivals.sim.loop import Stuck, VirtualLoop
 from arrivals.sim.meddler import Mischief, WireMeddler
 from arrivals.sim.network import Meddler, Network, Wire
-from arrivals.sim.oddities import fitting
 from arrivals.sim.plan import OTHER, PROVIDERS, SLOWING, Fault, Habits, Plan
 from arrivals.sim.process import Process, install
 from arrivals.store.api import StoreError
 from arrivals.store.faulty_disk import FaultyDisk
 from arrivals.store.verifying import run_checks
 from arrivals.world.breaks import Breaks
+from arrivals.world.installation import fitting
 from arrivals.world.scenario import Scenario
 from arrivals.world.smsc import CarrierWorld
 

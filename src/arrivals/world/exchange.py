@@ -14,7 +14,7 @@ from arrivals.smpp import constants as c
 from arrivals.world.acts import Act, acts_of
 from arrivals.world.agenda import Agenda
 from arrivals.world.bends import AS_SPECIFIED, STRAIGHT
-from arrivals.world.breaks import NOBODY, SOUND, Held, lost_in
+from arrivals.world.breaks import NOBODY, SOUND, Held
 from arrivals.world.dialect import ANY, judge_bind, judge_submit
 from arrivals.world.fate import Answer, Ending, PlannedReceipt
 from arrivals.world.fixed_fates import SCRIPTS, fate_of
@@ -230,10 +230,8 @@ class Exchange:
             seen = self._history.see(submission, now, self._seed)
             if seen is not NOTHING_SEEN:
                 submission = msgspec.structs.replace(submission, seen=seen)
-        fate = fate_of(submission, self.scenario, self._seed)
-        if breaks.loses:
-            fate = lost_in(fate, breaks, submission, self._seed)
-            self._drop(connection, breaks)
+        fate = fate_of(submission, self.scenario, self._seed, breaks)
+        self._drop(connection, breaks)
         if fate.ending is Ending.REFUSED:
             self._answer(connection, pdu, submission, fate.answer, None, now_us)
             return

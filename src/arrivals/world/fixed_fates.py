@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from arrivals.smpp import constants as c
+from arrivals.world.breaks import Breaks, lost_in
 from arrivals.world.fate import (
     ABSENT,
     EXPIRED,
@@ -159,11 +160,25 @@ SCRIPTS: Final[dict[str, Script]] = {
 _TAKEN: Final = Script(about="whatever a script isn't about")
 
 
-def fate_of(submission: Submission, scenario: Scenario, seed: int) -> Fate:
-    """Return what happens to a submission: as its number's script says, or as drawn."""
+def fate_of(
+    submission: Submission, scenario: Scenario, seed: int, breaks: Breaks | None = None
+) -> Fate:
+    """Return what happens to a submission: as its number's script says, or as drawn.
+
+    `breaks` says how its provider is broken, in place of what the scenario says.
+    """
+    if breaks is None:
+        breaks = scenario.at(submission.at_s).provider(submission.system_id).breaks
     script = SCRIPTS.get(submission.destination)
     if script is None:
-        return _drawn(submission, scenario, seed)
+        fate = _drawn(submission, scenario, seed)
+    else:
+        fate = _scripted(submission, script, scenario)
+    return lost_in(fate, breaks, submission, seed) if breaks.loses else fate
+
+
+def _scripted(submission: Submission, script: Script, scenario: Scenario) -> Fate:
+    """Return what a script says of a submission."""
     if script.part and submission.part != script.part:
         script = _TAKEN
     if script.throttled and (submission.occurrence - 1) % (script.throttled + 1) < (
