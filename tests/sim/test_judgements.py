@@ -215,6 +215,16 @@ def test_a_stranger_is_believed_only_where_that_is_written_down(
     assert watched.ends("delivered", timeline=[event]) == broken
 
 
+def test_whose_id_it_is_counts_and_not_who_was_asked_before() -> None:
+    """South refused it; its bind tells north's receipt, and nobody wrote down that it may."""
+    watched = Watched()
+    watched.hand_off(submit(1), "south")
+    watched.answer(answer(1, 0x0B))
+    watched.taken(2)
+    watched.told(receipt(1, "id:1002 stat:DELIVRD err:000"), provider="south")
+    assert watched.ends("unknown") == []
+
+
 # Hand-offs
 
 
@@ -251,8 +261,9 @@ def test_what_wasnt_answered_in_time_may_be_in_doubt() -> None:
         assert watched.ends("unknown", "handoff_unknown") == [], broken
 
 
-def test_a_slow_disk_may_leave_an_answer_unknown() -> None:
-    watched = Watched(plan(faults=(Fault(kind="disk_full", at_s=1.0),)))
+@pytest.mark.parametrize("kind", ["disk_full", "slow_disk", "stall", "clock_jump"])
+def test_a_slow_disk_or_a_fast_clock_may_leave_an_answer_unknown(kind: str) -> None:
+    watched = Watched(plan(faults=(Fault(kind=kind, at_s=1.0),)))
     watched.taken()
     assert watched.ends("unknown", "handoff_unknown") == []
 

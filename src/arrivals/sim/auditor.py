@@ -63,7 +63,8 @@ class Auditor:
             for name, world in plan.worlds.items()
             if plan.binds[name].told and not world.breaks.blames
         }
-        self._is_slowed = any(fault.kind in SLOWING for fault in plan.faults)
+        # What ends doubts is late then, by one clock or the other.
+        self._is_late = any(fault.kind in {*SLOWING, "clock_jump"} for fault in plan.faults)
         self._digest = blake2b(digest_size=8)
         self.story: list[str] = []
 
@@ -306,7 +307,7 @@ class Auditor:
             each.heard_at is not None and each.heard_at - each.left_at < RESPONSE_TIMEOUT_S
             for each in recipient.submits
         )
-        if execution == "handoff_unknown" and answered and not (self.deaths or self._is_slowed):
+        if execution == "handoff_unknown" and answered and not (self.deaths or self._is_late):
             self.violation(26, f"{number} is in doubt, and every part of it was answered")
         if is_whole(taken):
             text = "".join(s.text for s in sorted(taken, key=lambda each: each.part))

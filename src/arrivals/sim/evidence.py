@@ -103,7 +103,9 @@ class Evidence:
 
     def told_by(self, recipient: Recipient) -> set[str]:
         """Return the providers whose receipts may be about somebody."""
-        having = {each.provider for each in recipient.submits}
+        return self._tellers({each.provider for each in recipient.submits})
+
+    def _tellers(self, having: set[str]) -> set[str]:
         binds = self._plan.binds.items()
         return having | {name for name, bind in binds if bind.ids_of in having}
 
@@ -123,7 +125,8 @@ class Evidence:
         recipient = self._recipients.get(told.number)
         if recipient is None:
             return
-        if told.provider in self.told_by(recipient):
+        having = {told.submit.provider} if told.submit else None
+        if told.provider in (self._tellers(having) if having else self.told_by(recipient)):
             recipient.said.append(told)
             recipient.told_again |= (told.provider, told.body) in recipient.receipts
             recipient.receipts.add((told.provider, told.body))
