@@ -54,6 +54,39 @@ async def test_every_fixed_fate_ends_as_it_says(
         assert await here.balance() == (FUNDS - charged, 0)
 
 
+LONG = "a long text " * 27  # three segments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fate", "text", "state", "charged"),
+    [
+        ("18", "hello", State.EXPIRED, 0),
+        ("19", "hello", State.EXPIRED, 0),
+        ("20", "hello", State.DELIVERED, PRICE),
+        ("20", LONG, State.DELIVERED, 3 * PRICE),
+        ("21", "hello", State.DELIVERED, PRICE),
+        ("21", LONG, State.FAILED, None),
+    ],
+)
+async def test_who_is_told_to_wait_or_refused_in_part_ends_as_that(
+    place: str, fate: str, text: str, state: State, charged: int | None
+):
+    """A number that is always full waits until its validity ends; a part that is put off is
+    tried again; a part that is refused ends the message as what it is."""
+    defaults = Defaults(valid_for_s=8, outcome_grace_s=2)
+    async with (
+        carrier_world() as world,
+        installed(place, providers=[provider("north", world.port)], defaults=defaults) as here,
+    ):
+        accepted = await here.send(f"999000000{fate}", text=text)
+        await here.wait_for(accepted)
+        key = message_key(accepted.order.order_id, 0)
+        assert await here.state(key) is state, await here.kinds(key)
+        if charged is not None:
+            assert await here.balance() == (FUNDS - charged, 0)
+
+
 @pytest.mark.slow
 async def test_one_lost_part_leaves_a_long_message_unknown(place: str):
     """99900000014 loses the last part: two receipts say delivered, and the truth is that

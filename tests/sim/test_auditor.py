@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from arrivals.core.catalogue import Provider
+from arrivals.core.dialect import PLAIN
 from arrivals.flows import receive
 from arrivals.providers.api import NotSent, Result, Unanswered
 from arrivals.providers.flight import Flight
-from arrivals.sim.plan import plan_of
+from arrivals.sim import simulation
+from arrivals.sim.plan import Plan, plan_of
 from arrivals.sim.simulation import Verdict, run_plan
 
 SEEDS_MAX = 60
@@ -40,8 +44,31 @@ def forgotten_receipts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(receive.Receiving, "_park", lambda self, receipt, since: None)
 
 
+def unread_dialects(patch: pytest.MonkeyPatch) -> None:
+    """Speak to every provider as to most, whatever was written down."""
+    patch.setattr(simulation, "fitting", lambda world: PLAIN)
+
+
+def unread_logins(patch: pytest.MonkeyPatch) -> None:
+    """Know of no carrier that tells one login's receipts on another's binds."""
+    real = simulation._provider
+
+    def provider(name: str, plan: Plan) -> Provider:
+        return replace(real(name, plan), ids_of=None)
+
+    patch.setattr(simulation, "_provider", provider)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("plant", "invariant"), [(blind_resend, 25), (forgotten_receipts, 37)])
+@pytest.mark.parametrize(
+    ("plant", "invariant"),
+    [
+        (blind_resend, 25),
+        (forgotten_receipts, 37),
+        (unread_dialects, 47),
+        (unread_logins, 37),
+    ],
+)
 def test_a_planted_mistake_is_seen(
     monkeypatch: pytest.MonkeyPatch,
     plant: Callable[[pytest.MonkeyPatch], None],

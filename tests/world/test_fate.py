@@ -285,5 +285,5 @@ def test_fixed_fates_are_the_same_everywhere_and_soon_over() -> None:
             assert last <= 5
 
 
-def test_there_are_seventeen_fixed_fates() -> None:
-    assert sorted(SCRIPTS) == [f"999000000{number:02d}" for number in range(1, 18)]
+def test_there_are_twenty_one_fixed_fates() -> None:
+    assert sorted(SCRIPTS) == [f"999000000{number:02d}" for number in range(1, 22)]

@@ -198,3 +198,42 @@ async def test_17_is_never_heard_of_again(stage: Stage) -> None:
     assert (first.destination, first.answered) == ("99900000017", False)
     assert second.answered
     assert Ending.LOST in await stage.endings(2)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [("18", c.ESME_RTHROTTLED), ("19", c.ESME_RMSGQFUL)]
+)
+async def test_18_and_19_are_told_to_wait_for_ever(
+    stage: Stage, number: str, status: int
+) -> None:
+    for _ in range(5):
+        (token,) = stage.esme.submit(f"999000000{number}")
+        assert (await stage.esme.answer(token)).command_status == status
+    await stage.probe()
+    assert stage.esme.receipts == []
+    assert {ended.destination for ended in stage.world.truth.endings} == {"99900000001"}
+
+
+@pytest.mark.parametrize("header", ["udh8", "udh16", "sar"])
+async def test_20_throttles_the_second_part_once(stage: Stage, header: str) -> None:
+    tokens = stage.esme.submit("99900000020", LONG_TEXT, header=header)
+    statuses = [(await stage.esme.answer(token)).command_status for token in tokens]
+    assert statuses == [c.ESME_ROK, c.ESME_RTHROTTLED, c.ESME_ROK]
+    tokens = stage.esme.submit("99900000020", LONG_TEXT, header=header)
+    assert (await stage.esme.answer(tokens[1])).command_status == c.ESME_ROK
+    await stage.esme.until(lambda: len(stage.esme.receipts) == 5)
+    assert [text.text for text in stage.world.inbox.texts("99900000020")] == [LONG_TEXT]
+
+
+async def test_21_refuses_the_second_part_for_good(stage: Stage) -> None:
+    for attempt in range(2):
+        tokens = stage.esme.submit("99900000021", LONG_TEXT, concatenation=attempt)
+        statuses = [(await stage.esme.answer(token)).command_status for token in tokens]
+        assert statuses == [c.ESME_ROK, c.ESME_RINVDSTADR, c.ESME_ROK]
+    assert stage.world.inbox.texts("99900000021") == ()
+
+
+@pytest.mark.parametrize("number", ["20", "21"])
+async def test_20_and_21_take_a_single_segment(stage: Stage, number: str) -> None:
+    stage.esme.submit(f"999000000{number}")
+    await stage.esme.until(lambda: stage.esme.states() == ["DELIVRD"])

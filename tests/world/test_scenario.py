@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from arrivals.core.dialect import PLAIN, Dialect, SenderForm
 from arrivals.world.filters import TRAITS, suspicion
+from arrivals.world.installation import provider_as_installed
 from arrivals.world.scenario import (
     Scenario,
     ScenarioError,
@@ -137,3 +139,33 @@ def test_suspicion_adds_up_and_stays_a_share() -> None:
     assert suspicion(text, 0.05, {"lure": 0.2, "link": 0.4}) == pytest.approx(0.25)
     assert suspicion(text, 0.05, {"lure": 0.8, "shortener": 0.6}) == 1.0
     assert suspicion("Your code is 482113", 0.05, {"code": -0.3}) == 0.0
+
+
+def test_a_provider_is_installed_as_its_operator_would_write_it_down() -> None:
+    scenario = load_scenario("many-tongues")
+    north, south = (provider_as_installed(name, scenario, {}) for name in ("north", "south"))
+    assert north.dialect == Dialect(
+        system_type="SMPP",
+        optional_parameters=False,
+        alphabet="latin-1",
+        unmarked_receipts=True,
+    )
+    assert south.dialect == Dialect(
+        service_type="CMT",
+        interface_version=0x33,
+        validity="absolute",
+        senders=(SenderForm(pattern="[A-Z]+", ton=5, npi=1),),
+        long_messages="sar",
+    )
+    assert (north.ids_of, south.ids_of) == (None, None)
+    assert provider_as_installed("north", load_scenario("wire"), {}).dialect == PLAIN
+
+
+def test_a_login_that_tells_anothers_receipts_is_installed_so() -> None:
+    told = '[providers.north]\nreceipts = { told_to = "south" }\n[[carriers]]'
+    scenario = parse_scenario(SMALL.replace("[[carriers]]", told, 1))
+    logins = {name: provider_as_installed(name, scenario, {}) for name in ("north", "south")}
+    assert {name: each.ids_of for name, each in logins.items()} == {
+        "north": None,
+        "south": "north",
+    }

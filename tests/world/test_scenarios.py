@@ -23,6 +23,7 @@ CLAIMS = (
     "happy-liar", "skimmer-1pct", "whitelisted-probes", "late-flood", "no-receipt-land",
     "phone-off-overnight", "ten-dlc-hub-receipt", "daily-cap-midnight", "template-scrub",
     "rush-hour", "early-dlr", "balance-race", "node-crash-mid-send", "dedupe-drop",
+    "crash-loop", "many-tongues",
 )  # fmt: skip
 MISSPECIFIED = ("tenants-differ", "drift", "correlated-failures")
 
@@ -127,6 +128,14 @@ def test_the_outage_is_an_outage_and_no_longer() -> None:
     for each in played("hard-outage-failover", "alerts"):
         gone = 1_800 <= each.send.at_s < 3_600
         assert (each.fate.ending is Ending.REFUSED) == gone
+
+
+def test_a_crash_loop_loses_all_that_it_takes_but_for_what_it_sent_on() -> None:
+    for each in played("crash-loop"):
+        crashing = 1_200 <= each.send.at_s < 1_800
+        assert each.fate.answer.lost is crashing
+    during = [each for each in played("crash-loop") if 1_200 <= each.send.at_s < 1_800]
+    assert 0.7 < share(during, Ending.LOST) < 0.9
 
 
 @pytest.mark.slow

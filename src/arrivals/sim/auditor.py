@@ -13,83 +13,27 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from arrivals.sim.frames import RMSGQFUL, RTHROTTLED, Frame, read_said, read_short
+from arrivals.sim.calm import calm_violations
+from arrivals.sim.dossier import Recipient, Submit, is_whole
+from arrivals.sim.evidence import Evidence
+from arrivals.sim.frames import MISSPOKEN, RINVSYSTYP, Frame, read_id, read_short, shown
+from arrivals.sim.plan import SLOWING
+from arrivals.sim.said import BAD, GOOD
+from arrivals.world.installation import fitting
 
 if TYPE_CHECKING:
     from arrivals.sim.network import Wire
     from arrivals.sim.plan import Plan
 
-GOOD: Final = "DELIVRD"
-BAD: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
-THROTTLES: Final = frozenset({RTHROTTLED, RMSGQFUL})
 NO_FUNDS: Final = 402
 TRY_LATER: Final = 429
 VIOLATIONS_MAX: Final = 50
 RESPONSE_TIMEOUT_S: Final = 10.0
 JUST_A_SECOND_S: Final = 0.999  # a pace is kept to in any second, its end not included
-
-
-@dataclass(slots=True)
-class Submit:
-    """One part that a provider received."""
-
-    provider: str
-    wire: Wire
-    part: int
-    left_at: float  # when the platform wrote it, in seconds
-    status: int | None = None  # what the provider says; None: nothing yet
-    heard: bool = False  # whether the platform can know it
-
-    @property
-    def may_be_taken(self) -> bool:
-        """Whether anybody who knows what the platform knows must fear so."""
-        return not (self.status and self.heard)
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether the platform knows that it was."""
-        return self.status == 0 and self.heard
-
-
-class Told(NamedTuple):
-    """A receipt that the platform read."""
-
-    provider: str
-    number: str
-    said: tuple[str, str]  # id and word
-    body: bytes
-
-
 TOLD_BY: Final = ("provider", "id", "stat", "err", "claimed_at")  # which receipt it was
-UNTOLD: Final = Told("", "", ("", ""), b"")
-
-
-@dataclass(slots=True)
-class Recipient:
-    """One number that a customer wrote to, and everything that happened to it."""
-
-    number: str
-    account: str
-    text: str
-    parts: int
-    price: int
-    policy: str
-    accepted: bool = False
-    refused: bool = False  # by an answer that says nothing was kept
-    message_id: str = ""
-    cancelled: bool = False  # by an answer that says so
-    left: bool = False  # bytes of it left the platform, wherever they got to
-    spoiled: bool = False  # somebody made up receipts about it
-    submits: list[Submit] = field(default_factory=list)
-    heard: set[str] = field(default_factory=set)  # words of all receipts that were read
-    said: set[tuple[str, str]] = field(default_factory=set)  # (id, word) of acknowledged ones
-    receipts: set[tuple[str, bytes]] = field(default_factory=set)  # the same, by provider
-    told_again: bool = False  # one of them was acknowledged twice
-    told_elsewhere: bool = False  # one was acknowledged to a provider that never got it
 
 
 class Auditor:
@@ -109,7 +53,18 @@ class Auditor:
         self._answered: dict[tuple[Wire, int], Submit] = {}
         self._left_at: dict[tuple[Wire, int], float] = {}
         self._lately: dict[Wire, deque[float]] = {}  # when submits left, within a second
-        self._told: dict[tuple[Wire, int], Told] = {}  # receipts under way
+        self._evidence = Evidence(plan, self.recipients)
+        self._alphabets = {
+            name: fitting(world).alphabet if plan.binds[name].told else "gsm7"
+            for name, world in plan.worlds.items()
+        }
+        self._understood = {  # by who was told how they want to be spoken to
+            name
+            for name, world in plan.worlds.items()
+            if plan.binds[name].told and not world.breaks.blames
+        }
+        # What ends doubts is late then, by one clock or the other.
+        self._is_late = any(fault.kind in {*SLOWING, "clock_jump"} for fault in plan.faults)
         self._digest = blake2b(digest_size=8)
         self.story: list[str] = []
 
@@ -146,6 +101,7 @@ class Auditor:
             if recipient.accepted and recipient.message_id != message_id:
                 self.violation(17, f"{number} was accepted twice, as two messages")
             recipient.accepted, recipient.message_id = True, message_id
+            recipient.accepted_at = self._now()
         self.note(f"accepted {' '.join(numbers)}")
 
     def refused(self, numbers: Sequence[str], status: int) -> None:
@@ -186,7 +142,7 @@ class Auditor:
         self._judge_pace(wire, provider, now)
         recipient = self.recipients.get(read_short(frame.body).destination)
         if recipient is not None:
-            recipient.left = True
+            recipient.left += 1
 
     def submitted(self, wire: Wire, provider: str, frame: Frame) -> None:
         """Note that a provider received a submit_sm."""
@@ -198,34 +154,33 @@ class Auditor:
             self.violation(16, f"{provider} received {number}, which nobody asked for")
             return
         left_at = self._left_at.get((wire, frame.sequence), self._now())
-        submit = Submit(provider, wire, short.part, left_at)
-        self._judge(recipient, submit, short.parts, short.text)
+        text = shown(short, self._alphabets[provider])
+        submit = Submit(
+            provider, wire, number, short.part, short.parts, short.series, text, left_at
+        )
+        self._judge(recipient, submit, is_whole=short.whole)
         recipient.submits.append(submit)
         self._open[wire, frame.sequence] = submit
         self._judge_window(wire, provider)
 
-    def _judge(self, recipient: Recipient, submit: Submit, parts: int, text: str) -> None:
-        number, part = recipient.number, submit.part
+    def _judge(self, recipient: Recipient, submit: Submit, *, is_whole: bool) -> None:
+        number, part, parts = recipient.number, submit.part, submit.parts
         if recipient.refused:
             self.violation(16, f"{number} was refused and handed off")
         if recipient.cancelled:
             self.violation(21, f"{number} was cancelled and handed off")
-        if parts != recipient.parts:
+        if parts != recipient.parts and not is_whole:
             self.violation(
                 11, f"{number} was charged as {recipient.parts} parts, sent as {parts}"
             )
-        if text not in recipient.text:
+        if submit.text not in recipient.text or (parts == 1 and submit.text != recipient.text):
             self.violation(15, f"{number} was sent another text")
         before = [each for each in recipient.submits if each.part == part]
         twice = [each for each in before if each.may_be_taken]
         if len(twice) > (recipient.policy == "resend"):
             self.violation(25, f"{number} part {part} was handed off again, without a policy")
-        if part > 1:
-            # Another hand-off of it may have come in between, over another wire.
-            # What was taken is there, whichever wire brings the rest.
-            last = [each for each in recipient.submits if each.part == part - 1]
-            if not any(each.wire is submit.wire or each.is_taken for each in last):
-                self.violation(29, f"{number} part {part} came without the part before it")
+        if part > 1 and not any(each.precedes(submit) for each in recipient.submits):
+            self.violation(29, f"{number} part {part} came without the part before it")
 
     def _judge_pace(self, wire: Wire, provider: str, now: float) -> None:
         lately = self._lately.setdefault(wire, deque())
@@ -253,58 +208,61 @@ class Auditor:
         submit = self._open.pop((wire, frame.sequence), None)
         if submit is not None:
             submit.status = frame.status
+            if not frame.status:
+                self._evidence.named(submit, read_id(frame.body))
             self._answered[wire, frame.sequence] = submit
             self.note(f"{submit.provider} answers {frame.sequence} {frame.status:#x}")
+            if frame.status in MISSPOKEN and submit.provider in self._understood:
+                self.violation(
+                    47, f"{submit.provider} doesn't take how {submit.number} is written"
+                )
+
+    def bind_answered(self, provider: str, frame: Frame) -> None:
+        """Note what a provider answers to a bind."""
+        if frame.status == RINVSYSTYP and provider in self._understood:
+            self.violation(47, f"{provider} doesn't take how the bind is written")
 
     def heard(self, wire: Wire, frame: Frame) -> None:
         """Note that the platform read an answer."""
         submit = self._answered.get((wire, frame.sequence))
         if submit is not None:
-            submit.heard = True
+            submit.heard_at = self._now() if submit.heard_at is None else submit.heard_at
 
     # --- what comes back -------------------------------------------------------------
 
     def spoiled(self, frame: Frame) -> None:
         """Note that receipts about a number were made up."""
-        try:
-            number = read_short(frame.body).source
-        except (IndexError, ValueError):
-            return  # about none
-        if number in self.recipients:
-            self.recipients[number].spoiled = True
+        for recipient in self._evidence.about(frame):
+            recipient.spoiled = True
 
     def receipt_heard(self, wire: Wire, provider: str, frame: Frame) -> None:
         """Note that the platform read a deliver_sm."""
-        try:
-            short = read_short(frame.body)
-        except (IndexError, ValueError):
-            return  # spoiled
-        said = read_said(short.octets)
-        if said is not None:
-            self._told[wire, frame.sequence] = Told(provider, short.source, said, frame.body)
-            if short.source in self.recipients:
-                self.recipients[short.source].heard.add(said[1])
+        self._evidence.heard(wire, provider, frame)
 
     def receipt_acknowledged(self, wire: Wire, sequence: int) -> None:
         """Note that the platform said it has a receipt: from now on it counts."""
-        provider, number, said, body = self._told.get((wire, sequence), UNTOLD)
-        recipient = self.recipients.get(number)
-        if recipient is None:
-            return
-        self.note(f"receipt {number} {said[1]} from {provider}")
-        if any(each.provider == provider for each in recipient.submits):
-            recipient.said.add(said)
-            recipient.told_again |= (provider, body) in recipient.receipts
-            recipient.receipts.add((provider, body))
-        else:
-            recipient.told_elsewhere = True
+        told = self._evidence.acknowledged(wire, sequence)
+        if told is not None:
+            words = "/".join(sorted(told.said.words))
+            self.note(f"receipt {told.number or told.said.name} {words} from {told.provider}")
+
+    def receipt_refused(self, wire: Wire, sequence: int, status: int) -> None:
+        """Note that the platform refused a deliver_sm: a receipt that can be read is none."""
+        told = self._evidence.refused(wire, sequence)
+        if told is not None:
+            about = told.number or told.said.name
+            self.violation(37, f"a receipt about {about} was refused with {status:#x}")
 
     # --- what must have become of it -------------------------------------------------
 
     def wants_timeline(self, number: str) -> bool:
         """Tell whether a message's timeline has to be shown as well at its end."""
+        self._evidence.settle()
         recipient = self.recipients.get(number)
-        return recipient is not None and (recipient.told_again or recipient.told_elsewhere)
+        if recipient is None:
+            return False
+        may_be_guessed = recipient.parts > 1 and recipient.policy == "resend"
+        return may_be_guessed or recipient.told_again or recipient.told_elsewhere
 
     def judge_end(
         self,
@@ -313,8 +271,10 @@ class Auditor:
         timeline: Sequence[dict[str, Any]] = (),
     ) -> bool:
         """Compare what a message's owner is told in the end with what really happened."""
+        self._evidence.settle()
         before = len(self.violations)
         number, outcome = recipient.number, message["layers"]["outcome"]["state"]
+        execution = message["layers"]["execution"]["state"]
         self.note(f"{number} ended {outcome}")
         self.outcomes[outcome] += 1
         money = message["money"]
@@ -322,7 +282,7 @@ class Auditor:
         if charged not in (0, recipient.price):
             self.violation(9, f"{number} costs {charged}, its price is {recipient.price}")
         # Of what a killed process was about to send nobody can know that it wasn't sent.
-        in_doubt = self.deaths and message["layers"]["execution"]["state"] == "handoff_unknown"
+        in_doubt = self.deaths and execution == "handoff_unknown"
         if charged and not recipient.left and not in_doubt:
             self.violation(13, f"{number} was charged and never handed off")
         if outcome == "delivered" and not charged:
@@ -332,35 +292,64 @@ class Auditor:
         if recipient.cancelled and outcome != "cancelled":
             self.violation(21, f"{number} was cancelled and ended {outcome}")
         by_policy = recipient.policy == "fail"
-        if outcome == "failed" and not by_policy and _was_only_throttled(recipient):
-            self.violation(27, f"{number} failed, and was never more than throttled")
+        if outcome == "failed" and not by_policy and recipient.was_only_held:
+            self.violation(27, f"{number} failed, and was never more than told to wait")
+        self._judge_handoffs(recipient, execution)
         if not recipient.spoiled:
             self._judge_words(recipient, outcome, timeline)
             self._judge_evidence(recipient, timeline)
         return len(self.violations) == before
 
+    def _judge_handoffs(self, recipient: Recipient, execution: str) -> None:
+        """Nothing is in doubt that was answered, and what was taken is what was asked for."""
+        number, taken = recipient.number, recipient.taken
+        answered = recipient.left == len(recipient.submits) and all(
+            each.heard_at is not None and each.heard_at - each.left_at < RESPONSE_TIMEOUT_S
+            for each in recipient.submits
+        )
+        if execution == "handoff_unknown" and answered and not (self.deaths or self._is_late):
+            self.violation(26, f"{number} is in doubt, and every part of it was answered")
+        if is_whole(taken):
+            text = "".join(s.text for s in sorted(taken, key=lambda each: each.part))
+            if text != recipient.text:
+                self.violation(15, f"{number} shows another text, put together")
+            if len({each.series for each in taken}) > 1:
+                self.violation(29, f"{number} has parts that can't be put together")
+
     def _judge_words(
         self, recipient: Recipient, outcome: str, timeline: Sequence[dict[str, Any]]
     ) -> None:
-        number, words = recipient.number, {word for _, word in recipient.said}
-        if outcome == "delivered" and GOOD not in recipient.heard:
+        number = recipient.number
+        by_reference = self._evidence.is_some_good_homeless
+        if outcome == "delivered" and GOOD not in recipient.heard and not by_reference:
             self.violation(33, f"{number} is delivered, and nobody said so")
+        if recipient.disagreed:
+            return
+        said = {
+            (told.said.name, told.said.word)
+            for told in recipient.said
+            if self._evidence.counts(told)
+            # Of a killed process nobody can know whether it kept the id that it was given.
+            and not (self.deaths and told.short.source != number)
+        }
         # Of a long message sent again, whose part an unknown id is of can only be guessed.
         resent = any(event["kind"] == "resend_allowed" for event in timeline)
         guessed = resent and recipient.parts > 1
-        if self._arrived(recipient) and outcome != "delivered" and not guessed:
+        good = {name for name, word in said if word == GOOD}
+        if self._arrived(recipient, good) and outcome != "delivered" and not guessed:
             self.violation(37, f"{number} has receipts that it was delivered, and is {outcome}")
-        if words & BAD and outcome in {"unknown", "pending", "cancelled"}:
+        if {word for _, word in said} & BAD and outcome in {"unknown", "pending", "cancelled"}:
             self.violation(37, f"{number} has a receipt that it failed, and is {outcome}")
 
-    def _arrived(self, recipient: Recipient) -> bool:
+    def _arrived(self, recipient: Recipient, good: set[str]) -> bool:
         """Tell whether receipts say of every part of one hand-off that it was delivered."""
-        good = {each for each, word in recipient.said if word == GOOD}
-        by = {each.provider for each in recipient.submits}
+        taken = recipient.taken
+        by = {each.provider for each in taken}
+        if not good or not {each.part for each in taken} >= set(range(1, taken[0].parts + 1)):
+            return False
         if any(self._plan.worlds[name].receipts.per == "message" for name in by):
-            return bool(good) and len(by) == 1
-        once = len(recipient.submits) == recipient.parts
-        return bool(good) if recipient.parts == 1 else once and len(good) >= recipient.parts
+            return len(by) == 1
+        return taken[0].parts == 1 or (is_whole(taken) and len(good) >= len(taken))
 
     def _judge_evidence(self, recipient: Recipient, timeline: Sequence[dict[str, Any]]) -> None:
         receipts = [event["facts"] for event in timeline if event["kind"].startswith("receipt")]
@@ -369,9 +358,13 @@ class Auditor:
             if count > 1:
                 self.violation(35, f"{recipient.number} has {copy} {count} times")
         strangers = {facts["provider"] for facts in receipts}
-        strangers -= {each.provider for each in recipient.submits}
-        for each in strangers:
+        for each in strangers - self._evidence.told_by(recipient):
             self.violation(38, f"{recipient.number} believes {each}, which never got it")
+
+    def judge_calm(self, outcomes: Mapping[str, str]) -> None:
+        """Judge a run in which one thing was odd and nothing went wrong beside it."""
+        for invariant, what in calm_violations(self._plan, self.recipients, outcomes):
+            self.violation(invariant, what)
 
     def judge_books(
         self, account: str, funds: int, balance: dict[str, Any], charged: int
@@ -383,8 +376,3 @@ class Auditor:
             self.violation(12, f"{account} still has {held} held after all ended")
         if available + held + charged != funds:
             self.violation(6, f"{account} had {funds}; {available} + {held} + {charged} now")
-
-
-def _was_only_throttled(recipient: Recipient) -> bool:
-    throttled = [each.heard and each.status in THROTTLES for each in recipient.submits]
-    return bool(throttled) and all(throttled) and not recipient.said

@@ -41,13 +41,15 @@ class Sent(msgspec.Struct):
     key: int = 0
 
     @property
-    def text_hash(self) -> str:
-        """The name under which the world knows the text's first part."""
-        return text_hash(encode_segments(self.send.text)[0])
+    def text_hashes(self) -> Sequence[str]:
+        """The names under which the world may know the text's first part, by alphabet."""
+        text = self.send.text
+        octets = {encode_segments(text)[0], text.encode("latin-1", "ignore")}
+        return [text_hash(each) for each in sorted(octets)]
 
-    def references(self, attempts: int) -> Sequence[int]:
-        """Return what its hand-offs carry."""
-        return [handoff_reference(self.key, n) for n in range(1, attempts + 1)]
+    def references(self, attempts: int) -> Sequence[int | None]:
+        """Return what its hand-offs carry; to some providers nothing."""
+        return [None, *(handoff_reference(self.key, n) for n in range(1, attempts + 1))]
 
 
 class Clientele:
@@ -105,7 +107,8 @@ class Clientele:
             if process is None or process.platform is None:
                 raise RuntimeError("who answered is gone within the same turn")
             sent.key = process.platform.ids.decode(sent.message_id) or 0
-            self._by_text[send.number, sent.text_hash].append(sent)
+            for name in sent.text_hashes:
+                self._by_text[send.number, name].append(sent)
 
     async def _tell(self, sent: Sent, kind: str) -> None:
         path = f"/api/v1/messages/{sent.message_id}/feedback"

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from arrivals.sim.auditor import Auditor, Recipient
-from arrivals.sim.plan import Dice, Plan
+from arrivals.sim.auditor import Auditor
+from arrivals.sim.dice import Dice
+from arrivals.sim.dossier import Recipient
+from arrivals.sim.plan import Plan
 from arrivals.sim.process import Answer, Process
 
 FIRST_NUMBER: Final = 31_612_000_000
@@ -21,6 +23,10 @@ SAFE_TO_REFUSE: Final = frozenset(range(400, 500))
 LONG_TEXT: Final = "a text that is so long that it takes more than one part to say it " * 5
 Messages = list[dict[str, Any]]  # or lines or events of them, as the API shows them
 UNICODE_TEXT: Final = "жди меня и я вернусь "
+# Letters that alphabets disagree about: each is another octet, or none, in another one.
+TRICKY_TEXTS: Final = ("Mail a_b@shop.nl", "£5 for Jürgen [@noon]", "5 € at the café")
+FIRST_OF_CROWD: Final = 5_000
+CROWD_ORDER: Final = 20  # numbers
 
 
 class Customers:
@@ -44,12 +50,27 @@ class Customers:
         async with asyncio.TaskGroup() as group:
             for index in self._plan.sends:
                 group.create_task(self._send(index))
+            for first in range(0, self._plan.crowd, CROWD_ORDER):
+                group.create_task(self._send_to_many(first))
 
     async def _send(self, index: int) -> None:
         dice = Dice(f"{self._plan.seed} send {index}")
         await asyncio.sleep(dice.between(0, self._plan.over_s))
         account = dice.pick("blue", "blue", "green", "poor")
         recipients = self._recipients(dice, index, account)
+        if await self._order(dice, account, recipients):
+            await self._follow(dice, account, recipients[0])
+
+    async def _send_to_many(self, first: int) -> None:
+        dice = Dice(f"{self._plan.seed} crowd {first}")
+        count = min(CROWD_ORDER, self._plan.crowd - first)
+        numbers = [FIRST_NUMBER + FIRST_OF_CROWD + first + n for n in range(count)]
+        text = f"Your table is {first:06}"
+        recipients = [self._recipient(number, "blue", text, 1) for number in numbers]
+        await self._order(dice, "blue", recipients)
+
+    async def _order(self, dice: Dice, account: str, recipients: list[Recipient]) -> bool:
+        """Send to these until it's accepted or refused; tell whether it was accepted."""
         body = self._body(dice, recipients)
         headers = {"idempotency-key": self._next_key(account)} if dice.happens(0.8) else {}
         for each in recipients:
@@ -61,17 +82,15 @@ class Customers:
                 self._auditor.accepted(
                     numbers, [each["bx_message_id"] for each in answer.body["messages"]]
                 )
-                break
+                return True
             if answer is not None and answer.status in SAFE_TO_REFUSE:
                 self._auditor.refused(numbers, answer.status)
-                return
+                return False
             if not headers:
-                return  # whoever sends without a key can't ask again
+                return False  # whoever sends without a key can't ask again
             await asyncio.sleep(dice.between(0.2, 5.0))
-        else:
-            self._auditor.violation(47, f"{numbers[0]} is neither accepted nor refused, ever")
-            return
-        await self._follow(dice, account, recipients[0])
+        self._auditor.violation(47, f"{numbers[0]} is neither accepted nor refused, ever")
+        return False
 
     def _next_key(self, account: str) -> str:
         """Return a key that the account never used; others use the same ones."""
@@ -82,21 +101,25 @@ class Customers:
         count = 1 if dice.happens(0.7) else int(dice.between(2, 6))
         kind = dice.chance.uniform()
         text, parts = f"Your code is {index:06}", 1
+        tricky = Dice(f"{self._plan.seed} text {index}")
         if kind > 0.85:
             text, parts = f"{index} {LONG_TEXT}", 3
         elif kind > 0.75:
             text, parts = f"{index} {UNICODE_TEXT}", 1
-        return [
-            Recipient(
-                number=str(FIRST_NUMBER + 10 * index + n),
-                account=account,
-                text=text,
-                parts=parts,
-                price=PRICE * parts,
-                policy=self._plan.policy,
-            )
-            for n in range(count)
-        ]
+        elif tricky.happens(0.25):
+            text, parts = f"{index} {tricky.pick(*TRICKY_TEXTS)}", 1
+        numbers = [FIRST_NUMBER + 10 * index + n for n in range(count)]
+        return [self._recipient(number, account, text, parts) for number in numbers]
+
+    def _recipient(self, number: int, account: str, text: str, parts: int) -> Recipient:
+        return Recipient(
+            number=str(number),
+            account=account,
+            text=text,
+            parts=parts,
+            price=PRICE * parts,
+            policy=self._plan.policy,
+        )
 
     def _body(self, dice: Dice, recipients: list[Recipient]) -> dict[str, Any]:
         return {
@@ -172,6 +195,14 @@ class Customers:
         for account, found in messages.items():
             charged = sum(round(each["money"]["charged"] * 1_000_000) for each in found)
             self._auditor.judge_books(account, funds[account], balances[account], charged)
+        if self._plan.calm:
+            self._auditor.judge_calm(
+                {
+                    each["msisdn"]: each["layers"]["outcome"]["state"]
+                    for found in messages.values()
+                    for each in found
+                }
+            )
         for account, each in self._judge(messages, timelines):
             # The story tells what the platform itself says about what is wrong.
             for event in await self._timeline(account, each):

@@ -11,8 +11,11 @@ from msgspec.structs import replace
 
 from arrivals.sim.plan import Bind, Habits, Plan, plan_of
 from arrivals.sim.simulation import Verdict, run_plan
+from arrivals.world.bends import Bends
+from arrivals.world.breaks import NOBODY, SOUND
 from arrivals.world.carrier import Carrier
-from arrivals.world.provider import Provider
+from arrivals.world.dialect import ANY
+from arrivals.world.provider import Provider, Receipts
 
 SHRINK_RUNS_MAX: Final = 300
 SEEDS_AT_ONCE: Final = 8  # handed to a process together
@@ -96,12 +99,29 @@ def _with_less_trouble(plan: Plan) -> Iterator[Plan]:
 
 
 def _with_calmer_parts(plan: Plan) -> Iterator[Plan]:
+    if plan.crowd:
+        yield replace(plan, crowd=plan.crowd // 2)
+    for name in plan.elsewhere:
+        yield replace(plan, elsewhere=tuple(each for each in plan.elsewhere if each != name))
     calm, usual, plain = Provider(window=200), Bind(), Carrier(name="carrier")
     for name, world in plan.worlds.items():
-        if world != calm:
-            yield replace(plan, worlds={**plan.worlds, name: calm})
+        for quieter in (calm, *_less_odd(world)):
+            if world != quieter:
+                yield replace(plan, worlds={**plan.worlds, name: quieter})
     for name, bind in plan.binds.items():
         if bind != usual:
             yield replace(plan, binds={**plan.binds, name: usual})
     if plan.carrier != plain:
         yield replace(plan, carrier=plain)
+
+
+def _less_odd(world: Provider) -> Iterator[Provider]:
+    """Yield a provider without one of its oddities."""
+    yield replace(world, dialect=ANY)
+    yield replace(world, holds=NOBODY)
+    yield replace(world, breaks=SOUND)
+    bends = world.receipts.bends
+    for name in Bends.__struct_fields__:
+        straighter = replace(bends, **{name: {}})
+        yield replace(world, receipts=replace(world.receipts, bends=straighter))
+    yield replace(world, receipts=Receipts())

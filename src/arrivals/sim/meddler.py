@@ -9,21 +9,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from arrivals.sim.dice import Dice
 from arrivals.sim.frames import (
+    BIND_RECEIVER,
+    BIND_TRANSCEIVER,
+    BIND_TRANSMITTER,
     DELIVER_SM,
     DELIVER_SM_RESP,
+    GENERIC_NACK,
+    RESPONSE,
     RTHROTTLED,
     SUBMIT_SM,
     SUBMIT_SM_RESP,
     Frame,
     Frames,
 )
-from arrivals.sim.plan import Dice, Habits
+from arrivals.sim.plan import Habits
 
 if TYPE_CHECKING:
     from arrivals.sim.auditor import Auditor
     from arrivals.sim.network import Chunks, Wire
 
+BINDS: Final = {each | RESPONSE for each in (BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER)}
+RECEIVING: Final = {BIND_RECEIVER | RESPONSE, BIND_TRANSCEIVER | RESPONSE}
 OURS: Final = 0x5000_0000  # sequence numbers of what nobody sent
 LATE_S: Final = 15.0
 SHUFFLE_S: Final = 3.0
@@ -39,6 +47,9 @@ class Mischief:
         self.dice = dice
         self.throttled_until = 0.0
         self.wires: dict[Wire, None] = {}
+        self.receiving: dict[Wire, None] = {}  # those that receipts may come on
+        self.elsewhere = False  # whether receipts come on the other's binds
+        self.moved: set[int] = set()  # the numbers of receipts that came from there
         self.other: Mischief | None = None
         self._sequence = OURS
 
@@ -70,10 +81,20 @@ class WireMeddler:
         if frame.command == DELIVER_SM_RESP:
             if not frame.status:
                 self._auditor.receipt_acknowledged(self._wire, frame.sequence)
+            else:
+                self._refused(frame)
+            return frame.sequence < OURS
+        if frame.command == GENERIC_NACK:
+            self._refused(frame)
             return frame.sequence < OURS
         if frame.command == SUBMIT_SM:
             self._auditor.leaves(self._wire, self._mischief.provider, frame)
         return True
+
+    def _refused(self, frame: Frame) -> None:
+        """Show the auditor what the platform refuses of what a provider really told it."""
+        if frame.sequence < OURS or frame.sequence in self._mischief.moved:
+            self._auditor.receipt_refused(self._wire, frame.sequence, frame.status)
 
     def reached_provider(self, data: bytes) -> bytes:
         """Tell the auditor what a provider received; a storm throttles it at the door."""
@@ -97,6 +118,9 @@ class WireMeddler:
             if frame.command == SUBMIT_SM_RESP:
                 self._auditor.answered(self._wire, frame)
                 chunks += self._answer(frame)
+            elif frame.command in BINDS:
+                self._auditor.bind_answered(self._mischief.provider, frame)
+                chunks.append((0.0, frame.octets()))
             elif frame.command == DELIVER_SM and frame.sequence < OURS:
                 chunks += self._receipt(frame)
             else:
@@ -122,6 +146,8 @@ class WireMeddler:
         if dice.happens(habits.foreign_receipt):
             self._misdirect(frame)
         if dice.happens(habits.lose_receipt):
+            return []
+        if mischief.elsewhere and self._is_moved(frame):
             return []
         later_s = dice.between(0, SHUFFLE_S) if dice.happens(habits.delay_receipt) else 0.0
         chunks = [(later_s, frame.octets())]
@@ -152,10 +178,27 @@ class WireMeddler:
             copy = frame._replace(sequence=other.number())
             wires[-1].network.loop.call_soon(wires[-1].listening.write, copy.octets())
 
+    def _is_moved(self, frame: Frame) -> bool:
+        """Let a receipt come on a bind of the carrier's other login, if there's one now."""
+        other = self._mischief.other
+        wires = [w for w in (other.receiving if other else ()) if w in w.network.wires]
+        if other is None or not wires:
+            return False
+        number = other.number()
+        other.moved.add(number)
+        moved = frame._replace(sequence=number)
+        loop = self._wire.network.loop
+        loop.call_soon(wires[-1].listening.write, moved.octets())
+        had = Frame(DELIVER_SM_RESP, 0, frame.sequence, b"\0")  # by whoever passes it on
+        loop.call_soon(self._wire.listening.arrive, had.octets())
+        return True
+
     def reached_platform(self, data: bytes) -> None:
         """Tell the auditor what the platform can know."""
         for frame in self._heard.add(data):
             if frame.command == SUBMIT_SM_RESP:
                 self._auditor.heard(self._wire, frame)
+            elif frame.command in RECEIVING and not frame.status:
+                self._mischief.receiving[self._wire] = None
             elif frame.command == DELIVER_SM:
                 self._auditor.receipt_heard(self._wire, self._mischief.provider, frame)

@@ -12,12 +12,15 @@ from typing import Final
 
 import msgspec
 
-from arrivals.clock import SeededChance
+from arrivals.sim.dice import Dice
+from arrivals.sim.oddities import BLAMES, is_told, odd
+from arrivals.world.breaks import Breaks, Holds, Throttle
 from arrivals.world.carrier import Carrier, Failures, Filter
 from arrivals.world.provider import Provider, Rate, Receipts
 from arrivals.world.tables import Delay, LongTail
 
 PROVIDERS: Final = ("north", "south")
+OTHER: Final = {"north": "south", "south": "north"}
 
 FAULTS: Final = {  # kind: how long one lasts at most, in seconds
     "cut": 0.0,  # every connection to a provider breaks
@@ -34,6 +37,15 @@ FAULTS: Final = {  # kind: how long one lasts at most, in seconds
     "crash": 5.0,  # the process is killed, and started again later
     "restart": 2.0,  # the process is stopped in order, and started again later
 }
+SLOWING: Final = frozenset({"slow_disk", "disk_full", "disk_error", "stall"})
+BREAKDOWNS: Final = {  # the same, of a provider that still binds
+    "crash_loop": 25.0,  # it drops each bind after `amount` submits, all unanswered
+    "mute": 25.0,  # it takes everything and answers nothing
+    "forgets": 15.0,  # after `amount` submits it doesn't know the bind any more
+}
+# Runs in which one thing is odd and nothing else goes wrong, so that more can be demanded.
+CALM: Final = ("held_numbers", "crash_loop", "blames")
+CALM_SHARE: Final = 0.06
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,6 +81,8 @@ class Bind(msgspec.Struct, frozen=True, omit_defaults=True):
     throughput: float = 0.0
     kind: str = "transceiver"
     expired_is_final: bool = True
+    told: bool = True  # how the provider is, as far as it isn't as most are
+    ids_of: str = ""  # the provider whose ids its receipts may tell beside its own
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,55 +97,99 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     binds: dict[str, Bind]
     worlds: dict[str, Provider]
     carrier: Carrier
+    elsewhere: tuple[str, ...] = ()  # whose receipts come on the other's binds
+    crowd: int = 0  # others that are written to at once, at the beginning
+    calm: str = ""  # the one thing that is odd
 
 
 def plan_of(seed: int) -> Plan:
     """Draw a plan."""
     dice = Dice(f"{seed} plan")
     over_s = dice.between(10, 40)
-    return Plan(
+    plan = Plan(
         seed=seed,
         sends=tuple(range(int(dice.between(3, 15)))),
         over_s=over_s,
         policy=dice.pick("wait", "wait", "resend", "fail"),
         habits=_habits(dice),
-        faults=tuple(sorted(_faults(dice, over_s), key=lambda fault: fault.at_s)),
+        faults=tuple(_faults(dice, over_s)),
         binds={name: _bind(dice) for name in PROVIDERS},
         worlds={name: _shouting(seed, name, _world(dice)) for name in PROVIDERS},
         carrier=_carrier(dice),
     )
+    calm = Dice(f"{seed} calm")
+    return _calm(calm, plan) if calm.happens(CALM_SHARE) else _odd(plan)
 
 
-class Dice:
-    """Draws, of one name."""
+def _odd(plan: Plan) -> Plan:
+    """Return a plan with providers that are odd, and break down in ways of their own."""
+    seed = plan.seed
+    faults = (*plan.faults, *_breakdowns(Dice(f"{seed} breakdowns"), plan.over_s))
+    logins = Dice(f"{seed} logins")
+    elsewhere = logins.pick(("north",), ("south",), PROVIDERS) if logins.happens(0.1) else ()
+    knows = logins.happens(0.85)
+    return msgspec.structs.replace(
+        plan,
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
+        binds={
+            name: msgspec.structs.replace(
+                bind,
+                told=is_told(seed, name),
+                ids_of=OTHER[name] if knows and OTHER[name] in elsewhere else "",
+            )
+            for name, bind in plan.binds.items()
+        },
+        worlds={name: odd(seed, name, world) for name, world in plan.worlds.items()},
+        elsewhere=elsewhere,
+    )
 
-    def __init__(self, name: str) -> None:
-        """Begin the sequence of this name."""
-        self.chance = SeededChance(name)
 
-    def happens(self, share: float) -> bool:
-        """Tell whether something of this share happens."""
-        return self.chance.uniform() < share
+def _breakdowns(dice: Dice, over_s: float) -> Iterator[Fault]:
+    for kind, lasts_s in BREAKDOWNS.items():
+        if dice.happens(0.1):
+            yield Fault(
+                kind=kind,
+                at_s=round(dice.between(0, over_s), 3),
+                lasts_s=round(dice.between(1, lasts_s), 3),
+                provider=dice.pick(*PROVIDERS),
+                amount=float(int(dice.between(1, 12))),
+            )
 
-    def between(self, low: float, high: float) -> float:
-        """Draw a number."""
-        return low + (high - low) * self.chance.uniform()
 
-    def pick(self, *of: str) -> str:
-        """Draw one of several."""
-        return of[int(self.chance.uniform() * len(of))]
-
-    def share(self, often: float, most: float) -> float:
-        """Draw a share that is zero unless this kind of trouble is in this run."""
-        value = round(self.between(0.01, most), 3)
-        return value if self.happens(often) else 0.0
+def _calm(dice: Dice, plan: Plan) -> Plan:
+    """Return a plan in which one provider is odd in one way, with a crowd to show it."""
+    calm = dice.pick(*CALM)
+    window = int(dice.pick("5", "10", "20"))
+    word: Throttle = dice.pick("throttled", "queue_full")
+    plain = Provider(window=200, answer=Delay(median_s=0.02, sigma=0.5))
+    holds = Holds(numbers=round(dice.between(0.02, 0.1), 3), word=word)
+    breaks = {
+        "crash_loop": Breaks(drops_after=int(dice.between(1, window + 1))),
+        "blames": Breaks(blames=dice.pick(*BLAMES)),
+    }
+    odd_one = msgspec.structs.replace(
+        plain,
+        holds=holds if calm == "held_numbers" else plain.holds,
+        breaks=breaks.get(calm, plain.breaks),
+    )
+    return msgspec.structs.replace(
+        plan,
+        habits=Habits(),
+        faults=(),
+        binds={name: Bind(window=window, kind=plan.binds[name].kind) for name in PROVIDERS},
+        worlds={"north": odd_one, "south": plain},
+        carrier=Carrier(name="carrier"),
+        policy="wait",
+        crowd=int(dice.between(40, 100)),
+        calm=calm,
+    )
 
 
 def _habits(dice: Dice) -> Habits:
     most = 0.4 if dice.happens(0.3) else 0.1
     names = [name for name in Habits.__struct_fields__ if name != "fragment"]
-    rates = {name: dice.share(0.3, most) for name in names}
-    return Habits(**rates, fragment=dice.share(0.5, 0.5))
+    rates = {name: dice.share(0.3, most) for name in names} | {"fragment": dice.share(0.5, 0.5)}
+    return Habits(**{name: rate for name, rate in rates.items() if rate})
 
 
 def _faults(dice: Dice, over_s: float) -> Iterator[Fault]:

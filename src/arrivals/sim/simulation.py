@@ -23,6 +23,7 @@ import msgspec
 
 from arrivals.clock import SeededChance, SystemClock
 from arrivals.core.catalogue import Account, Provider, Route
+from arrivals.core.dialect import PLAIN
 from arrivals.core.ids import make_api_key
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceRow
@@ -30,17 +31,21 @@ from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.flows.plan import Defaults
 from arrivals.sim.auditor import RESPONSE_TIMEOUT_S, Auditor
 from arrivals.sim.customers import ACCOUNTS, PRICE, VALID_FOR_S, Customers
+from arrivals.sim.dice import Dice
 from arrivals.sim.loop import Stuck, VirtualLoop
 from arrivals.sim.meddler import Mischief, WireMeddler
 from arrivals.sim.network import Meddler, Network, Wire
-from arrivals.sim.plan import PROVIDERS, Bind, Dice, Fault, Habits, Plan
+from arrivals.sim.plan import OTHER, PROVIDERS, SLOWING, Fault, Habits, Plan
 from arrivals.sim.process import Process, install
 from arrivals.store.api import StoreError
 from arrivals.store.faulty_disk import FaultyDisk
 from arrivals.store.verifying import run_checks
+from arrivals.world.breaks import Breaks
+from arrivals.world.installation import fitting
 from arrivals.world.scenario import Scenario
 from arrivals.world.smsc import CarrierWorld
 
+APART_US: Final = 7_000_000
 BEGAN_US: Final = 1_800_000_000 * 1_000_000
 PORTS: Final = {"north": 2775, "south": 2776}
 FUNDS: Final = {"blue": 1_000_000_000, "green": 1_000_000_000, "poor": 5 * PRICE}
@@ -48,7 +53,6 @@ REFUND_ON: Final = {"green": frozenset({"failed", "expired", "unknown"})}
 GRACE_S: Final = 15
 # Validity and grace; twice, for a clock that was set back runs at half its speed.
 ENDS_WITHIN_S: Final = 2 * (2 * VALID_FOR_S + GRACE_S) + 120
-SLOWING: Final = frozenset({"slow_disk", "disk_full", "disk_error", "stall"})
 LATER: Final = frozenset({32, 48})  # invariants that the next life sees to
 COMMIT_S: Final = (0.0001, 0.01)
 MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
@@ -113,9 +117,10 @@ class Simulation:
         self._mischief = {
             name: Mischief(name, plan.habits, Dice(f"{plan.seed} {name}")) for name in PROVIDERS
         }
-        self._mischief["north"].other = self._mischief["south"]
-        self._mischief["south"].other = self._mischief["north"]
-        self._worlds = {name: self._world(name) for name in PROVIDERS}
+        for name, mischief in self._mischief.items():
+            mischief.other = self._mischief[OTHER[name]]
+            mischief.elsewhere = name in plan.elsewhere
+        self._worlds = {name: self._world(n, name) for n, name in enumerate(PROVIDERS)}
         self._lives = 0
         self._process: Process | None = None
         self._changing = asyncio.Lock()
@@ -193,7 +198,7 @@ class Simulation:
         name = next(name for name, port in PORTS.items() if port == wire.port)
         return WireMeddler(wire, self._mischief[name], self.auditor)
 
-    def _world(self, name: str) -> CarrierWorld:
+    def _world(self, nth: int, name: str) -> CarrierWorld:
         scenario = Scenario(
             name=name,
             about="simulated",
@@ -205,16 +210,14 @@ class Simulation:
             scenario,
             self.plan.seed,
             port=PORTS[name],
-            now_us=lambda: BEGAN_US + int(self._loop.time() * 1e6),
+            # Each begins its ids at its own time, so no two providers give the same.
+            now_us=lambda: BEGAN_US + nth * APART_US + int(self._loop.time() * 1e6),
             housekeeping_s=1.0,
         )
 
     def _configuration(self) -> Configuration:
         return Configuration(
-            providers=tuple(
-                _provider(name, self.plan.binds[name], self.plan.worlds[name].receipts.per)
-                for name in PROVIDERS
-            ),
+            providers=tuple(_provider(name, self.plan) for name in PROVIDERS),
             routes=(
                 Route(
                     route_id=1,
@@ -317,6 +320,22 @@ class Simulation:
         await asyncio.sleep(fault.lasts_s)
         world.garbage(False)  # noqa: FBT003 - a switch
 
+    async def _fault_crash_loop(self, fault: Fault) -> None:
+        await self._break_down(fault, Breaks(drops_after=int(fault.amount), sends_on=0.5))
+
+    async def _fault_mute(self, fault: Fault) -> None:
+        await self._break_down(fault, Breaks(mute=True, sends_on=0.5))
+
+    async def _fault_forgets(self, fault: Fault) -> None:
+        amount = int(fault.amount)
+        await self._break_down(fault, Breaks(forgets_after=amount, forgets_link=amount % 2 > 0))
+
+    async def _break_down(self, fault: Fault, breaks: Breaks) -> None:
+        world = self._worlds[fault.provider]
+        world.break_down(breaks)
+        await asyncio.sleep(fault.lasts_s)
+        world.break_down(None)
+
     async def _fault_throttle_storm(self, fault: Fault) -> None:
         until = self._loop.time() + fault.lasts_s
         mischief = self._mischief[fault.provider]
@@ -353,15 +372,18 @@ class Simulation:
         await self._end_life(killed=False, away_s=fault.lasts_s)
 
 
-def _provider(name: str, bind: Bind, receipts_per: str) -> Provider:
+def _provider(name: str, plan: Plan) -> Provider:
+    bind, world = plan.binds[name], plan.worlds[name]
     return Provider(
         provider_id=name,
         sandbox=True,
         window=bind.window,
         throughput=bind.throughput or None,
         expired_is_final=bind.expired_is_final,
-        receipts_per=receipts_per,
+        receipts_per=world.receipts.per,
         error_namespace="carrier_world",
+        dialect=fitting(world) if bind.told else PLAIN,
+        ids_of=bind.ids_of or None,
         settings={
             "host": "127.0.0.1",
             "port": PORTS[name],

@@ -68,6 +68,7 @@ PATIENCE: Final = 30.0
 PATIENCE_AFTER: Final = 600.0
 ENQUIRE_S: Final = 7_200.0
 LOOK_S: Final = 600.0  # at what is wrong
+WATCH_S: Final = 60.0
 LOOK_FOR_THE_END_S: Final = 10_800.0
 ENDS_WITHIN_S: Final = 5 * DAY_S  # of the last send: validity and grace are three days
 MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
@@ -132,6 +133,7 @@ class Stage:
         self._disk = FaultyDisk(folder) if scenario.disturbances else None
         self._process: Process | None = None
         self._lives = 0
+        self._shown: dict[str, None] = {}  # alarms that a process ever showed
 
     def _now_us(self) -> int:
         began_us = MIDNIGHT_US + int(self._scenario.begins_h * 3_600_000_000)
@@ -149,14 +151,17 @@ class Stage:
             going_on = [
                 asyncio.create_task(self._disturb(each)) for each in self._scenario.disturbances
             ]
+            watching = asyncio.create_task(self._watch())
             await self._send_all(tell)
             await asyncio.gather(*going_on)
             await self._until_all_ended()
+            watching.cancel()
             await self._clientele.finish()
             messages = await self._look_at_all()
             raised, _ = await self._store.read(
                 lambda reader: reader.alarm_page(AlarmCursor(), PAGE_MAX)
             )
+            in_turn = sorted(raised, key=lambda each: each.alarm_id)
             await self._serving.stop()
             await self._world.stop()
         finally:
@@ -167,8 +172,9 @@ class Stage:
             seed=self._seed,
             messages=messages,
             turned_away=sum(not each.key for each in self._clientele.sent),
-            alarms=tuple(
-                each.trouble.words for each in sorted(raised, key=lambda each: each.alarm_id)
+            alarms=(
+                *(each.trouble.words for each in in_turn),
+                *self._shown,
             ),
             broken=tuple(
                 f"invariant {each.invariant}: {each.sentence}"
@@ -177,6 +183,13 @@ class Stage:
             ),
             days=self._loop.time() / DAY_S,
         )
+
+    async def _watch(self) -> None:
+        """Note what a process shows to be wrong while it is."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._process is not None and self._process.platform is not None:
+                self._shown.update(dict.fromkeys(self._process.platform.alarms))
 
     @property
     def _serving(self) -> Process:
@@ -245,11 +258,11 @@ class Stage:
         for sent in self._clientele.sent:
             if sent.key:
                 trace, events = await self._trace(sent)
-                place = sent.send.number, sent.text_hash
                 endings = [
                     ending
                     for reference in sent.references(trace.message.attempts)
-                    for ending in known[(*place, reference)]
+                    for name in sent.text_hashes
+                    for ending in known[sent.send.number, name, reference]
                 ]
                 found.append(self._seen(sent, trace, events, endings))
         return tuple(found)

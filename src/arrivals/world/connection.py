@@ -30,6 +30,9 @@ from arrivals.smpp.states import BOUND, SessionState
 from arrivals.world.mailbox import Mailbox, Parcel, pdu_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from arrivals.smpp.pdu import Tlvs
     from arrivals.world.exchange import Exchange
 
 WINDOW_MAX: Final = 10_000  # receipts in flight; each provider's own window is below it
@@ -37,6 +40,24 @@ LEAVING_TICKS_MAX: Final = 10  # for a peer to take the last bytes
 JUNK: Final = b"\xff" * 64  # no command_length is like this: the stream is lost
 
 _RECEIVING: Final = frozenset({SessionState.BOUND_RX, SessionState.BOUND_TRX})
+
+
+class _ForgetfulSession(Session):
+    """One that may not know any more that it's bound, and says so to a probe too."""
+
+    forgotten = False
+
+    def send_response(
+        self,
+        request: Pdu,
+        status: int = 0,
+        fields: Mapping[str, int | bytes] | None = None,
+        tlvs: Tlvs = (),
+    ) -> None:
+        """Queue the answer to a request."""
+        if self.forgotten and request.command_id == c.ENQUIRE_LINK:
+            status = c.ESME_RINVBNDSTS
+        super().send_response(request, status, fields, tlvs)
 
 
 class Connection(asyncio.Protocol):
@@ -49,9 +70,12 @@ class Connection(asyncio.Protocol):
         self._settings = SessionSettings(
             window=WINDOW_MAX, response_timeout_s=acknowledge_within_s, enquire_link_s=30.0
         )
-        self.session = Session(Role.SMSC, self._settings, self._loop.time())
+        self.session = _ForgetfulSession(Role.SMSC, self._settings, self._loop.time())
         self.system_id = ""  # once bound
         self.unanswered = 0  # submits whose answer is due later
+        self.submits = 0  # that came on this bind
+        self.dropped = False  # gone, though not everything that came was read
+        self._answer_last = b""  # the bind's, behind what is told before it
         self._mailbox: Mailbox | None = None
         self._writable = True
         self._leaving = False
@@ -137,6 +161,8 @@ class Connection(asyncio.Protocol):
         data = self.session.bytes_to_send()
         if self._transport is None:
             return
+        data += self._answer_last
+        self._answer_last = b""
         if data:
             self._transport.write(JUNK if self._exchange.garbage else data)
         if self._leaving:
@@ -165,8 +191,15 @@ class Connection(asyncio.Protocol):
         self._leaving = True
         self.flush()
 
+    def forget(self, link: bool) -> None:  # noqa: FBT001 - as the scenario says
+        """Not know any more that this is a bind; nor, if `link`, that it's a link."""
+        self.session.forgotten = link
+        if self._mailbox is not None:
+            self._mailbox.close_to(self)
+
     def abort(self) -> None:
         """Drop the connection without a word."""
+        self.dropped = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -192,6 +225,8 @@ class Connection(asyncio.Protocol):
                 pass
 
     def _request(self, pdu: Pdu) -> None:
+        if self.dropped:
+            return
         if pdu.command_id == c.SUBMIT_SM:
             self._exchange.submit(self, pdu)
         else:
@@ -217,7 +252,7 @@ class Connection(asyncio.Protocol):
     def _bind(self, pdu: Pdu) -> None:
         now = self._loop.time()
         system_id = pdu.octets("system_id").decode("latin-1")
-        status = self._exchange.judge_bind(system_id, pdu.octets("password"))
+        status = self._exchange.judge_bind(system_id, pdu)
         if status != c.ESME_ROK:
             self.session.refuse_bind(pdu, status, now)
             return
@@ -225,5 +260,7 @@ class Connection(asyncio.Protocol):
         self.system_id = system_id
         self._mailbox = self._exchange.mailbox(system_id)
         if self.session.state in _RECEIVING:
+            if self._mailbox.habits.before_bind_answer:
+                self._answer_last = self.session.bytes_to_send()
             self._mailbox.open_to(self)
             self._exchange.expect(self._mailbox)

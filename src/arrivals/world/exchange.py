@@ -13,19 +13,23 @@ import msgspec
 from arrivals.smpp import constants as c
 from arrivals.world.acts import Act, acts_of
 from arrivals.world.agenda import Agenda
+from arrivals.world.bends import AS_SPECIFIED, STRAIGHT
+from arrivals.world.breaks import NOBODY, SOUND, Held
+from arrivals.world.dialect import ANY, judge_bind, judge_submit
 from arrivals.world.fate import Answer, Ending, PlannedReceipt
 from arrivals.world.fixed_fates import SCRIPTS, fate_of
 from arrivals.world.history import NOTHING_SEEN, History
 from arrivals.world.inbox import Inbox
 from arrivals.world.limits import Limits
 from arrivals.world.mailbox import REPLIES, Mailbox, Parcel
-from arrivals.world.submission import Occurrences, destination_of, read_submission
+from arrivals.world.submission import Occurrences, destination_of, kind_of, read_submission
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from arrivals.smpp.pdu import Pdu
+    from arrivals.world.breaks import Breaks
     from arrivals.world.connection import Connection
     from arrivals.world.fate import Fate
     from arrivals.world.provider import IdForm, Provider
@@ -77,12 +81,14 @@ class Exchange:
         self.connections: dict[Connection, None] = {}
         self.refusing_binds = False
         self.garbage = False
+        self.breaks: Breaks | None = None  # in place of the scenario's
         self._seed = seed
         self._now_us = now_us
         self._password = password
         self._occurrences = Occurrences()
         self._mailboxes: dict[str, Mailbox] = {}
         self._limits = Limits()
+        self._held = Held(seed)
         self._history = History()
         self._speed = speed
         self._on_act = on_act
@@ -114,7 +120,7 @@ class Exchange:
         """Return how a provider behaves now."""
         return self.scenario.at(self.agenda.now_s).provider(system_id)
 
-    def judge_bind(self, system_id: str, password: bytes) -> int:
+    def judge_bind(self, system_id: str, pdu: Pdu) -> int:
         """Return the status that a bind is answered with."""
         provider = self.provider(system_id)
         wanted = self._password or provider.password
@@ -122,8 +128,10 @@ class Exchange:
             status = c.ESME_RBINDFAIL
         elif not system_id:
             status = c.ESME_RINVSYSID
-        elif wanted is not None and password != wanted.encode():
+        elif wanted is not None and pdu.octets("password") != wanted.encode():
             status = c.ESME_RINVPASWD
+        elif (misspoken := judge_bind(provider.dialect, pdu)) != c.ESME_ROK:
+            status = misspoken
         elif system_id not in self._mailboxes and len(self._mailboxes) >= SYSTEM_IDS_MAX:
             status = c.ESME_RBINDFAIL
         else:
@@ -200,7 +208,9 @@ class Exchange:
         at_s = self.agenda.now_s
         now = self.scenario.at(at_s)
         provider = now.provider(connection.system_id)
-        status, backlog_s = self._admission(connection, provider, pdu, at_s)
+        breaks = self.breaks or provider.breaks
+        connection.submits += 1
+        status, backlog_s = self._admission(connection, provider, breaks, pdu, at_s)
         taken = status == c.ESME_ROK
         now_us = self._now_us()
         submission = read_submission(
@@ -210,6 +220,7 @@ class Exchange:
             at_s=at_s,
             now_us=now_us,
             backlog_s=backlog_s,
+            alphabet=provider.dialect.alphabet,
         )
         if not taken:
             self._answer(connection, pdu, submission, Answer(status=status), None, now_us)
@@ -219,7 +230,8 @@ class Exchange:
             seen = self._history.see(submission, now, self._seed)
             if seen is not NOTHING_SEEN:
                 submission = msgspec.structs.replace(submission, seen=seen)
-        fate = fate_of(submission, self.scenario, self._seed)
+        fate = fate_of(submission, self.scenario, self._seed, breaks)
+        self._drop(connection, breaks)
         if fate.ending is Ending.REFUSED:
             self._answer(connection, pdu, submission, fate.answer, None, now_us)
             return
@@ -237,16 +249,48 @@ class Exchange:
                 )
 
     def _admission(
-        self, connection: Connection, provider: Provider, pdu: Pdu, at_s: float
+        self, connection: Connection, provider: Provider, breaks: Breaks, pdu: Pdu, at_s: float
     ) -> tuple[int, float]:
         """Return the status for a submit_sm before it's looked at, and how long it queues."""
         if connection.unanswered >= provider.window or self.agenda.full:
             return c.ESME_RMSGQFUL, 0.0
+        if breaks is not SOUND and (status := self._broken(connection, breaks)):
+            return status, 0.0
+        if provider.dialect is not ANY and (status := judge_submit(provider.dialect, pdu)):
+            self.truth.count("misspoken")
+            return status, 0.0
         destination = destination_of(pdu)
         if destination in SCRIPTS:
             return c.ESME_ROK, 0.0
+        if provider.holds is not NOBODY and (
+            status := self._held.judge(provider.holds, kind_of(pdu))
+        ):
+            return status, 0.0
         source = pdu.octets("source_addr").decode("latin-1")
         return self._limits.judge(provider, connection.system_id, source, at_s)
+
+    def _broken(self, connection: Connection, breaks: Breaks) -> int:
+        """Return what a provider answers that forgot its bind, or blames what it's sent."""
+        if breaks.forgets_after and connection.submits > breaks.forgets_after:
+            connection.forget(breaks.forgets_link)
+            self.truth.count("forgotten")
+            return c.ESME_RINVBNDSTS
+        return breaks.blames
+
+    def _drop(self, connection: Connection, breaks: Breaks) -> None:
+        """Let a connection go with all that came on it, now or in a moment."""
+        if not breaks.drops_after:
+            return
+        if connection.submits >= breaks.drops_after:
+            self._abort(connection)
+        elif connection.submits == 1:
+            due_s = self.agenda.now_s + breaks.drops_within_s
+            self.agenda.enter(due_s, self._abort, connection)
+
+    def _abort(self, connection: Connection) -> None:
+        if not connection.dropped:
+            self.truth.count("drops")
+            connection.abort()
 
     def _answer(
         self,
@@ -328,12 +372,17 @@ class Exchange:
         submitted_us: int,
         origin: Connection | None,
     ) -> None:
-        mailbox = self.mailbox(submission.system_id)
+        habits = self.provider(submission.system_id).receipts
+        mailbox = self.mailbox(habits.told_to or submission.system_id)
+        bends, identity = habits.bends, submission.identity
         mailbox.put(
             Parcel(
                 submission=submission,
                 message_id=receipt_id,
                 state=planned.state,
+                word=planned.word,
+                shape=AS_SPECIFIED if bends is STRAIGHT else bends.draw(self._seed, identity),
+                habits=habits if habits.told_to else None,
                 error=planned.error,
                 submitted_us=submitted_us,
                 done_us=self._now_us() - int(planned.held_s / self._speed * 1e6),

@@ -47,6 +47,7 @@ class PlannedReceipt(msgspec.Struct, frozen=True):
     state: str
     error: str = "000"
     held_s: float = 0.0  # of the delay, since it was written
+    word: str = ""  # in place of the state's own
 
 
 class Journey(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The numbers whose fate is the same in every scenario, for sandboxes and tests.
 
 Country code 999 is assigned to nobody. `999000000NN` decides what happens to whatever is
-sent to it, bypassing drawn chance, brown-outs and rate limits. All but 03, 10, 14 and 17
+sent to it, bypassing drawn chance, brown-outs and rate limits. All but 03, 10, 14 and 17 to 19
 have said their last word within three seconds.
 """
 
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from arrivals.smpp import constants as c
+from arrivals.world.breaks import Breaks, lost_in
 from arrivals.world.fate import (
     ABSENT,
     EXPIRED,
@@ -31,6 +32,7 @@ _ANSWER: Final = Answer(0.05)
 _LOST: Final = Answer(0.05, lost=True)
 _REFUSED: Final = Answer(0.05, c.ESME_RINVDSTADR)
 _THROTTLED: Final = Answer(0.0, c.ESME_RTHROTTLED)
+_QUEUE_FULL: Final = Answer(0.0, c.ESME_RMSGQFUL)
 _DELIVERED: Final = PlannedReceipt(1.0, "DELIVRD")
 
 
@@ -43,6 +45,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     answer: Answer = _ANSWER
     receipts: tuple[PlannedReceipt, ...] = (_DELIVERED,)
     throttled: int = 0  # times before it's taken, and again for each later sending
+    part: int = 0  # the only one of a long message that it's about; 0: all
     last_part_lost: bool = False  # of a long message
     id_form: IdForm | None = None  # None: the provider's
 
@@ -126,14 +129,58 @@ SCRIPTS: Final[dict[str, Script]] = {
         answer=_LOST,
         receipts=(),
     ),
+    "99900000018": Script(
+        about="always throttled",
+        ending=Ending.REFUSED,
+        ended_s=0.0,
+        answer=_THROTTLED,
+        receipts=(),
+    ),
+    "99900000019": Script(
+        about="its queue is always full",
+        ending=Ending.REFUSED,
+        ended_s=0.0,
+        answer=_QUEUE_FULL,
+        receipts=(),
+    ),
+    "99900000020": Script(
+        about="the second segment of several throttled once, then delivered",
+        throttled=1,
+        part=2,
+    ),
+    "99900000021": Script(
+        about="the second segment of several refused permanently",
+        ending=Ending.REFUSED,
+        ended_s=_REFUSED.delay_s,
+        answer=_REFUSED,
+        receipts=(),
+        part=2,
+    ),
 }
+_TAKEN: Final = Script(about="whatever a script isn't about")
 
 
-def fate_of(submission: Submission, scenario: Scenario, seed: int) -> Fate:
-    """Return what happens to a submission: as its number's script says, or as drawn."""
+def fate_of(
+    submission: Submission, scenario: Scenario, seed: int, breaks: Breaks | None = None
+) -> Fate:
+    """Return what happens to a submission: as its number's script says, or as drawn.
+
+    `breaks` says how its provider is broken, in place of what the scenario says.
+    """
+    if breaks is None:
+        breaks = scenario.at(submission.at_s).provider(submission.system_id).breaks
     script = SCRIPTS.get(submission.destination)
     if script is None:
-        return _drawn(submission, scenario, seed)
+        fate = _drawn(submission, scenario, seed)
+    else:
+        fate = _scripted(submission, script, scenario)
+    return lost_in(fate, breaks, submission, seed) if breaks.loses else fate
+
+
+def _scripted(submission: Submission, script: Script, scenario: Scenario) -> Fate:
+    """Return what a script says of a submission."""
+    if script.part and submission.part != script.part:
+        script = _TAKEN
     if script.throttled and (submission.occurrence - 1) % (script.throttled + 1) < (
         script.throttled
     ):

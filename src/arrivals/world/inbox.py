@@ -51,7 +51,7 @@ class Inbox:
         text = InboxText(
             number=submission.destination,
             sender=shown_sender or submission.source,
-            text=decode_text(octets, submission.data_coding),
+            text=decode_text(octets, submission.data_coding, submission.alphabet),
             parts=submission.parts,
             at_us=at_us,
         )

@@ -19,6 +19,7 @@ from arrivals.core.text import encode_gsm7
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, make_tlv
 from arrivals.smpp.receipts import format_receipt
+from arrivals.world.bends import AS_SPECIFIED, Shape, bent
 from arrivals.world.submission import Submission
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ class Parcel(msgspec.Struct, kw_only=True, eq=False):
     origin: Receiver | None  # the bind that submitted; None: any bind is as good
     message_id: str = ""  # in the form that receipts have
     state: str = ""
+    word: str = ""  # in place of the state's own
     error: str = ""
     submitted_us: int = 0
     done_us: int = 0
+    shape: Shape = AS_SPECIFIED
+    habits: Receipts | None = None  # of who tells it, where that isn't whose mailbox it is
     reply: str = ""  # what the subscriber writes; none: it's a receipt
     tries: int = 0
 
@@ -154,20 +158,24 @@ def pdu_of(parcel: Parcel, habits: Receipts) -> Pdu:
     """Return the deliver_sm that carries a receipt or a reply; it swaps the addresses."""
     if parcel.reply:
         return _deliver_sm(parcel.submission, 0, encode_gsm7(parcel.reply))
-    submission = parcel.submission
+    submission, habits = parcel.submission, parcel.habits or habits
+    word = parcel.word or habits.words.get(parcel.state)
     text, tlvs = format_receipt(
         message_id=parcel.message_id,
         state=parcel.state,
         submit_date=_date(parcel.submitted_us // _MINUTE_US),
         done_date=_date(parcel.done_us // _MINUTE_US),
         error=habits.codes.get(parcel.error, parcel.error),
-        stat=habits.words.get(parcel.state),
+        stat=word,
     )
     if not habits.tlvs:
         tlvs = ()
     if habits.echo_reference and submission.reference is not None:
         tlvs = (*tlvs, make_tlv(c.TLV_USER_MESSAGE_REFERENCE, submission.reference))
-    return _deliver_sm(submission, c.ESM_DELIVERY_RECEIPT, text, tlvs)
+    straight = _deliver_sm(submission, c.ESM_DELIVERY_RECEIPT, text, tlvs)
+    if parcel.shape is AS_SPECIFIED:
+        return straight
+    return bent(straight.fields, tlvs, word or parcel.state, parcel.shape)
 
 
 def _deliver_sm(submission: Submission, esm_class: int, text: bytes, tlvs: Tlvs = ()) -> Pdu:

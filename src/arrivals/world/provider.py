@@ -6,6 +6,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from arrivals.world.bends import STRAIGHT, Bends
+from arrivals.world.breaks import NOBODY, SOUND, Breaks, Holds
+from arrivals.world.dialect import ANY, Dialect
 from arrivals.world.tables import (
     Bursts,
     Count,
@@ -81,6 +84,10 @@ class Receipts(Part, frozen=True):
     codes: dict[str, str] = msgspec.field(
         default_factory=dict
     )  # what it writes for one of our err codes
+    progress: Share = 0.0  # told first that the next network has acknowledged it
+    bends: Bends = STRAIGHT  # how they're written, beside words and codes
+    told_to: str = ""  # another login of the same carrier, whose binds get them
+    before_bind_answer: bool = False  # those that wait come before the bind is answered
 
 
 class Provider(Part, frozen=True):
@@ -101,6 +108,9 @@ class Provider(Part, frozen=True):
     rate: Rate = Rate()
     brownout: Brownout = Brownout()
     bursts: Bursts = Bursts()
+    breaks: Breaks = SOUND
+    holds: Holds = NOBODY
+    dialect: Dialect = ANY
     queue: Delay = Delay()  # from the provider to the carrier
     rush: Rush = Rush()  # of that queue
     id_form: IdForm = "decimal"  # of message ids, in answers and receipts

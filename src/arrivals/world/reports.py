@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from arrivals.world.draws import Draws
 from arrivals.world.fate import ABSENT, Answer, Ending, Journey, PlannedReceipt
 
@@ -22,6 +24,8 @@ _FINAL_WANTED: Final[dict[int, frozenset[str]]] = {
 }
 _INTERMEDIATE: Final = frozenset({"ENROUTE", "ACCEPTD"})
 _WANTS_INTERMEDIATE: Final = 0x10
+
+PROGRESS_WORDS: Final = ("ACKED", "BUFFRED")  # of the network after the provider
 
 _DEPTHS: Final[dict[Depth, int]] = {"none": 0, "carrier": 1, "handset": 2}
 
@@ -70,16 +74,32 @@ def receipts_of(
         delay_s += habits.late_delay.draw(own, b"late by")
     if own.happens(habits.before_answer, b"early"):
         delay_s = answer.delay_s * 0.5
+    return tuple(_with_others(submission, journey, habits, final, delay_s, own))
+
+
+def _with_others(
+    submission: Submission,
+    journey: Journey,
+    habits: Receipts,
+    final: PlannedReceipt,
+    delay_s: float,
+    own: Draws,
+) -> list[PlannedReceipt]:
+    """Return the final word with all that is told beside it, as it comes in."""
     receipts = [PlannedReceipt(delay_s, final.state, final.error)]
     if submission.registered_delivery & _WANTS_INTERMEDIATE:
         receipts.insert(0, PlannedReceipt(min(journey.queued_s, delay_s), "ENROUTE"))
+    if own.happens(habits.progress, b"progress"):
+        word = PROGRESS_WORDS[int(own.u(b"progress word") * len(PROGRESS_WORDS))]
+        due_s = min(journey.queued_s, delay_s)
+        receipts.insert(0, PlannedReceipt(due_s, "ENROUTE", word=word))
     if own.happens(habits.contradicted, b"contradicted"):
         receipts.insert(0, _opposite(final, delay_s))
     if own.happens(habits.duplicated, b"duplicated"):
         receipts.append(PlannedReceipt(delay_s + 1.0, final.state, final.error))
     if own.happens(habits.reordered, b"reordered"):
         receipts.append(PlannedReceipt(delay_s + 0.5, "ENROUTE"))
-    return tuple(receipts)
+    return receipts
 
 
 def _is_told(journey: Journey, habits: Receipts, own: Draws) -> bool:
@@ -110,7 +130,7 @@ def when_the_link_is_up(
             habits = scenario.at(up_s).provider(submission.system_id).receipts
             held_s = up_s - due_s + habits.flood_s * own.u(b"flood %d" % nth)
             delay_s = receipt.delay_s + held_s
-            come.append(PlannedReceipt(delay_s, receipt.state, receipt.error, held_s))
+            come.append(msgspec.structs.replace(receipt, delay_s=delay_s, held_s=held_s))
     return tuple(come)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from arrivals.world.breaks import Breaks
     from arrivals.world.inbox import Inbox
     from arrivals.world.scenario import Scenario
     from arrivals.world.truth import Acted
@@ -153,6 +154,10 @@ class CarrierWorld:
     def garbage(self, send: bool = True) -> None:  # noqa: FBT001, FBT002 - a switch
         """Write junk instead of every answer, or sense again."""
         self._inside.send_garbage(send)
+
+    def break_down(self, breaks: Breaks | None) -> None:
+        """Let every provider break down like this, or be as the scenario says again (None)."""
+        self._inside.breaks = breaks
 
     # Inside
 

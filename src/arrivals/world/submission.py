@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from arrivals.core.text import decode_gsm7
 from arrivals.smpp import constants as c
-from arrivals.smpp.concat import part_of, split_user_data
+from arrivals.smpp.concat import Part, part_of, split_user_data
 from arrivals.world.history import NOTHING_SEEN, Seen
 from arrivals.world.recent import Recent
 
 if TYPE_CHECKING:
     from arrivals.smpp.pdu import Pdu
+    from arrivals.world.dialect import Alphabet
 
 # Texts whose repetition is remembered, twice at most; an older repeat counts from 1 again.
 OCCURRENCES_MAX: Final = 100_000
@@ -28,6 +29,16 @@ OCCURRENCES_MAX: Final = 100_000
 # Days in the years and months of a relative time (section 7.1.1.2), near enough for a world.
 _YEAR_DAYS: Final = 365
 _MONTH_DAYS: Final = 30
+
+
+class Kind(NamedTuple):
+    """What `identify` names."""
+
+    source: bytes
+    destination: str
+    octets: bytes
+    part: int
+    parts: int
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -38,6 +49,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     destination: str  # digits, without a plus
     octets: bytes  # the text without its user data header
     data_coding: int = 0
+    alphabet: Alphabet = "gsm7"  # what its provider reads data_coding 0 as
     identity: bytes  # of this part
     group: bytes  # of its message: the identity when there's one part
     occurrence: int = 1  # the nth of its kind
@@ -54,7 +66,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def text(self) -> str:
         """The text as a handset would show it."""
-        return decode_text(self.octets, self.data_coding)
+        return decode_text(self.octets, self.data_coding, self.alphabet)
 
 
 class Occurrences(Recent[bytes, int]):
@@ -91,33 +103,31 @@ def read_submission(
     at_s: float,
     now_us: int,
     backlog_s: float = 0.0,
+    alphabet: Alphabet = "gsm7",
 ) -> Submission:
     """Return what a submit_sm asks.
 
     Without `occurrences` it isn't counted and has no identity: what a provider turns away
     before looking at it must not change the fate of a later one.
     """
-    source = pdu.octets("source_addr")
-    destination = destination_of(pdu)
-    octets = split_user_data(pdu)[1]
     cut = part_of(pdu)
-    part, parts = (cut.number, cut.total) if cut else (1, 1)
+    kind = _kind(pdu, cut)
     occurrence, identity, group = 0, b"", b""
     if occurrences is not None:
-        named = occurrences.name(source, destination, octets, part, parts)
-        occurrence, identity, group = named
+        occurrence, identity, group = occurrences.name(*kind)
     period = pdu.octets("validity_period")
     return Submission(
         system_id=system_id,
-        source=source.decode("latin-1"),
-        destination=destination,
-        octets=octets,
+        source=kind.source.decode("latin-1"),
+        destination=kind.destination,
+        octets=kind.octets,
         data_coding=pdu.number("data_coding"),
+        alphabet=alphabet,
         identity=identity,
         group=group,
         occurrence=occurrence,
-        part=part,
-        parts=parts,
+        part=kind.part,
+        parts=kind.parts,
         concatenation=cut.reference if cut else 0,
         registered_delivery=pdu.number("registered_delivery"),
         reference=pdu.tlv_int(c.TLV_USER_MESSAGE_REFERENCE) if pdu.tlvs else None,
@@ -125,6 +135,17 @@ def read_submission(
         at_s=at_s,
         backlog_s=backlog_s,
     )
+
+
+def kind_of(pdu: Pdu) -> Kind:
+    """Return what a submit_sm is one of."""
+    return _kind(pdu, part_of(pdu))
+
+
+def _kind(pdu: Pdu, cut: Part | None) -> Kind:
+    part, parts = (cut.number, cut.total) if cut else (1, 1)
+    octets = split_user_data(pdu)[1]
+    return Kind(pdu.octets("source_addr"), destination_of(pdu), octets, part, parts)
 
 
 def destination_of(pdu: Pdu) -> str:
@@ -139,16 +160,18 @@ def identify(source: bytes, destination: str, octets: bytes, part: int, parts: i
     return blake2b(kind, digest_size=16).digest()
 
 
-def decode_text(octets: bytes, data_coding: int) -> str:
+def decode_text(octets: bytes, data_coding: int, alphabet: Alphabet = "gsm7") -> str:
     """Return a text by its data_coding (section 5.2.19); unknown ones read as Latin-1.
 
     From 0x10 on it is GSM's own scheme (TS 23.038), by which gateways say that a text is to
-    flash up: bits 2 and 3 tell the alphabet.
+    flash up: bits 2 and 3 tell the alphabet. What 0 means is each provider's own.
     """
-    alphabet = data_coding & 0x0C if data_coding >= 0x10 else data_coding
-    if alphabet == 0:
-        return decode_gsm7(octets)
-    if alphabet == 8:
+    coding = data_coding & 0x0C if data_coding >= 0x10 else data_coding
+    if coding == 0:
+        if alphabet == "gsm7":
+            return decode_gsm7(octets)
+        return octets.decode(alphabet, "replace")
+    if coding == 8:
         return octets.decode("utf-16-be", "replace")
     return octets.decode("ascii" if data_coding == 1 else "latin-1", "replace")
 
