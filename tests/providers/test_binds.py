@@ -155,10 +155,9 @@ async def test_a_host_that_dies_costs_its_own_window_and_no_more():
 
 async def test_one_host_that_takes_and_never_answers_is_left_for_the_next():
     """Behind one name some are dead: half of what was handed over was lost, again and again."""
-    quick = {"response_timeout_s": 0.2}
     async with an_smsc() as mute, an_smsc() as alive:
         ports = [mute.port, alive.port]
-        async with over(ports, binds=2, window=5, **quick) as (connection, news):
+        async with over(ports, binds=2, window=5, response_timeout_s=0.2) as (connection, news):
             counting(alive)
             ids, handed = itertools.count(1), 0
             begin = time.monotonic()
@@ -225,3 +224,19 @@ async def test_all_are_unbound_at_the_end():
         await connection.stop()
         await smsc.until(lambda: all(peer.is_gone for peer in smsc.peers))
         assert not connection.up
+
+
+async def test_a_provider_that_grants_fewer_binds_than_asked_is_used_all_the_same():
+    """One bind a login is what many grant: the second is refused, again and again."""
+    async with an_smsc() as smsc:
+        smsc.binds_max = 1
+        async with over([smsc.port], binds=2, wait=1) as (connection, news):
+            counting(smsc)
+            async with asyncio.timeout(5):
+                while "RALYBND" not in (connection.trouble or ""):  # noqa: ASYNC110 - tells nobody
+                    await asyncio.sleep(0.01)
+            connection.submit([submission(n) for n in range(10)])
+            assert kinds(await news.results(10)) == {Taken}
+            assert (connection.up, connection.is_broken) == (True, False)
+            await asyncio.sleep(1)
+            assert len(smsc.peers) <= 5, "after pauses that grow"

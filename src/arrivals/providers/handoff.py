@@ -126,10 +126,10 @@ class HandOff:
 
     def submit(self, batch: Sequence[Submission]) -> None:
         """Send what was claimed; every one will be answered to the sink."""
-        now_us = self._now_us()
+        now_us, wall_us = self._now_us(), self._clock.now_us()
         for submission in batch:
             try:
-                pdus = self._pdus(submission)
+                pdus = submit_sm(submission, wall_us)
             except (UnencodablePdu, ValueError):
                 malformed = Refused(0, "message_malformed", retryable=False, elsewhere=False)
                 self._answer(submission, malformed)
@@ -145,11 +145,11 @@ class HandOff:
         self._pump_all()
         self.tell()
 
-    def _pdus(self, submission: Submission) -> list[Pdu]:
-        return submit_sm(submission, self._clock.now_us())
-
     def _bind_for_one(self, now_us: int) -> Bind | None:
         """Return the bind with most room that no breaker keeps; None if breakers keep all."""
+        only = self._senders[0]
+        if len(self._senders) == 1 and only.breaker.state is State.CLOSED:
+            return only  # as it is nearly always
         widest: Bind | None = None
         for bind in self._senders:
             allowed = bind.breaker.room(bind.out, now_us)
@@ -183,7 +183,8 @@ class HandOff:
                 # A part was refused: the rest of its message stays here.
                 flight.stays(part)
             bind.pending.popleft()
-            self._conclude(bind, flight)
+            if not flight.open:
+                self._conclude(bind, flight)
         link.flush()
 
     def _send(self, link: Link, flight: Flight, part: int, pdu: Pdu, now: float) -> None:
@@ -307,7 +308,7 @@ class HandOff:
             bind = max(self._senders, key=lambda each: each.free)
         if not bind.room(now_us) or not self.pacer.available(now_us):
             return False
-        pdus = self._pdus(flight.submission)
+        pdus = submit_sm(flight.submission, self._clock.now_us())
         bind.begin()
         # Before whatever waits: others of its parts may be where it belongs already.
         for part in reversed(flight.resume()):
