@@ -37,6 +37,7 @@ from arrivals.smpp.pdu import Pdu, UnencodablePdu
 BROKEN: Final = "it answers nothing of what it is handed: one message at a time tries it"
 STOPPING: Final = "the platform is stopping"
 LEASE_OVER: Final = "the bind's lease has run out"
+WANTED_US: Final = 5_000_000  # a rest so long, and nothing is held back; looks come each second
 _US: Final = 1_000_000
 
 
@@ -72,6 +73,8 @@ class HandOff:
         self._answers: list[Answer] = []
         self._wake: asyncio.TimerHandle | None = None
         self._wake_us = 0
+        self._wanted_us = -WANTED_US  # when the pace kept something here, last
+        self._wanted_since_us = 0  # and since when, without a rest
 
     # --- how much may go -------------------------------------------------------------
 
@@ -93,11 +96,17 @@ class HandOff:
     def held_for_s(self) -> float:
         """For how long throttling has held back what could have gone out; 0.0: it doesn't."""
         since_us, now_us = self.pacer.slowed_since_us, self._now_us()
-        if since_us is None or self.pacer.available(now_us):
+        if since_us is None or now_us - self._wanted_us > WANTED_US:
             return 0.0
         if all(bind.live is None for bind in self._senders):
             return 0.0
-        return (now_us - since_us) / _US
+        return (now_us - max(since_us, self._wanted_since_us)) / _US
+
+    def _note_wanted(self, now_us: int) -> None:
+        """Note that the pace kept something here."""
+        if now_us - self._wanted_us > WANTED_US:
+            self._wanted_since_us = now_us
+        self._wanted_us = now_us
 
     def _wake_when_there_is_room(self, now_us: int) -> None:
         """Come back when pace or breakers allow more than they did at `now_us`.
@@ -106,6 +115,8 @@ class HandOff:
         enough, and then nothing would wake us.
         """
         moments = [self.pacer.next_at(now_us)]
+        if moments[0] is not None:
+            self._note_wanted(now_us)
         moments += [bind.breaker.next_at(now_us) for bind in self._senders]
         next_us = min((each for each in moments if each is not None), default=None)
         if next_us is None or (self._wake is not None and self._wake_us <= next_us):
@@ -355,8 +366,8 @@ class HandOff:
 
 
 def is_broken(senders: Sequence[Bind]) -> bool:
-    """Tell whether hand-offs got lost in a row on all of these binds."""
-    return all(bind.breaker.state is not State.CLOSED for bind in senders)
+    """Tell whether hand-offs got lost in a row on all of these binds, and none is answered."""
+    return all(bind.breaker.state in {State.OPEN, State.PROBING} for bind in senders)
 
 
 def _of(token: object) -> tuple[Flight, int]:
