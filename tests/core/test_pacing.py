@@ -233,7 +233,7 @@ def test_without_a_rate_a_quiet_bind_is_not_taken_for_a_slow_one() -> None:
     pacer.throttled(NOW)
     assert pacer.rate_per_s == 50
     pacer.succeeded(NOW + HOLD_FIRST_US + SECOND // 20)
-    assert [pacer.rate_per_s, pacer.slowed_since_us] == [None, None]
+    assert {pacer.rate_per_s, pacer.slowed_since_us} == {None}
 
 
 def test_without_a_rate_who_is_taken_and_throttled_in_turn_is_slowed_to_a_trickle() -> None:

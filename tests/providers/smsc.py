@@ -86,7 +86,7 @@ class Peer(asyncio.Protocol):
         self.submits: list[Pdu] = []
         self.acknowledged = 0
         self.bound_as = 0
-        self.is_gone = False
+        self.is_bound = self.is_gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -101,6 +101,10 @@ class Peer(asyncio.Protocol):
         for event in self.session.receive_data(data, self.loop.time()):
             if isinstance(event, BindRequested):
                 self.bound_as = event.pdu.command_id
+                if self.smsc.bound >= self.smsc.binds_max:
+                    self.session.refuse_bind(event.pdu, c.ESME_RALYBND, self.loop.time())
+                    continue
+                self.is_bound = True
                 self.smsc.binds.append((event.pdu.command_id, event.pdu.octets("password")))
                 self.session.accept_bind(event.pdu, self.loop.time(), b"test")
             elif isinstance(event, RequestReceived):
@@ -158,6 +162,7 @@ class Smsc:
         self.binds: list[tuple[int, bytes]] = []
         self.submits: list[tuple[Peer, Pdu]] = []
         self.most_open = 0
+        self.binds_max = 100
         self.answering: Callable[[int], int | str] | None = None  # by the number of the submit
         self.judging: Callable[[Peer, Pdu], int | str | None] | None = None  # by what it is
         self._changed = asyncio.Event()
@@ -185,6 +190,10 @@ class Smsc:
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
+
+    @property
+    def bound(self) -> int:
+        return sum(peer.is_bound and not peer.is_gone for peer in self.peers)
 
     async def submitted(self, count: int) -> list[tuple[Peer, Pdu]]:
         await self.until(lambda: len(self.submits) >= count)

@@ -224,3 +224,19 @@ async def test_all_are_unbound_at_the_end():
         await connection.stop()
         await smsc.until(lambda: all(peer.is_gone for peer in smsc.peers))
         assert not connection.up
+
+
+async def test_a_provider_that_grants_fewer_binds_than_asked_is_used_all_the_same():
+    """One bind a login is what many grant: the second is refused, again and again."""
+    async with an_smsc() as smsc:
+        smsc.binds_max = 1
+        async with over([smsc.port], binds=2, wait=1) as (connection, news):
+            counting(smsc)
+            async with asyncio.timeout(5):
+                while "RALYBND" not in (connection.trouble or ""):  # noqa: ASYNC110 - tells nobody
+                    await asyncio.sleep(0.01)
+            connection.submit([submission(n) for n in range(10)])
+            assert kinds(await news.results(10)) == {Taken}
+            assert (connection.up, connection.is_broken) == (True, False)
+            await asyncio.sleep(1)
+            assert len(smsc.peers) <= 5, "after pauses that grow"

@@ -122,8 +122,8 @@ async def test_a_part_in_doubt_ends_the_message_as_a_doubt():
         def judge(peer: Peer, pdu: Pdu) -> int | str | None:
             part = part_of(pdu)
             assert part is not None
-            answers: dict[int, int | str | None] = {1: "A1", 2: THROTTLED, 3: None}
-            return answers[part.number]
+            words: dict[int, int | str | None] = {1: "A1", 2: THROTTLED, 3: None}
+            return words[part.number]
 
         smsc.judging = judge
         connection.submit([submission(1, LONG)])

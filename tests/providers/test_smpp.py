@@ -13,7 +13,7 @@ import pytest
 
 from arrivals.clock import SystemClock
 from arrivals.core.pacing import Pacer
-from arrivals.providers import smpp
+from arrivals.providers import handoff, smpp
 from arrivals.providers.api import Fate, NotSent, Refused, Taken, Throttled, Unanswered
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
@@ -222,12 +222,31 @@ async def test_a_throttled_bind_is_held_and_tells_so():
         assert connection.throttles == {"message": 2, "bind": 1}
         assert (connection.up, connection.capacity()) == (True, 0)
         begin = time.monotonic()
-        await asyncio.sleep(0.1)
-        assert 0.1 <= connection.held_for_s < 1
         async with asyncio.timeout(5):
             await connection.ready()
         assert time.monotonic() - begin >= 0.8
+        assert connection.held_for_s >= 0.8, "what may go now has waited for so long"
+
+
+async def test_a_pace_that_holds_nothing_back_isn_t_told_as_one_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A bind may stay slowed for long while little is sent: nobody waits for it."""
+    monkeypatch.setattr(handoff, "WANTED_US", 200_000)
+    async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
+        smsc.answering = lambda _: c.ESME_RTHROTTLED
+        connection.submit([submission(n, msisdn=f"3161234567{n}") for n in range(3)])
+        await news.results(3)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.ready()
+        assert connection.held_for_s > 0
+        await asyncio.sleep(0.3)
         assert connection.held_for_s == 0.0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.ready()
+        assert 0 < connection.held_for_s < 0.2, "a new wait"
 
 
 @pytest.mark.parametrize("status", [c.ESME_RTHROTTLED, c.ESME_RMSGQFUL])

@@ -1,8 +1,9 @@
 """What the flows know of a provider: submissions go out; answers, receipts, replies come in.
 
 A provider's answer is a value, never an exception. Every submission is answered exactly
-once by one of Taken, Throttled, Refused, NotSent or Unanswered; after Unanswered others may
-follow, marked late: Unanswered again as parts turn up, then Taken, Throttled or Refused.
+once by one of Taken, Throttled, NotBound, Refused, NotSent or Unanswered. PartHeld may come
+before it, any number of times; after Unanswered others may follow, marked late: Unanswered
+again as parts turn up, then Taken, Throttled or Refused.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class PartHeld(msgspec.Struct, frozen=True, tag=True):
     """Not the end: a part is put off and tried again, while others may have been taken."""
 
     part: int
-    status: int
+    status: int  # 0: it waits behind another part, or its link was lost before it left
     until_us: int  # wall time by which the next news of this attempt is due
     parts_accepted: tuple[tuple[int, str, str], ...] = ()
 

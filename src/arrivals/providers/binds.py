@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from arrivals.clock import Chance, Clock
-from arrivals.core.breaker import Breaker
+from arrivals.core.breaker import Breaker, State
 from arrivals.providers.dialling import BINDS, Address
 from arrivals.providers.flight import Flight
 from arrivals.providers.link import Link, LinkSettings
@@ -67,7 +67,8 @@ class Bind:
     def begin(self) -> None:
         """Note that a message goes out over it, or goes on."""
         self.out += 1
-        self.breaker.sent()
+        if self.breaker.state is not State.CLOSED:
+            self.breaker.sent()
 
     def room(self, now_us: int) -> int:
         """Return how many more messages it takes: window and breaker."""

@@ -138,13 +138,16 @@ class Flight:
         None as well if it can go on: see `can_go_on`. `cause` says why parts stayed here, if
         that is all there is to say.
         """
-        if self.open or self.unsent or self.ended or self.can_go_on:
+        if self.open or self.unsent or self.ended:
+            return None
+        if len(self.ids) == self.total:
+            self.ended = True
+            return Taken(self.all_ids(), round(self.waited_s * _US))
+        if self.can_go_on:
             return None
         self.ended = True
         if not self.sent:
             return NotSent(cause)
-        if len(self.ids) == self.total:
-            return Taken(self.all_ids(), round(self.waited_s * _US))
         if not self.silences:
             return self._refusal()
         cause = "a part was refused" if self.refusals else "no answer came"

@@ -38,6 +38,7 @@ from arrivals.smpp.pdu import Pdu, UnencodablePdu
 BROKEN: Final = "it answers nothing of what it is handed: one message at a time tries it"
 STOPPING: Final = "the platform is stopping"
 LEASE_OVER: Final = "the bind's lease has run out"
+WANTED_US: Final = 5_000_000  # a rest so long, and nothing is held back; looks come each second
 _US: Final = 1_000_000
 
 
@@ -73,6 +74,8 @@ class HandOff:
         self._answers: list[Answer] = []
         self._wake: asyncio.TimerHandle | None = None
         self._wake_us = 0
+        self._wanted_us = -WANTED_US  # when the pace kept something here, last
+        self._wanted_since_us = 0  # and since when, without a rest
 
     # --- how much may go -------------------------------------------------------------
 
@@ -94,11 +97,17 @@ class HandOff:
     def held_for_s(self) -> float:
         """For how long throttling has held back what could have gone out; 0.0: it doesn't."""
         since_us, now_us = self.pacer.slowed_since_us, self._now_us()
-        if since_us is None or self.pacer.available(now_us):
+        if since_us is None or now_us - self._wanted_us > WANTED_US:
             return 0.0
         if all(bind.live is None for bind in self._senders):
             return 0.0
-        return (now_us - since_us) / _US
+        return (now_us - max(since_us, self._wanted_since_us)) / _US
+
+    def _note_wanted(self, now_us: int) -> None:
+        """Note that the pace kept something here."""
+        if now_us - self._wanted_us > WANTED_US:
+            self._wanted_since_us = now_us
+        self._wanted_us = now_us
 
     def _wake_when_there_is_room(self, now_us: int) -> None:
         """Come back when pace or breakers allow more than they did at `now_us`.
@@ -107,6 +116,8 @@ class HandOff:
         enough, and then nothing would wake us.
         """
         moments = [self.pacer.next_at(now_us)]
+        if moments[0] is not None:
+            self._note_wanted(now_us)
         moments += [bind.breaker.next_at(now_us) for bind in self._senders]
         next_us = min((each for each in moments if each is not None), default=None)
         if next_us is None or (self._wake is not None and self._wake_us <= next_us):
@@ -127,10 +138,10 @@ class HandOff:
 
     def submit(self, batch: Sequence[Submission]) -> None:
         """Send what was claimed; every one will be answered to the sink."""
-        now_us = self._now_us()
+        now_us, wall_us = self._now_us(), self._clock.now_us()
         for submission in batch:
             try:
-                pdus = self._pdus(submission)
+                pdus = submit_sm(submission, wall_us, self._provider.dialect)
             except (UnencodablePdu, ValueError):
                 malformed = Refused(0, "message_malformed", retryable=False, elsewhere=False)
                 self._answer(submission, malformed)
@@ -146,11 +157,11 @@ class HandOff:
         self._pump_all()
         self.tell()
 
-    def _pdus(self, submission: Submission) -> list[Pdu]:
-        return submit_sm(submission, self._clock.now_us(), self._provider.dialect)
-
     def _bind_for_one(self, now_us: int) -> Bind | None:
         """Return the bind with most room that no breaker keeps; None if breakers keep all."""
+        only = self._senders[0]
+        if len(self._senders) == 1 and only.breaker.state is State.CLOSED:
+            return only  # as it is nearly always
         widest: Bind | None = None
         for bind in self._senders:
             allowed = bind.breaker.room(bind.out, now_us)
@@ -184,7 +195,8 @@ class HandOff:
                 # A part was refused: the rest of its message stays here.
                 flight.stays(part)
             bind.pending.popleft()
-            self._conclude(bind, flight)
+            if not flight.open:
+                self._conclude(bind, flight)
         link.flush()
 
     def _send(self, link: Link, flight: Flight, part: int, pdu: Pdu, now: float) -> None:
@@ -308,7 +320,7 @@ class HandOff:
             bind = max(self._senders, key=lambda each: each.free)
         if not bind.room(now_us) or not self.pacer.available(now_us):
             return False
-        pdus = self._pdus(flight.submission)
+        pdus = submit_sm(flight.submission, self._clock.now_us(), self._provider.dialect)
         bind.begin()
         # Before whatever waits: others of its parts may be where it belongs already.
         for part in reversed(flight.resume()):
@@ -355,8 +367,8 @@ class HandOff:
 
 
 def is_broken(senders: Sequence[Bind]) -> bool:
-    """Tell whether hand-offs got lost in a row on all of these binds."""
-    return all(bind.breaker.state is not State.CLOSED for bind in senders)
+    """Tell whether hand-offs got lost in a row on all of these binds, and none is answered."""
+    return all(bind.breaker.state in {State.OPEN, State.PROBING} for bind in senders)
 
 
 def _of(token: object) -> tuple[Flight, int]:
