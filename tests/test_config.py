@@ -208,6 +208,9 @@ def test_a_password_may_come_from_a_file_beside_the_settings(tmp_path) -> None:
         ('id = "north"', 'id = "north"\nthroughput = 0', "providers[0].throughput", "PDUs"),
         ('id = "north"', 'id = "north"\ntls_ca = "prices.csv"', "providers[0].tls_ca",
          "tls = true"),
+        ('id = "north"', 'id = "north"\nids_of = "nroth"', "providers[0].ids_of",
+         "did you mean 'north'"),
+        ('id = "north"', 'id = "north"\nids_of = "north"', "providers[0].ids_of", "itself"),
         ('name = "Standard"', 'name = "a_b"', "routes[0].name", "none of _"),
         ('["north"]', "[]", "routes[0].providers", "1 to 32"),
         ('["north"]', '["nroth"]', "routes[0].providers", "did you mean 'north'"),
@@ -245,6 +248,44 @@ def test_a_mistake_is_named_with_its_key_and_its_fix(tmp_path, old, new, key, wo
     assert key in [each[0] for each in found]
     told = next(each for each in found if each[0] == key)
     assert words in f"{told[1]}; {told[2]}"
+
+
+LOGINS = """
+[[providers]]
+id = "{name}"
+host = "smpp.example"
+system_id = "app"
+password_env = "NORTH"
+{more}
+"""
+
+
+def logins(**ids_of: str) -> str:
+    """Return a file with three logins, each with the ids of another's where that is said."""
+    text = WHOLE.replace('id = "north"', f'id = "north"\n{ids_of.get("north", "")}', 1)
+    return text + "".join(
+        LOGINS.format(name=name, more=ids_of.get(name, "")) for name in ("south", "east")
+    )
+
+
+def test_two_logins_of_one_carrier_may_name_each_other(tmp_path) -> None:
+    """A receipt over either may tell an id of the other's."""
+    text = logins(north='ids_of = "south"', south='ids_of = "north"')
+    wanted = read(tmp_path, text)
+    assert [each.ids_of for each in wanted.providers] == ["south", "north", None]
+
+
+@pytest.mark.parametrize(
+    ("ids_of", "words"),
+    [
+        ({"north": 'ids_of = "south"', "south": 'ids_of = "east"'}, 'write ids_of = "east"'),
+        ({"north": 'ids_of = "east"', "east": "sandbox = true"}, "from a sandbox only"),
+    ],
+)
+def test_a_chain_of_logins_and_a_sandbox_s_ids_are_named(tmp_path, ids_of, words) -> None:
+    """Only one step is followed, and never from the sandbox to a live provider."""
+    [(key, _, fix)] = problems(tmp_path, logins(**ids_of))
+    assert (key, words in fix) == ("providers[0].ids_of", True)
 
 
 def test_all_mistakes_are_named_at_once(tmp_path) -> None:

@@ -56,6 +56,16 @@ def test_replies_are_counted_by_what_became_of_them() -> None:
     assert 'arrivals_replies_total{result="unmatched"} 1.0' in text
 
 
+def test_what_came_to_nothing_is_counted_by_provider_and_fate() -> None:
+    """Each scrape takes over running totals, which never go back."""
+    telemetry = Telemetry()
+    for count in (1, 5):
+        telemetry.ignored({("north", "unmarked"): count, ("south", "malformed"): 2})
+    text = telemetry.exposition().decode()
+    assert 'arrivals_inbound_ignored_total{fate="unmarked",provider="north"} 5.0' in text
+    assert 'arrivals_inbound_ignored_total{fate="malformed",provider="south"} 2.0' in text
+
+
 def test_a_line_is_json_and_says_when_where_and_what() -> None:
     """Times are RFC 3339 in UTC."""
     found = line("the sweep waits for %s", "the store")

@@ -176,6 +176,7 @@ class ProviderTable(_Table, frozen=True, kw_only=True):
     ] = "carrier"
     acceptd_is_own: Switch = False
     expired_is_final: Switch = False
+    ids_of: ProviderId | None = None  # another login at the same carrier
     error_namespace: Annotated[
         str, Meta(pattern=r"^[a-z0-9_]{1,32}$", description="lower-case letters, digits and _")
     ] = "generic"

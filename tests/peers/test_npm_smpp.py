@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from arrivals.smpp import constants as c
-from arrivals.smpp import layouts, listings, pdu
+from arrivals.smpp import layouts, pdu
 from arrivals.smpp.concat import split_user_data
 from arrivals.smpp.events import (
     Answered,
@@ -72,7 +72,7 @@ def plain(value: Pdu, name: str, field: int | bytes) -> Any:
     if isinstance(field, int):
         return field
     if name in ("dest_addresses", "unsuccess_smes"):
-        items = listings.destinations(value) + listings.failures(value)
+        items = pdu.destinations(value) + pdu.failures(value)
         return [{key: plain(value, key, part) for key, part in item.items()} for item in items]
     return {"hex": field.hex()} if name == "short_message" else field.decode()
 
@@ -161,7 +161,7 @@ class Carrier:
             },
             c.SUBMIT_MULTI: {
                 "message_id": message_id,
-                "unsuccess_smes": listings.pack_failures(
+                "unsuccess_smes": pdu.pack_failures(
                     [{"destination_addr": b"491701", "error_status_code": 0x0B}]
                 ),
             },
@@ -290,7 +290,7 @@ REQUESTS = [
         c.SUBMIT_MULTI,
         fields={
             **{name: value for name, value in COMMON.items() if not name.startswith("dest")},
-            "dest_addresses": listings.pack_destinations(
+            "dest_addresses": pdu.pack_destinations(
                 [{"destination_addr": b"491701"}, {"dl_name": b"friends"}]
             ),
             "short_message": b"to all",

@@ -12,7 +12,7 @@ import pytest
 from arrivals.core.text import encode_gsm7
 from arrivals.providers.submissions import submit_sm
 from arrivals.smpp import constants as c
-from arrivals.smpp import layouts, listings
+from arrivals.smpp import layouts, pdu
 from arrivals.smpp.pdu import Fields, Pdu, encode, make_tlv
 from tests.peers.capture import write_capture
 from tests.providers.smsc import submission
@@ -162,7 +162,7 @@ def test_lists_agree(layers: list[dict[str, Any]]) -> None:
     compared = 0
     for value, layer in zip(DIALECT, layers, strict=True):
         for name in LISTS.keys() & value.fields.keys():
-            opened = listings.destinations if name == "dest_addresses" else listings.failures
+            opened = pdu.destinations if name == "dest_addresses" else pdu.failures
             expected: Fields = {}
             for item in opened(value):
                 expected |= item

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from arrivals.smpp import constants as c
 from arrivals.smpp import layouts
-from arrivals.smpp.listings import pack_destinations, pack_failures
-from arrivals.smpp.pdu import Fields, Pdu, encode
+from arrivals.smpp.pdu import Fields, Pdu, encode, pack_destinations, pack_failures
 
 uint32 = st.integers(0, 0xFFFFFFFF)
 tags = st.one_of(st.sampled_from(sorted(layouts.TLVS)), st.integers(0, 0xFFFF))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.smpp import constants as c
-from arrivals.smpp import layouts, listings, pdu
+from arrivals.smpp import layouts, pdu
 from arrivals.smpp.pdu import (
     Framer,
     FramingError,
@@ -279,17 +279,15 @@ def test_tlvs_out_of_shape_are_refused(tag: int, value: int | bytes) -> None:
 def test_destinations_and_failures_open() -> None:
     address: pdu.Fields = {"dest_addr_ton": 1, "dest_addr_npi": 1, "destination_addr": b"49170"}
     items: list[pdu.Fields] = [address, {"dl_name": b"friends"}]
-    multi = Pdu(c.SUBMIT_MULTI, fields={"dest_addresses": listings.pack_destinations(items)})
-    assert listings.destinations(decode(encode(multi))) == items
+    multi = Pdu(c.SUBMIT_MULTI, fields={"dest_addresses": pdu.pack_destinations(items)})
+    assert pdu.destinations(decode(encode(multi))) == items
     failed: list[pdu.Fields] = [{**address, "error_status_code": 0x0B}]
-    response = Pdu(
-        c.SUBMIT_MULTI_RESP, fields={"unsuccess_smes": listings.pack_failures(failed)}
-    )
-    assert listings.failures(decode(encode(response))) == failed
-    assert listings.destinations(Pdu(c.SUBMIT_MULTI)) == []
+    response = Pdu(c.SUBMIT_MULTI_RESP, fields={"unsuccess_smes": pdu.pack_failures(failed)})
+    assert pdu.failures(decode(encode(response))) == failed
+    assert pdu.destinations(Pdu(c.SUBMIT_MULTI)) == []
     for bad in ([{"destination_addr": b"9" * 21}], [address] * 256):
         with pytest.raises(UnencodablePdu):
-            listings.pack_destinations(bad)  # type: ignore[arg-type]
+            pdu.pack_destinations(bad)  # type: ignore[arg-type]
 
 
 def test_names() -> None:

@@ -105,7 +105,7 @@ def test_probes_go_out_on_time_whatever_the_traffic() -> None:
     for now in range(1, 31):
         esme.send_request(MESSAGE, now)
         for event in deliver(esme, smsc, now):
-            smsc.send_response(event.pdu)  # type: ignore[union-attr]
+            smsc.send_response(event.pdu)  # type: ignore[union-attr,arg-type]
         assert [type(event) for event in deliver(smsc, esme, now)][-1:] == [Answered]
         esme.tick(now)
         if now % 15 == 0:

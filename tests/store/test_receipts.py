@@ -126,6 +126,17 @@ async def test_a_parked_receipt_is_taken_out_by_any_form_once(ground: Ground):
     assert await ground.value("SELECT count(*) FROM parked_forms") == 0
 
 
+async def test_a_receipt_is_parked_for_another_provider_s_ids_as_well(ground: Ground):
+    """It comes out once, under either name, and nothing of it stays behind."""
+    for name in ("south", "north"):
+        await ground.run(lambda tx: tx.park("south", ["ab"], "f1", "r", ids_of="north"))
+        [found] = await ground.run(lambda tx, name=name: tx.unpark(name, ["ab"]))
+        assert found.provider_id == "south"
+        for other in ("south", "north"):
+            assert await ground.run(lambda tx, other=other: tx.unpark(other, ["ab"])) == []
+        assert await ground.value("SELECT count(*) FROM parked_forms") == 0
+
+
 async def test_the_same_receipt_is_parked_once_and_counted(ground: Ground):
     """Invariant 35."""
 

@@ -41,7 +41,5 @@ def fit_of(ours: str, source: str, other: str) -> Fit:
     if not source:
         return Fit.UNTOLD
     tail = ours[-NATIONAL_DIGITS_MIN:]
-    alike = any(
-        len(each) >= NATIONAL_DIGITS_MIN and each.endswith(tail) for each in (source, other)
-    )
-    return Fit.ALIKE if alike else Fit.APART
+    alike = tail in {each[-NATIONAL_DIGITS_MIN:] for each in (source, other)}
+    return Fit.ALIKE if alike and len(tail) == NATIONAL_DIGITS_MIN else Fit.APART

@@ -146,9 +146,32 @@ class _Meaning:
             receipt_depth=table.receipt_depth,
             acceptd_is_own=table.acceptd_is_own,
             expired_is_final=table.expired_is_final,
+            ids_of=self._ids_of(f"{key}.ids_of", table),
             error_namespace=table.error_namespace,
             settings=settings,
         )
+
+    def _ids_of(self, key: str, table: ProviderTable) -> str | None:
+        """Return whose ids its receipts may tell: the other login's, and no third one's."""
+        name = table.ids_of
+        if name is None:
+            return None
+        known = {each.id: each for each in self._settings.providers}
+        other = known.get(name)
+        if other is None:
+            fix = f'add [[providers]] with id = "{name}"; {nearest(name, known)}'
+            self._add(key, f"there is no provider {name!r}", fix)
+        elif name == table.id:
+            self._add(
+                key, "it names the provider itself", "name the other login, or take it out"
+            )
+        elif other.ids_of not in {None, table.id}:
+            problem = f"{name!r} names {other.ids_of!r} itself, and only one step is followed"
+            self._add(key, problem, f'write ids_of = "{other.ids_of}"')
+        elif other.sandbox is not table.sandbox:
+            fix = "name a sandbox from a sandbox only"
+            self._add(key, "a sandbox's receipts are no live provider's", fix)
+        return name
 
     def _password(self, key: str, table: ProviderTable) -> dict[str, object]:
         """Return where the password is; only a sandbox's may stand in the file itself."""

@@ -2,7 +2,7 @@
 
 A PDU's layout is a tuple of fields; each kind of field knows how to read and write itself.
 Lists (submit_multi's destinations and failures) are counted but stay raw octets here;
-`listings.destinations` and `listings.failures` open them.
+`pdu.destinations` and `pdu.failures` open them.
 """
 
 from __future__ import annotations

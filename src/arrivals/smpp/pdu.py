@@ -3,12 +3,6 @@
 `layouts.LAYOUTS` is the truth. submit_sm, deliver_sm and their responses, nearly all of a
 carrier's traffic, have a quicker way through; whatever that finds odd goes to the table,
 which knows the right complaint.
-
-    ValueError
-    └── UnencodablePdu    ours: a field breaks its bounds; nothing was sent
-    ProtocolFault
-    ├── MalformedPdu      theirs: one PDU is bad, the stream is still in step
-    └── FramingError      theirs: the stream is lost, close it
 """
 
 from __future__ import annotations
@@ -20,9 +14,35 @@ import msgspec
 
 from arrivals.smpp import constants as c
 from arrivals.smpp import layouts
+from arrivals.smpp.faults import FramingError, MalformedPdu, ProtocolFault, UnencodablePdu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = [
+    "HEADER_OCTETS",
+    "PDU_OCTETS_MAX",
+    "Fields",
+    "Frame",
+    "Framer",
+    "FramingError",
+    "MalformedPdu",
+    "Pdu",
+    "ProtocolFault",
+    "Tlvs",
+    "UnencodablePdu",
+    "decode",
+    "destinations",
+    "encode",
+    "failures",
+    "make_tlv",
+    "pack_destinations",
+    "pack_failures",
+    "read_header",
+    "read_tlvs",
+    "table_body",
+    "table_decode",
+]
 
 PDU_OCTETS_MAX: Final = 0x11000  # 64 KB of message_payload, and 4 KB for what goes with it
 HEADER_OCTETS: Final = 16
@@ -47,45 +67,6 @@ class _Hidden:
 
     def __repr__(self) -> str:
         return f"<{self._octets} octets>"
-
-
-class UnencodablePdu(ValueError):
-    """A PDU value that no octets can say; the reason names the field."""
-
-
-class ProtocolFault(Exception):
-    """What a peer sent breaks the protocol; compared and shown by its values."""
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.args == self.args
-
-    def __hash__(self) -> int:
-        return hash(self.args)
-
-
-class MalformedPdu(ProtocolFault):
-    """One PDU with a sound length and a bad body; `status` is what to answer.
-
-    `octets` is all of it, and no part of what is compared or shown.
-    """
-
-    def __init__(
-        self, status: int, reason: str, sequence_number: int = 0, command_id: int = 0
-    ) -> None:
-        super().__init__(status, reason, sequence_number, command_id)
-        self.status = status
-        self.reason = reason
-        self.sequence_number = sequence_number
-        self.command_id = command_id
-        self.octets = b""
-
-
-class FramingError(ProtocolFault):
-    """A command_length that can't be true; where the next PDU begins is unknown."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Pdu(msgspec.Struct, frozen=True, gc=False):
@@ -422,6 +403,54 @@ def read_tlvs(data: bytes, at: int) -> tuple[Tlvs, int]:
         tlvs.append((tag, data[at + 4 : after]))
         at = after
     return tuple(tlvs), at
+
+
+def destinations(pdu: Pdu) -> list[Fields]:
+    """Return a submit_multi's destinations, each by its fields (a dl_name stands alone)."""
+    return _read_listing(layouts.DESTINATIONS, pdu)
+
+
+def failures(pdu: Pdu) -> list[Fields]:
+    """Return a submit_multi_resp's failed destinations, each with its error_status_code."""
+    return _read_listing(layouts.FAILURES, pdu)
+
+
+def _read_listing(listing: layouts.Listing, pdu: Pdu) -> list[Fields]:
+    raw = pdu.octets(listing.name)
+    items = []
+    at = 1
+    while at < len(raw):
+        item, at = listing.read_item(raw, at)
+        items.append(item)
+    return items
+
+
+def pack_destinations(items: list[Fields]) -> bytes:
+    """Return the dest_addresses of a submit_multi from its destinations' fields."""
+    return _write_listing(layouts.DESTINATIONS, items)
+
+
+def pack_failures(items: list[Fields]) -> bytes:
+    """Return the unsuccess_smes of a submit_multi_resp from the failures' fields."""
+    return _write_listing(layouts.FAILURES, items)
+
+
+def _write_listing(listing: layouts.Listing, items: list[Fields]) -> bytes:
+    if len(items) > 255:
+        raise UnencodablePdu(f"{listing.name} holds at most 255, not {len(items)}")
+    parts = [bytes((len(items),))]
+    for item in items:
+        named = "dl_name" in item
+        layout = layouts.LIST_NAME if named else layouts.ADDRESS
+        if listing.flagged:
+            parts.append(b"\2" if named else b"\1")
+        else:
+            layout = layouts.FAILURE
+        try:
+            parts += [field.write(item.get(field.name)) for field in layout]
+        except layouts.FieldFault as fault:
+            raise UnencodablePdu(fault.reason) from None
+    return b"".join(parts)
 
 
 Frame = Pdu | MalformedPdu | FramingError
