@@ -298,7 +298,7 @@ class Reference:
         return message.state in CLIMB and CLIMB.index(message.state) < CLIMB.index(said)
 
     def _whose(self, receipt: Receipt, since: int | None) -> Handoff | None:
-        """Find its hand-off: by id, by what is in doubt, or by a destination without an id."""
+        """Find its hand-off: by id and number, by what is in doubt, by either alone."""
         mine = [each for each in self.handoffs if each.provider == receipt.provider]
         if receipt.id:
             fits = [each for each in mine if receipt.number in {"", each.message.number}]
@@ -334,7 +334,24 @@ class Reference:
         ]
         if len({each.message.key for each in nameless}) == 1:
             return nameless[0]
-        return None
+        return self._by_id_alone(receipt, mine) if receipt.id else None
+
+    def _by_id_alone(self, receipt: Receipt, mine: list[Handoff]) -> Handoff | None:
+        """Find the only message with the id, of late and as it is told, whatever number is."""
+        same = [each for each in mine if same_id(each.id, receipt.id)]
+        exact = [
+            each
+            for each in same
+            if each.id == receipt.id.casefold() and each.at >= self.now - DOUBTED_FOR
+        ]
+        others = [
+            each
+            for each in self.messages.values()
+            if each.number == receipt.number and each.in_doubt(self.now)
+        ]
+        if len({each.message.key for each in same}) != 1 or not exact or others:
+            return None
+        return max(self._open_first(exact), key=lambda each: each.at)
 
     def _attempts(
         self, message: Message, receipt: Receipt | None, since: int | None
