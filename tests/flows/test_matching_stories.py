@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
-from tests.flows.story import StoryRow, tell, told
+from tests.flows.installation import installed, provider
+from tests.flows.script import SetClock
+from tests.flows.story import Story, StoryRow, tell, told
 
 TWO: dict[str, Any] = {"providers": ("north", "south"), "ids_of": {"south": "north"}}
 
@@ -350,3 +353,26 @@ STORIES: list[StoryRow] = [
 async def test_a_story(place: str, table: str, setting: dict[str, Any]):
     """Every story holds line by line, and leaves a database that keeps its invariants."""
     await tell(place, table, setting)
+
+
+ODD = [
+    "answer   {n} taken 00b8be{n:02x}",
+    "deliver  'id:00B8BE{n:02X} stat:ENROUTE' to={to}",
+    "deliver  'id:00b8be{n:02x} stat:Not delivered err:001' to=31201234567 other={to}",
+    "deliver  'id:00B8BE{n:02x} stat:\"DELIVRD\"' to=9991{to}",
+    "deliver  'id:00b8be{n:02x} DELIVRD err:000' to=31600000000",
+]
+
+
+@pytest.mark.slow
+async def test_odd_receipts_and_the_answer_fold_to_one_outcome_in_any_order(place: str):
+    """Invariant 36: unswapped, rewritten and hidden numbers, before the answer and after it."""
+    clock = SetClock()
+    north = provider("north", 1)
+    async with installed(place, providers=[north], started=False, clock=clock) as here:
+        story = Story(here, clock)
+        for number, order in enumerate(itertools.permutations(ODD), 1):
+            to = f"316{number:08d}"
+            lines = [line.format(n=number, to=to) for line in order]
+            await story.play(f"accept {to} sender=31201234567\nclaim\n" + "\n".join(lines))
+            await story.play("state delivered\nparked 0")
