@@ -128,12 +128,17 @@ async def test_a_parked_receipt_is_taken_out_by_any_form_once(ground: Ground):
 
 async def test_a_receipt_is_parked_for_another_provider_s_ids_as_well(ground: Ground):
     """It comes out once, under either name, and nothing of it stays behind."""
-    for name in ("south", "north"):
-        await ground.run(lambda tx: tx.park("south", ["ab"], "f1", "r", ids_of="north"))
-        [found] = await ground.run(lambda tx, name=name: tx.unpark(name, ["ab"]))
+    for name, other in (("south", "north"), ("north", "south")):
+
+        def park_and_take(
+            tx: Transaction, name: str = name, other: str = other
+        ) -> list[list[ParkedReceipt]]:
+            tx.park("south", ["ab"], "f1", "r", ids_of="north")
+            return [tx.unpark(name, ["ab"]), tx.unpark(name, ["ab"]), tx.unpark(other, ["ab"])]
+
+        [found], again, elsewhere = await ground.run(park_and_take)
         assert found.provider_id == "south"
-        for other in ("south", "north"):
-            assert await ground.run(lambda tx, other=other: tx.unpark(other, ["ab"])) == []
+        assert (again, elsewhere) == ([], [])
         assert await ground.value("SELECT count(*) FROM parked_forms") == 0
 
 
