@@ -178,6 +178,18 @@ STORIES: list[StoryRow] = [
         state    failed
         parked   0
         """, {}),
+    ("and once it is answered otherwise, the id decides after all", """
+        accept   31612345678
+        claim
+        answer   1 taken A1
+        accept   31612345679
+        claim
+        deliver  'id:A1 stat:UNDELIV' to=31612345679
+        parked   1
+        answer   2 taken B2
+        state    submitted
+        parked   0
+        """, {}),
     ("a hand-off in doubt to the number goes before a strange id", """
         accept   31612345678
         claim

@@ -19,7 +19,7 @@ from arrivals.providers.inbound import (
 )
 from arrivals.smpp import constants as c
 from arrivals.smpp.events import Fault, ProtocolError, UnexpectedAnswer
-from arrivals.smpp.pdu import Pdu, encode, make_tlv
+from arrivals.smpp.pdu import Pdu, decode, encode, make_tlv
 from arrivals.smpp.receipts import format_receipt
 from tests.smpp import strategies
 
@@ -161,18 +161,50 @@ UNMARKED_TEXT = b"id:77 sub:001 dlvrd:000 stat:UNDELIV err:006"
     [
         (written(short_message=UNMARKED_TEXT), Fate.UNMARKED),
         (written(short_message=UNMARKED_TEXT, esm_class=0x08), Fate.UNMARKED),
-        (written(source_addr=b"ARRIVALS"), Fate.UNREADABLE),
-        (written(esm_class=0x08), Fate.UNREADABLE),
         (Pdu(c.ALERT_NOTIFICATION, fields={"source_addr": b"31612345678"}), Fate.ALERT),
     ],
-    ids=["unmarked", "of an odd class", "from a name", "an acknowledgement", "an alert"],
+    ids=["unmarked", "of an odd class", "an alert"],
 )
-def test_what_is_neither_receipt_nor_reply_is_kept_with_its_octets(pdu: Pdu, fate: Fate):
+def test_what_may_be_a_receipt_is_kept_with_its_octets(pdu: Pdu, fate: Fate):
     found = ignored(read_request(NORTH, pdu, 7))
     assert (found.provider_id, found.fate) == ("north", fate)
     assert found.command == c.command_name(pdu.command_id)
     assert bytes.fromhex(found.raw) == encode(pdu)
     assert found.raw not in repr(found)
+
+
+CANARY = b"canary"
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        written(short_message=CANARY, destination_addr=b"ARRIVALS"),
+        written(short_message=CANARY, source_addr=b"ARRIVALS"),
+        written(short_message=CANARY, esm_class=0x08),
+        written(short_message=CANARY, esm_class=0x10),
+        Pdu(c.DATA_SM, fields={"esm_class": 8}, tlvs=((c.TLV_MESSAGE_PAYLOAD, CANARY),)),
+    ],
+    ids=["to a name", "from a name", "an acknowledgement", "a person's", "a payload"],
+)
+def test_what_somebody_may_have_written_is_kept_without_its_text(pdu: Pdu):
+    found = ignored(read_request(NORTH, pdu, 7))
+    assert found.fate is Fate.UNREADABLE
+    kept = bytes.fromhex(found.raw)
+    assert CANARY not in kept
+    assert decode(kept).octets("source_addr") == pdu.octets("source_addr")
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [(CANARY, False), (b"id:7F stat:DELIVRD", True), ("DELIVRD".encode("utf-16-be"), True)],
+)
+def test_of_a_malformed_text_the_octets_are_kept_if_they_tell_of_a_state(
+    text: bytes, *, whole: bool
+):
+    octets = encode(Pdu(c.DELIVER_SM, 0, 7, body=b"\0\1" + text))
+    found = ignored_event("north", ProtocolError("why", Fault.MALFORMED, octets=octets))
+    assert bytes.fromhex(found.raw) == (octets if whole else octets[:16])
 
 
 def test_an_unmarked_receipt_is_one_where_the_dialect_says_so():
@@ -186,13 +218,15 @@ def test_an_unmarked_receipt_is_one_where_the_dialect_says_so():
 
 
 def test_what_a_handset_wrote_stays_behind_whatever_became_of_it():
-    refused = ProtocolError("not now", Fault.WRONG_STATE, written())
-    assert ignored_event("north", refused).raw == ""
+    for odd in ({}, {"source_addr": b"9" * 30}):
+        pdu = written(short_message=CANARY, **odd)
+        refused = ProtocolError("not now", Fault.WRONG_STATE, pdu)
+        assert CANARY.hex() not in ignored_event("north", refused).raw
 
 
 @pytest.mark.parametrize("fault", list(Fault))
 def test_every_fault_has_its_fate(fault: Fault):
-    octets = encode(Pdu(c.DELIVER_SM, 0, 7, body=b"x" * 5_000))
+    octets = encode(Pdu(c.DELIVER_SM, 0, 7, body=b"DELIVRD" * 700))
     found = ignored_event("north", ProtocolError("why", fault, octets=octets))
     assert (found.fate.value, found.command) == (fault.value, "deliver_sm")
     assert bytes.fromhex(found.raw) == octets[:IGNORED_OCTETS_MAX]

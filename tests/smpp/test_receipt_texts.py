@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, decode, encode
 from arrivals.smpp.receipt_states import UNRECOGNISED
+from arrivals.smpp.receipt_texts import tell_of_a_state
 from arrivals.smpp.receipts import parse_receipt, resembles_receipt
 from tests.smpp.receipt_cases import USUAL, receipt
 
@@ -115,6 +116,12 @@ def test_layouts(text: str, message_id: str | None, state: str, error: str | Non
     found = parse_receipt(decode(encode(receipt(text.encode("latin-1")))))
     assert found is not None
     assert (found.message_id, found.state, found.error) == (message_id, state, error)
+
+
+def test_octets_tell_of_a_state_or_not() -> None:
+    assert tell_of_a_state(b"\1\2id:7 stat:whatever")
+    assert tell_of_a_state("UNDELIV".encode("utf-16-le"))
+    assert not tell_of_a_state(b"Thank you")
 
 
 quotes = st.text(st.characters(max_codepoint=255), max_size=60)

@@ -1,9 +1,10 @@
 """Let nothing that a provider sends vanish: count it, keep its octets, say so, raise an alarm.
 
 What is refused, or acknowledged and ignored, may have been a receipt, and then a message is
-charged as unknown. So each is counted by provider and fate; its octets stand beside those of
-receipts for a week, so many an hour and no more; the log tells of each kind once a minute; and
-a provider of which a share goes this way is an alarm, with what to do where that is known.
+charged as unknown. So each is counted by provider and fate; its octets, without what somebody
+may have written, stand beside those of receipts for a week, so many an hour and no more; the
+log tells of each kind once a minute; and a provider of which a share goes this way is an
+alarm, with what to do where that is known.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     provider_id: str
     fate: Fate
     command: str  # its name, or its number
-    raw: str = ""  # hex, cut off where it is long; "" if it may hold what a handset wrote
+    raw: str = ""  # hex, cut off where it is long, and without what a handset may have written
 
     def __repr__(self) -> str:
         """Show what it was, and never its octets."""

@@ -10,7 +10,8 @@ from arrivals.core.replies import digits_of
 from arrivals.providers.api import Fate, Ignored, Receipt, Reply, Sink
 from arrivals.smpp import constants as c
 from arrivals.smpp.events import ProtocolError, UnexpectedAnswer
-from arrivals.smpp.pdu import Pdu, encode
+from arrivals.smpp.pdu import HEADER_OCTETS, Pdu, UnencodablePdu, encode
+from arrivals.smpp.receipt_texts import tell_of_a_state
 from arrivals.smpp.receipts import normal_form, parse_receipt, resembles_receipt
 
 # Of what comes to nothing: a receipt whole, and of a flood of payloads its beginnings.
@@ -93,24 +94,41 @@ def ignored_event(provider_id: str, event: ProtocolError | UnexpectedAnswer) -> 
         return _ignored(provider_id, Fate.UNASKED, event.pdu)
     if event.pdu is not None:
         return _ignored(provider_id, Fate(event.fault.value), event.pdu)
-    command_id = int.from_bytes(event.octets[4:8], "big")
+    octets = event.octets
+    command_id = int.from_bytes(octets[4:8], "big")
+    if command_id in _TEXTS and not tell_of_a_state(octets):
+        octets = octets[:HEADER_OCTETS]
     return Ignored(
         provider_id=provider_id,
         fate=Fate(event.fault.value),
-        command=c.command_name(command_id) if event.octets else "",
-        raw=event.octets[:IGNORED_OCTETS_MAX].hex(),
+        command=c.command_name(command_id) if octets else "",
+        raw=octets[:IGNORED_OCTETS_MAX].hex(),
     )
 
 
 def _ignored(provider_id: str, fate: Fate, pdu: Pdu) -> Ignored:
-    # What a handset wrote is nobody's business here, however its carrier sent it.
-    is_reply = pdu.command_id in _TEXTS and read_reply(provider_id, pdu, 0) is not None
     return Ignored(
         provider_id=provider_id,
         fate=fate,
         command=c.command_name(pdu.command_id),
-        raw="" if is_reply else encode(pdu)[:IGNORED_OCTETS_MAX].hex(),
+        raw=_octets(pdu)[:IGNORED_OCTETS_MAX].hex(),
     )
+
+
+def _octets(pdu: Pdu) -> bytes:
+    """Return a PDU's octets; of a text that isn't written like a receipt, all but the text.
+
+    What somebody wrote is nobody's business here, however a carrier sent it.
+    """
+    if not pdu.message or resembles_receipt(pdu):
+        return encode(pdu)
+    fields = {name: value for name, value in pdu.fields.items() if name != "short_message"}
+    tlvs = tuple(each for each in pdu.tlvs if each[0] != c.TLV_MESSAGE_PAYLOAD)
+    silent = Pdu(pdu.command_id, pdu.command_status, pdu.sequence_number, fields, tlvs)
+    try:
+        return encode(silent)
+    except UnencodablePdu:  # a field of it breaks its bounds
+        return b""
 
 
 class News:

@@ -87,6 +87,12 @@ def _narrowed(data: bytes, name: str) -> str:
     return data.decode(name, "replace").encode("latin-1", "replace").decode("latin-1")
 
 
+def tell_of_a_state(octets: bytes) -> bool:
+    """Tell whether octets that are no PDU hold a receipt's words, in whatever alphabet."""
+    plain = octets.replace(b"\0", b"").decode("latin-1").upper()
+    return "STAT:" in plain or any(word in plain for word in ABBREVIATIONS)
+
+
 def read_values(data: bytes) -> dict[str, str]:
     """Return a receipt's values by key, from its octets in whatever alphabet."""
     usual = _USUAL.fullmatch(data.decode("latin-1"))
