@@ -76,11 +76,11 @@ class Matching:
         """Look everything up that receipts may be about, and load its messages."""
         own = self._matches(receipts)
         self._ways = [[way] for way in zip(receipts, own, strict=True)]
+        links = self._links(receipts)
         linked = {
-            number: told
+            number: _as_of(links[receipt.provider_id], receipt)
             for number, receipt in enumerate(receipts)
-            if (told := self._as_of_the_other(receipt)) is not None
-            and not _named(own[number].fitting)
+            if receipt.provider_id in links and not _named(own[number].fitting)
         }
         if linked:
             others = self._matches(list(linked.values()))
@@ -93,14 +93,12 @@ class Matching:
             for match in (*found.fitting, *found.apart)
         )
 
-    def _as_of_the_other(self, receipt: Receipt) -> Receipt | None:
-        """Return a receipt as the provider would have sent it whose ids it may tell."""
-        provider = self._catalogue.providers.get(receipt.provider_id)
-        if provider is None or provider.ids_of is None:
-            return None
-        return msgspec.structs.replace(
-            receipt, provider_id=provider.ids_of, came_over=receipt.provider_id
+    def _links(self, receipts: Sequence[Receipt]) -> dict[str, str]:
+        """Return, of the providers that sent receipts, whose ids these may tell beside."""
+        providers = (
+            self._catalogue.providers.get(each) for each in {r.provider_id for r in receipts}
         )
+        return {each.provider_id: each.ids_of for each in providers if each and each.ids_of}
 
     def _matches(self, receipts: Sequence[Receipt]) -> list[_LookedUp]:
         """Look ids up in the provider's usual form, else as they were sent; then in any other.
@@ -191,7 +189,8 @@ class Matching:
         candidates = self._open_first(matches)
         if not candidates:
             return None
-        if _fit(candidates[0][1], receipt) is Fit.UNTOLD and not _are_one(candidates):
+        untold = not receipt.msisdn and _fit(candidates[0][1], receipt) is Fit.UNTOLD
+        if untold and not _are_one(candidates):
             return None
         # A receipt may have told an id before the answer did, and then its part was guessed.
         first: dict[tuple[int, int], tuple[Message, Match]] = {}
@@ -389,8 +388,18 @@ def _fit(match: Match, receipt: Receipt) -> Fit:
     return _fits(match.msisdn, receipt)
 
 
-def _by_fit(receipt: Receipt, matches: Sequence[Match]) -> _LookedUp:
+def _as_of(provider_id: str, receipt: Receipt) -> Receipt:
+    """Return a receipt as another provider would have sent it."""
+    return msgspec.structs.replace(
+        receipt, provider_id=provider_id, came_over=receipt.provider_id
+    )
+
+
+def _by_fit(receipt: Receipt, matches: list[Match]) -> _LookedUp:
     found = _LookedUp()
+    if len(matches) == 1 and _fit(matches[0], receipt) is Fit.SOURCE:  # nearly always
+        found.fitting = matches
+        return found
     named = _named(matches)
     for some in (named, [each for each in matches if each not in named]):
         fits = [(_fit(each, receipt), each) for each in some]
