@@ -24,7 +24,7 @@ from arrivals.core.handsets import Fit, fit_of
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, State, is_terminal
 from arrivals.core.parts import part_in_doubt
-from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
+from arrivals.flows.doubt import DOUBTED_FOR_US, is_unnamed, may_be_out, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.receipt_words import Found
 from arrivals.providers.api import Receipt, form_of, forms_in, forms_of
@@ -51,6 +51,8 @@ def nothing_usual(_: str) -> None:
 
 class _LookedUp:
     """What has an id that one receipt may tell."""
+
+    __slots__ = ("apart", "fitting")
 
     def __init__(self) -> None:
         self.fitting: list[Match] = []  # and the number, all as surely
@@ -150,23 +152,26 @@ class Matching:
 
         `since_us` is when it came, if it has been parked.
         """
-        ways = [
-            (told, self._with_inferred(told, looked.fitting), looked.apart)
-            for told, looked in self._ways[number]
-        ]
-        for told, matches, _ in ways:
-            found = self._by_id(told, _named(matches))
+        for told, looked in self._ways[number]:
+            found = self._by_id(told, _named(self._with_inferred(told, looked.fitting)))
             if found is not None:
                 return found
-        found = self._by_doubt([told for told, _, _ in ways], since_us)
+        return self._whose_without_both(self._ways[number], since_us)
+
+    def _whose_without_both(
+        self, ways: Sequence[tuple[Receipt, _LookedUp]], since_us: int | None
+    ) -> Found | None:
+        """Find the message by the number alone, or else by the id alone."""
+        found = self._by_doubt([told for told, _ in ways], since_us)
         if found is not None:
             return found
-        for told, matches, _ in ways:
+        for told, looked in ways:
+            matches = self._with_inferred(told, looked.fitting)
             nameless = [each for each in matches if each not in _named(matches)]
             found = self._by_destination(told, nameless, since_us)
             if found is not None:
                 return found
-        return self._by_id_alone([(told, apart) for told, _, apart in ways])
+        return self._by_id_alone([(told, looked.apart) for told, looked in ways])
 
     def _with_inferred(self, receipt: Receipt, matches: list[Match]) -> list[Match]:
         """Add what was inferred since the look-up; an id as sent goes before its forms."""
@@ -412,7 +417,7 @@ def _by_fit(receipt: Receipt, matches: list[Match]) -> _LookedUp:
 
 
 def _named(matches: Sequence[Match]) -> list[Match]:
-    return [each for each in matches if each.handoff.external_id != unnamed(each.msisdn)]
+    return [each for each in matches if not is_unnamed(each.handoff.external_id, each.msisdn)]
 
 
 def _is_open(match: Match) -> bool:
