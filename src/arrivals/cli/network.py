@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Config, Data, Installation, place_of
 from arrivals.cli.output import ExitCode, Stop, money, put_json, put_table, say
-from arrivals.core.catalogue import Provider
+
+if TYPE_CHECKING:
+    from arrivals.core.catalogue import Provider
 
 routes = typer.Typer(help="List the published ways to send.", no_args_is_help=True)
 providers = typer.Typer(

@@ -34,7 +34,7 @@ def is_same_handset(ours: str, theirs: str) -> bool:
 
 def fit_of(ours: str, source: str, other: str) -> Fit:
     """Return how a receipt fits a destination; its addresses are digits, or empty if none."""
-    if source and is_same_handset(ours, source):
+    if ours == source or (source and is_same_handset(ours, source)):
         return Fit.SOURCE
     if other and is_same_handset(ours, other):
         return Fit.OTHER

@@ -23,6 +23,11 @@ def unnamed(msisdn: str) -> str:
     return f"to:{msisdn}"
 
 
+def is_unnamed(external_id: str, msisdn: str) -> bool:
+    """Tell whether a hand-off's id only stands for none."""
+    return external_id.startswith("to:") and external_id == unnamed(msisdn)
+
+
 def may_be_out(message: Message) -> bool:
     """Tell whether bytes may have left and no answer came, ever."""
     if message.state is State.WAITING:

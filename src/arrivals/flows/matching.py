@@ -24,7 +24,7 @@ from arrivals.core.handsets import Fit, fit_of
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, State, is_terminal
 from arrivals.core.parts import part_in_doubt
-from arrivals.flows.doubt import DOUBTED_FOR_US, may_be_out, unnamed
+from arrivals.flows.doubt import DOUBTED_FOR_US, is_unnamed, may_be_out, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.receipt_words import Found
 from arrivals.providers.api import Receipt, form_of, forms_in, forms_of
@@ -52,6 +52,8 @@ def nothing_usual(_: str) -> None:
 class _LookedUp:
     """What has an id that one receipt may tell."""
 
+    __slots__ = ("apart", "fitting")
+
     def __init__(self) -> None:
         self.fitting: list[Match] = []  # and the number, all as surely
         self.apart: list[Match] = []  # and another number
@@ -76,11 +78,11 @@ class Matching:
         """Look everything up that receipts may be about, and load its messages."""
         own = self._matches(receipts)
         self._ways = [[way] for way in zip(receipts, own, strict=True)]
+        links = self._links(receipts)
         linked = {
-            number: told
+            number: _as_of(links[receipt.provider_id], receipt)
             for number, receipt in enumerate(receipts)
-            if (told := self._as_of_the_other(receipt)) is not None
-            and not _named(own[number].fitting)
+            if receipt.provider_id in links and not _named(own[number].fitting)
         }
         if linked:
             others = self._matches(list(linked.values()))
@@ -93,14 +95,12 @@ class Matching:
             for match in (*found.fitting, *found.apart)
         )
 
-    def _as_of_the_other(self, receipt: Receipt) -> Receipt | None:
-        """Return a receipt as the provider would have sent it whose ids it may tell."""
-        provider = self._catalogue.providers.get(receipt.provider_id)
-        if provider is None or provider.ids_of is None:
-            return None
-        return msgspec.structs.replace(
-            receipt, provider_id=provider.ids_of, came_over=receipt.provider_id
+    def _links(self, receipts: Sequence[Receipt]) -> dict[str, str]:
+        """Return, of the providers that sent receipts, whose ids these may tell beside."""
+        providers = (
+            self._catalogue.providers.get(each) for each in {r.provider_id for r in receipts}
         )
+        return {each.provider_id: each.ids_of for each in providers if each and each.ids_of}
 
     def _matches(self, receipts: Sequence[Receipt]) -> list[_LookedUp]:
         """Look ids up in the provider's usual form, else as they were sent; then in any other.
@@ -152,23 +152,26 @@ class Matching:
 
         `since_us` is when it came, if it has been parked.
         """
-        ways = [
-            (told, self._with_inferred(told, looked.fitting), looked.apart)
-            for told, looked in self._ways[number]
-        ]
-        for told, matches, _ in ways:
-            found = self._by_id(told, _named(matches))
+        for told, looked in self._ways[number]:
+            found = self._by_id(told, _named(self._with_inferred(told, looked.fitting)))
             if found is not None:
                 return found
-        found = self._by_doubt([told for told, _, _ in ways], since_us)
+        return self._whose_without_both(self._ways[number], since_us)
+
+    def _whose_without_both(
+        self, ways: Sequence[tuple[Receipt, _LookedUp]], since_us: int | None
+    ) -> Found | None:
+        """Find the message by the number alone, or else by the id alone."""
+        found = self._by_doubt([told for told, _ in ways], since_us)
         if found is not None:
             return found
-        for told, matches, _ in ways:
+        for told, looked in ways:
+            matches = self._with_inferred(told, looked.fitting)
             nameless = [each for each in matches if each not in _named(matches)]
             found = self._by_destination(told, nameless, since_us)
             if found is not None:
                 return found
-        return self._by_id_alone([(told, apart) for told, _, apart in ways])
+        return self._by_id_alone([(told, looked.apart) for told, looked in ways])
 
     def _with_inferred(self, receipt: Receipt, matches: list[Match]) -> list[Match]:
         """Add what was inferred since the look-up; an id as sent goes before its forms."""
@@ -191,7 +194,8 @@ class Matching:
         candidates = self._open_first(matches)
         if not candidates:
             return None
-        if _fit(candidates[0][1], receipt) is Fit.UNTOLD and not _are_one(candidates):
+        untold = not receipt.msisdn and _fit(candidates[0][1], receipt) is Fit.UNTOLD
+        if untold and not _are_one(candidates):
             return None
         # A receipt may have told an id before the answer did, and then its part was guessed.
         first: dict[tuple[int, int], tuple[Message, Match]] = {}
@@ -389,8 +393,18 @@ def _fit(match: Match, receipt: Receipt) -> Fit:
     return _fits(match.msisdn, receipt)
 
 
-def _by_fit(receipt: Receipt, matches: Sequence[Match]) -> _LookedUp:
+def _as_of(provider_id: str, receipt: Receipt) -> Receipt:
+    """Return a receipt as another provider would have sent it."""
+    return msgspec.structs.replace(
+        receipt, provider_id=provider_id, came_over=receipt.provider_id
+    )
+
+
+def _by_fit(receipt: Receipt, matches: list[Match]) -> _LookedUp:
     found = _LookedUp()
+    if len(matches) == 1 and _fit(matches[0], receipt) is Fit.SOURCE:  # nearly always
+        found.fitting = matches
+        return found
     named = _named(matches)
     for some in (named, [each for each in matches if each not in named]):
         fits = [(_fit(each, receipt), each) for each in some]
@@ -403,7 +417,7 @@ def _by_fit(receipt: Receipt, matches: Sequence[Match]) -> _LookedUp:
 
 
 def _named(matches: Sequence[Match]) -> list[Match]:
-    return [each for each in matches if each.handoff.external_id != unnamed(each.msisdn)]
+    return [each for each in matches if not is_unnamed(each.handoff.external_id, each.msisdn)]
 
 
 def _is_open(match: Match) -> bool:

@@ -74,7 +74,8 @@ def body_of(found: Found, reason: str | None, provider: Provider) -> dict[str, A
         form = form_of(receipt, found.handoff.external_id)
         if form is not None and form is not IdForm.AS_GIVEN:
             body["id_form"] = form.value
-        body |= _number_of(receipt, found.message.msisdn)
+        if receipt.msisdn != found.message.msisdn:
+            body |= _number_of(receipt, found.message.msisdn)
     if found.confidence < 1:
         body["inferred"] = True
         body["confidence"] = found.confidence
