@@ -215,12 +215,15 @@ def test_a_stranger_is_believed_only_where_that_is_written_down(
     assert watched.ends("delivered", timeline=[event]) == broken
 
 
-def test_whose_id_it_is_counts_and_not_who_was_asked_before() -> None:
+@pytest.mark.parametrize("answered", [True, False])
+def test_who_has_it_counts_and_not_who_was_asked_before(answered: bool) -> None:
     """South refused it; its bind tells north's receipt, and nobody wrote down that it may."""
     watched = Watched()
     watched.hand_off(submit(1), "south")
     watched.answer(answer(1, 0x0B))
-    watched.taken(2)
+    watched.hand_off(submit(2))
+    if answered:
+        watched.answer(answer(2, message_id="1002"))
     watched.told(receipt(1, "id:1002 stat:DELIVRD err:000"), provider="south")
     assert watched.ends("unknown") == []
 

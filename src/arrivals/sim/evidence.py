@@ -125,8 +125,9 @@ class Evidence:
         recipient = self._recipients.get(told.number)
         if recipient is None:
             return
-        having = {told.submit.provider} if told.submit else None
-        if told.provider in (self._tellers(having) if having else self.told_by(recipient)):
+        # Of a message without an id, whoever may have it can tell.
+        having = [told.submit] if told.submit else recipient.taken
+        if told.provider in self._tellers({each.provider for each in having}):
             recipient.said.append(told)
             recipient.told_again |= (told.provider, told.body) in recipient.receipts
             recipient.receipts.add((told.provider, told.body))

@@ -7,6 +7,7 @@ from either, so nothing here grows with its silence.
 from __future__ import annotations
 
 import asyncio
+import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from arrivals.smpp import constants as c
@@ -30,34 +31,14 @@ from arrivals.smpp.states import BOUND, SessionState
 from arrivals.world.mailbox import Mailbox, Parcel, pdu_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from arrivals.smpp.pdu import Tlvs
     from arrivals.world.exchange import Exchange
 
 WINDOW_MAX: Final = 10_000  # receipts in flight; each provider's own window is below it
 LEAVING_TICKS_MAX: Final = 10  # for a peer to take the last bytes
 JUNK: Final = b"\xff" * 64  # no command_length is like this: the stream is lost
 
+_LENGTH_AND_COMMAND: Final = struct.Struct(">II")
 _RECEIVING: Final = frozenset({SessionState.BOUND_RX, SessionState.BOUND_TRX})
-
-
-class _ForgetfulSession(Session):
-    """One that may not know any more that it's bound, and says so to a probe too."""
-
-    forgotten = False
-
-    def send_response(
-        self,
-        request: Pdu,
-        status: int = 0,
-        fields: Mapping[str, int | bytes] | None = None,
-        tlvs: Tlvs = (),
-    ) -> None:
-        """Queue the answer to a request."""
-        if self.forgotten and request.command_id == c.ENQUIRE_LINK:
-            status = c.ESME_RINVBNDSTS
-        super().send_response(request, status, fields, tlvs)
 
 
 class Connection(asyncio.Protocol):
@@ -70,12 +51,13 @@ class Connection(asyncio.Protocol):
         self._settings = SessionSettings(
             window=WINDOW_MAX, response_timeout_s=acknowledge_within_s, enquire_link_s=30.0
         )
-        self.session = _ForgetfulSession(Role.SMSC, self._settings, self._loop.time())
+        self.session = Session(Role.SMSC, self._settings, self._loop.time())
         self.system_id = ""  # once bound
         self.unanswered = 0  # submits whose answer is due later
         self.submits = 0  # that came on this bind
         self.dropped = False  # gone, though not everything that came was read
         self._answer_last = b""  # the bind's, behind what is told before it
+        self._forgets_link = False
         self._mailbox: Mailbox | None = None
         self._writable = True
         self._leaving = False
@@ -161,8 +143,10 @@ class Connection(asyncio.Protocol):
         data = self.session.bytes_to_send()
         if self._transport is None:
             return
-        data += self._answer_last
-        self._answer_last = b""
+        if self._answer_last:
+            data, self._answer_last = data + self._answer_last, b""
+        if self._forgets_link:
+            data = _in_the_wrong_state(data)
         if data:
             self._transport.write(JUNK if self._exchange.garbage else data)
         if self._leaving:
@@ -193,7 +177,7 @@ class Connection(asyncio.Protocol):
 
     def forget(self, link: bool) -> None:  # noqa: FBT001 - as the scenario says
         """Not know any more that this is a bind; nor, if `link`, that it's a link."""
-        self.session.forgotten = link
+        self._forgets_link = link
         if self._mailbox is not None:
             self._mailbox.close_to(self)
 
@@ -264,3 +248,14 @@ class Connection(asyncio.Protocol):
                 self._answer_last = self.session.bytes_to_send()
             self._mailbox.open_to(self)
             self._exchange.expect(self._mailbox)
+
+
+def _in_the_wrong_state(data: bytes) -> bytes:
+    """Return PDUs in which every answer to a probe says that there's no bind here."""
+    told, at = bytearray(data), 0
+    while at < len(told):
+        length, command_id = _LENGTH_AND_COMMAND.unpack_from(told, at)
+        if command_id == c.ENQUIRE_LINK_RESP:
+            told[at + 8 : at + 12] = c.ESME_RINVBNDSTS.to_bytes(4, "big")
+        at += length
+    return bytes(told)

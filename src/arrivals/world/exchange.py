@@ -231,7 +231,8 @@ class Exchange:
             if seen is not NOTHING_SEEN:
                 submission = msgspec.structs.replace(submission, seen=seen)
         fate = fate_of(submission, self.scenario, self._seed, breaks)
-        self._drop(connection, breaks)
+        if breaks.drops_after:
+            self._drop(connection, breaks)
         if fate.ending is Ending.REFUSED:
             self._answer(connection, pdu, submission, fate.answer, None, now_us)
             return
@@ -279,8 +280,6 @@ class Exchange:
 
     def _drop(self, connection: Connection, breaks: Breaks) -> None:
         """Let a connection go with all that came on it, now or in a moment."""
-        if not breaks.drops_after:
-            return
         if connection.submits >= breaks.drops_after:
             self._abort(connection)
         elif connection.submits == 1:
@@ -372,8 +371,10 @@ class Exchange:
         submitted_us: int,
         origin: Connection | None,
     ) -> None:
-        habits = self.provider(submission.system_id).receipts
-        mailbox = self.mailbox(habits.told_to or submission.system_id)
+        mailbox = self.mailbox(submission.system_id)
+        habits = mailbox.habits
+        if habits.told_to:
+            mailbox = self.mailbox(habits.told_to)
         bends, identity = habits.bends, submission.identity
         mailbox.put(
             Parcel(

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from arrivals.smpp import constants as c
-from arrivals.world.breaks import Breaks, lost_in
+from arrivals.world.breaks import SOUND, Breaks, lost_in
 from arrivals.world.fate import (
     ABSENT,
     EXPIRED,
@@ -174,7 +174,9 @@ def fate_of(
         fate = _drawn(submission, scenario, seed)
     else:
         fate = _scripted(submission, script, scenario)
-    return lost_in(fate, breaks, submission, seed) if breaks.loses else fate
+    if breaks is SOUND or not breaks.loses:
+        return fate
+    return lost_in(fate, breaks, submission, seed)
 
 
 def _scripted(submission: Submission, script: Script, scenario: Scenario) -> Fate:
