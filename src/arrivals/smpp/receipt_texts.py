@@ -33,7 +33,7 @@ _USUAL: Final = re.compile(
 )
 _USUAL_KEYS: Final = ("id", "sub", "dlvrd", "submit_date", "done_date", "stat", "err", "text")
 _KEY: Final = re.compile(
-    r"(?<![^\s,;|&?{\"'<(\[])"
+    r"(?<![^\s,;|&?{\"'<(\[\x00-\x1f\x7f-\xff])"
     r"((?:receipted[ _-]?)?(?:message|msg|sms)[ _-]?id|id|sub|dlvrd"
     r"|(?:submit|done)[ _-]?date"
     r"|(?:message|msg|delivery|dlr)[ _-]?stat(?:us|e)|stat(?:us|e)?"
