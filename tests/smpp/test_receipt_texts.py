@@ -99,7 +99,7 @@ LAYOUTS = [
     ("a date that is none", "id:7F done date:DELIVRD err:0", "7F", "DELIVRD", "0"),
     ("nothing behind a key", "id: stat:DELIVRD", None, "DELIVRD", None),
     ("GSM's own underscore", "id:A\x117F stat:DELIVRD", "A_7F", "DELIVRD", None),
-    ("behind the length of a header that isn't there", "\xf0id:A7 stat:DELIVRD", "A7", "DELIVRD", None),
+    ("behind a header's length alone", "\xf0id:A7 stat:DELIVRD", "A7", "DELIVRD", None),
     ("a line each, without keys", "UNDELIVERABLE\n2611221201", None, "UNDELIV", None),
     ("a tag's end is no key", "</id>7F</id> a>b id>c", None, UNRECOGNISED, None),
     ("a quotation", "id:7F stat:UNDELIV text:stat:DELIVRD", "7F", "UNDELIV", None),
