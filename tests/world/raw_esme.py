@@ -52,6 +52,12 @@ class RawEsme:
     async def connect(cls, port: int) -> RawEsme:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
+    async def __aenter__(self) -> RawEsme:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
     async def close(self) -> None:
         self._task.cancel()
         self._writer.close()

@@ -55,11 +55,12 @@ async def test_a_bind_that_isnt_written_as_wanted_is_refused(
 async def test_a_password_is_as_long_as_the_provider_says(octets: int) -> None:
     """3.4 has eight characters; portals hand out longer ones."""
     password = "p" * octets
-    async with small_world(f'password = "{password}"') as world:
-        esme = await RawEsme.connect(world.port)
+    async with (
+        small_world(f'password = "{password}"') as world,
+        await RawEsme.connect(world.port) as esme,
+    ):
         assert await esme.bind(password=password[:-1]) == 0x0E
         assert await esme.bind(password=password) == OK
-        await esme.close()
 
 
 @pytest.mark.parametrize(
