@@ -13,8 +13,8 @@ from typing import Any
 import apsw
 import psycopg
 
-from arrivals.store.beside import DATABASE_NAME
 from arrivals.store.checks import BALANCES, CHECKS, COSTS, MISSING, SHAPES, SUMS, TRIGGERS
+from arrivals.store.folders import DATABASE_NAME
 from tests.postgres.server import drop_database, execute
 
 DAY_US = 86_400_000_000

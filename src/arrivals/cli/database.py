@@ -135,7 +135,8 @@ class Installation:
         except StoreError as error:
             raise Stop(
                 str(error),
-                "start `arrivals dev` or `arrivals serve` once, or name another with --data",
+                error.fix
+                or "start `arrivals dev` or `arrivals serve` once, or name another with --data",
             ) from None
         store = open_store(self.place, SystemClock(), exclusive=False)
         try:
@@ -143,6 +144,6 @@ class Installation:
             await store.write(ENSURE_INSTALLATION, SystemChance().entropy)
             return await store.write(step, item)
         except StoreError as error:
-            raise Stop(str(error), "see: arrivals doctor") from None
+            raise Stop(str(error), error.fix or "see: arrivals doctor") from None
         finally:
             await store.close()

@@ -40,7 +40,7 @@ def serve_until_stopped(
     except Impossible as error:
         raise Stop(error.problem, error.fix) from None
     except StoreError as error:
-        raise Stop(str(error), _remedy(error)) from None
+        raise Stop(str(error), error.fix or _remedy(error)) from None
     except OSError as error:
         raise Stop(
             f"the server can't begin: {error.strerror or error}",
@@ -50,10 +50,8 @@ def serve_until_stopped(
 
 
 def _remedy(error: Exception) -> str:
-    from arrivals.store.api import StoreDamaged, StoreFull
+    from arrivals.store.api import StoreFull
 
-    if isinstance(error, StoreDamaged):
-        return "restore a backup into an empty folder: arrivals restore FILE --data DIR"
     if isinstance(error, StoreFull):
         return "make room"
     return "stop the other process, or choose another folder with --data"

@@ -44,6 +44,11 @@ Result = TypeVar("Result")
 class StoreError(Exception):
     """The store could not do it; nothing of the failed transaction remains."""
 
+    def __init__(self, problem: str = "", fix: str = "") -> None:
+        """Say what is wrong and, where that is known, what to do."""
+        super().__init__(problem)
+        self.fix = fix
+
 
 class StoreFull(StoreError):
     """No room on the disk: reads go on, writes wait for space."""

@@ -11,12 +11,13 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import apsw
 import msgspec
 
-from arrivals.store.api import StoreError, StoreFull, StoreUnavailable
+from arrivals.store.api import StoreDamaged, StoreError, StoreFull, StoreUnavailable
 from arrivals.store.backend import holds_database, is_postgresql
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.reading import ReadingConnection
+from arrivals.store.soundness import DAMAGED_FIX, Looked, look_at
 from arrivals.store.statements import POSTGRESQL, SQLITE, statements
 
-DATABASE_NAME: Final = "arrivals.db"
 BUSY_TIMEOUT_MS: Final = 5_000
 
 
@@ -110,7 +111,11 @@ def reading(folder: Path, *, query_only: bool = True) -> Iterator[apsw.Connectio
     except (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError):
         raise StoreUnavailable(f"{path} can't be opened by this user") from None
     except (apsw.CorruptError, apsw.NotADBError):
-        raise StoreError(f"{path} is damaged, or not a database") from None
+        raise StoreDamaged(f"{path} is damaged, or not a database", DAMAGED_FIX) from None
+    except (UnicodeDecodeError, msgspec.DecodeError):  # which quote what they couldn't read
+        raise StoreDamaged(
+            f"{path} is damaged: it holds a text that can't be read", DAMAGED_FIX
+        ) from None
     except apsw.FullError:
         raise StoreFull(f"no room on the disk of {path}") from None
     except apsw.SQLError as error:
@@ -150,3 +155,15 @@ def database_facts(folder: Path) -> DatabaseFacts:
             ),
             catalogue_version=int(version or 0),
         )
+
+
+def look_for_damage(folder: Path, seconds: float | None = None) -> Looked:
+    """Look at every page and text of a folder's database, for so long at most.
+
+    The log can't be copied back meanwhile, and grows. Never raises a StoreError.
+    """
+    try:
+        with reading(folder) as connection:
+            return look_at(connection, seconds=seconds)
+    except StoreError as error:
+        return Looked(troubles=(str(error),), finished=True)

@@ -10,10 +10,12 @@ from typing import Final
 import msgspec
 
 from arrivals.clock import Clock
-from arrivals.store.api import StoreError
-from arrivals.store.beside import looking_into, noting_in
+from arrivals.store.api import StoreDamaged, StoreError
+from arrivals.store.backend import holds_database, is_postgresql
+from arrivals.store.beside import look_for_damage, looking_into, noting_in
 from arrivals.store.checking import Checking
 from arrivals.store.checks import COSTS
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.reading import ReadingConnection
 from arrivals.store.statements import statements
 from arrivals.store.verified import (
@@ -58,11 +60,22 @@ def verify(
     """Check what changed since the last run, or everything, and keep how far it came.
 
     The first run of all is a full one. `said` is told each finding as it is made. Raises
-    StoreError if the database can't be read; one that can't be written to is checked all the
-    same.
+    StoreError if the database can't be read, and before a full run is begun on a file that is
+    damaged; one that can't be written to is checked all the same.
     """
+    if full and not is_postgresql(place):
+        refuse_damaged(Path(place))
     with looking_into(place) as (connection, dialect):
         return _Verifying(place, connection, dialect, clock).once(full=full, said=said)
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Raise StoreDamaged if a folder's file isn't whole: what it says then proves nothing."""
+    if not holds_database(folder):
+        return
+    looked = look_for_damage(folder)
+    if looked.troubles:
+        raise StoreDamaged(f"{folder / DATABASE_NAME}: {looked.words}", looked.fix)
 
 
 def verify_in_turn(
