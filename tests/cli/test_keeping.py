@@ -204,7 +204,7 @@ def test_a_backup_that_cannot_be_written(data, tmp_path) -> None:
     ],
 )
 def test_nothing_is_restored_beside_what_another_database_left(data, tmp_path, name) -> None:
-    """Its log would be played back into the new one, and its requests shown as the new one's."""
+    """Its log would be played back into the new one, its requests shown as the new one's."""
     assert type_in("backup", tmp_path / "copy", "--data", data).code == 0
     folder = tmp_path / "used"
     folder.mkdir()

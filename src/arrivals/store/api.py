@@ -364,6 +364,9 @@ class Store(Protocol):
         is cancelled while it waits, the item is committed all the same.
         """
 
+    async def probe(self) -> None:
+        """Commit something, as a send would; raises a StoreError if a send wouldn't be kept."""
+
     async def read(self, query: Callable[[Any], Result]) -> Result:
         """Run a query on a reader, beside the writer; the reader's verbs are in queries.py."""
 

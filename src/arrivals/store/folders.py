@@ -42,6 +42,13 @@ def logs_without_database(folder: Path) -> list[str]:
     ]
 
 
+def room_at(folder: Path) -> int:
+    """Return how many octets this user may still write on a folder's disk."""
+    found = os.statvfs(folder)
+    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail  # some is kept for root
+    return free * found.f_frsize
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: a file's own sync says nothing of its name."""
     file = os.open(folder, os.O_RDONLY)

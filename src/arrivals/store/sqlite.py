@@ -21,12 +21,14 @@ from arrivals.store.api import (
     StoreDamaged,
     StoreFull,
     StoreUnavailable,
+    Transaction,
 )
 from arrivals.store.folders import (
     DATABASE_NAME,
     FilesInPlace,
     FolderLock,
     logs_without_database,
+    room_at,
 )
 from arrivals.store.group_commit import GroupCommit
 from arrivals.store.soundness import DAMAGED_FIX, look_at
@@ -44,6 +46,9 @@ CACHE_KIB: Final = 65_536
 OPENING_LOOK_S: Final = 2.0  # for damage, before it is served: some gigabytes at a time
 
 
+ROOM_MIN_OCTETS: Final = 1 << 20  # a send to thousands and its events take no more
+PROBED: Final = "probed_at"
+
 # A write that the system refused; the database says FULL by itself only for ENOSPC, and not
 # for a quota or a limit on the size of files.
 WRITES_REFUSED: Final = frozenset(
@@ -54,6 +59,14 @@ WRITES_REFUSED: Final = frozenset(
         apsw.SQLITE_IOERR_SHMSIZE,
     }
 )
+
+
+def _probe(tx: Transaction, items: Sequence[None]) -> list[None]:
+    tx.set_setting(PROBED, str(tx.now_us))
+    return list(items)
+
+
+_PROBE: Final = Step("probe", 0, _probe)
 
 
 def connect(path: Path) -> apsw.Connection:
@@ -200,6 +213,20 @@ class SqliteStore:
         except apsw.Error as error:
             raise named(error) from error
 
+    async def probe(self) -> None:
+        """Commit a line of our own, where there is room; raises a StoreError.
+
+        A log that has grown already takes small writes on a full disk, until it doesn't: who
+        asked that alone would hear yes and no in turn.
+        """
+        try:
+            room = room_at(self._folder)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._folder}: {error.strerror}") from error
+        if room < ROOM_MIN_OCTETS:
+            raise StoreFull("no room on the disk for the database", "make room on that disk")
+        await self.write(_PROBE, None)
+
     async def keep_up(self, keep_days: int | None = None) -> Sequence[str]:  # noqa: ARG002
         """Do nothing: one file needs no room made ahead."""
         return ()
@@ -260,8 +287,8 @@ class SqliteWriter:
         """Write the gathered postings and balances, then commit and sync."""
         if self._transaction is None:
             raise AssertionError("nothing was begun")
-        self._transaction.finish()
         self._files.check()
+        self._transaction.finish()
         self._connection.execute("COMMIT").fetchall()
 
     def rollback(self) -> None:
