@@ -293,7 +293,7 @@ class Dispatcher:
 
     async def _try_claim(self) -> list[Submission]:
         provider = self._platform.catalogue.providers.get(self.provider_id)
-        if provider is None or provider.flow is Flow.PAUSED:
+        if provider is None or provider.flow is Flow.PAUSED or not self.may_send():
             return []
         self._claims += 1
         request = ClaimRequest(
