@@ -32,14 +32,19 @@ def left_over(folder: Path) -> list[str]:
 
 
 def logs_without_database(folder: Path) -> list[str]:
-    """Return the names of logs whose database is gone; a new one would swallow them."""
-    if (folder / DATABASE_NAME).exists():
+    """Return the names of logs whose database is gone; a new one would swallow them.
+
+    A file without content is no database either, and what begins with it has no log yet.
+    """
+    database = folder / DATABASE_NAME
+    if not database.exists():
+        endings: Sequence[str] = LOG_ENDINGS
+    elif not database.stat().st_size:
+        endings = LOG_ENDINGS[:1]
+    else:
         return []
-    return [
-        name
-        for name in (f"{DATABASE_NAME}{ending}" for ending in LOG_ENDINGS)
-        if (folder / name).exists()
-    ]
+    names = [f"{DATABASE_NAME}{ending}" for ending in endings]
+    return [name for name in names if (folder / name).exists()]
 
 
 def room_at(folder: Path) -> int:
