@@ -96,11 +96,15 @@ class Fleet:
     async def _adapt(self) -> None:
         """Start dispatchers for new providers; replace those of changed or broken ones."""
         wanted = self._platform.catalogue.providers
-        stale = [
-            name
-            for name, (provider, task) in self._running.items()
-            if name not in wanted or not _same_dial(provider, wanted[name]) or task.done()
-        ]
+        stale = []
+        for name, (provider, task) in self._running.items():
+            if name not in wanted:
+                _log.info("provider %s: it isn't in the catalogue any more: unbinding", name)
+            elif not _same_dial(provider, wanted[name]):
+                _log.info("provider %s: its settings changed: binding anew", name)
+            elif not task.done():
+                continue
+            stale.append(name)
         await self._stop(stale)
         for name in self._to_start(list(wanted)):
             task = asyncio.create_task(self._send(wanted[name]), name=f"dispatch {name}")
@@ -129,7 +133,7 @@ class Fleet:
         except asyncio.CancelledError:
             raise
         except LeaseLost as lost:
-            _log.warning("provider %s: %s", provider.provider_id, lost)
+            _log.warning("provider %s: unbound: %s", provider.provider_id, lost)
         except StoreError as error:
             _log.warning("provider %s waits for the store: %s", provider.provider_id, error)
             await asyncio.sleep(RESTART_AFTER_S)
