@@ -80,9 +80,22 @@ async def run(
     settings: RunSettings, *, on_ready: Callable[[Running], None], stop: asyncio.Event
 ) -> None:
     """Serve until `stop` is set; then finish what is under way and close."""
-    serves, sends = settings.role is not Role.WORKER, settings.role is not Role.API
-    api_socket = _listen(settings.host, settings.port) if serves else None
-    metrics_socket = _listen(settings.host, settings.metrics_port)
+    with contextlib.ExitStack() as sockets:
+        api_socket = None
+        if settings.role is not Role.WORKER:
+            api_socket = sockets.enter_context(_listen(settings.host, settings.port))
+        metrics_socket = sockets.enter_context(_listen(settings.host, settings.metrics_port))
+        await _serve(settings, api_socket, metrics_socket, on_ready, stop)
+
+
+async def _serve(
+    settings: RunSettings,
+    api_socket: socket.socket | None,
+    metrics_socket: socket.socket,
+    on_ready: Callable[[Running], None],
+    stop: asyncio.Event,
+) -> None:
+    sends = settings.role is not Role.API
     clock = SystemClock()  # one for all: its wall time is its own where the machine's goes back
     use_any_core = _keep_to_one_core()
     place = settings.database or settings.data

@@ -115,6 +115,7 @@ async def _run(
 ) -> None:
     from arrivals.flows.configuration import defaults_of
     from arrivals.runtime import Role, RunSettings, run
+    from arrivals.store.beside import shown
 
     server = settings.server
     applied: list[Applied] = []
@@ -130,7 +131,7 @@ async def _run(
         prepare=_preparation(configuration, server.host, applied),
     )
 
-    kept = without_password(server.database) if server.database else str(settings.data)
+    kept = shown(settings.place)
 
     def ready(running: Running) -> None:
         if how.as_json:
@@ -173,14 +174,6 @@ def _preparation(
         applied.append(apply_configuration(tx, configuration))
 
     return prepare
-
-
-def without_password(url: str) -> str:
-    """Return a database's URL as it may be shown: whose, where and which."""
-    shown = url.partition("?")[0]
-    scheme, _, rest = shown.partition("://")
-    login, at, where = rest.rpartition("@")
-    return f"{scheme}://{login.partition(':')[0]}{at}{where}"
 
 
 def is_loopback(host: str) -> bool:

@@ -29,8 +29,7 @@ from arrivals.store.folders import (
     sync_folder,
 )
 from arrivals.store.seal import check_seal, mark, seal, unmark
-from arrivals.store.soundness import DAMAGED_FIX, look_at
-from arrivals.store.sqlite import WRITES_REFUSED
+from arrivals.store.soundness import DAMAGED_FIX, is_out_of_room, look_at
 from arrivals.store.statements import SQLITE, migrations
 
 Prepared = TypeVar("Prepared")
@@ -193,7 +192,7 @@ def _copy(
         copy.execute("PRAGMA journal_mode = DELETE").fetchall()
         mark(copy) if sealed else unmark(copy)
     except apsw.Error as error:
-        if isinstance(error, apsw.FullError) or error.extendedresult in WRITES_REFUSED:
+        if is_out_of_room(error):
             raise StoreFull(
                 f"no room for the copy on the disk of {target.parent}", "make room there"
             ) from None

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import apsw
 import msgspec
@@ -71,17 +70,11 @@ def must_hold_database(place: str | Path) -> None:
 
 def shown(place: str | Path) -> str:
     """Return a place in words for a person or a log: a URL without its password."""
-    return without_password(str(place)) if is_postgresql(place) else str(place)
+    if is_postgresql(place):
+        from arrivals.store.postgres_words import without_password  # where it is used only
 
-
-def without_password(url: str) -> str:
-    """Return a database's URL as it may be shown."""
-    found = urlsplit(url)
-    user, at, host = found.netloc.rpartition("@")
-    query = [pair for pair in parse_qsl(found.query) if "password" not in pair[0].lower()]
-    return found._replace(
-        netloc=user.partition(":")[0] + at + host, query=urlencode(query, safe="/")
-    ).geturl()
+        return without_password(str(place))
+    return str(place)
 
 
 @contextlib.contextmanager

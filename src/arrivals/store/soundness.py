@@ -30,6 +30,24 @@ DAMAGED_FIX: Final = (
 )
 
 
+# A write that the system refused; the database says FULL by itself only for ENOSPC, and not
+# for a quota or a limit on the size of files.
+WRITES_REFUSED: Final = frozenset(
+    {
+        apsw.SQLITE_IOERR_WRITE,
+        apsw.SQLITE_IOERR_FSYNC,
+        apsw.SQLITE_IOERR_TRUNCATE,
+        apsw.SQLITE_IOERR_SHMSIZE,
+    }
+)
+
+
+def is_out_of_room(error: apsw.Error) -> bool:
+    """Tell whether a write failed for want of room."""
+    code = getattr(error, "extendedresult", None)  # apsw's own errors have none
+    return isinstance(error, apsw.FullError) or code in WRITES_REFUSED
+
+
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at a file found."""
 

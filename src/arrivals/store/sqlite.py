@@ -31,7 +31,7 @@ from arrivals.store.folders import (
     room_at,
 )
 from arrivals.store.group_commit import GroupCommit
-from arrivals.store.soundness import DAMAGED_FIX, look_at
+from arrivals.store.soundness import DAMAGED_FIX, is_out_of_room, look_at
 from arrivals.store.sqlite_reader import ReaderPool
 from arrivals.store.sqlite_transaction import SqliteTransaction
 from arrivals.store.statements import migrations
@@ -48,17 +48,6 @@ OPENING_LOOK_S: Final = 2.0  # for damage, before it is served: some gigabytes a
 
 ROOM_MIN_OCTETS: Final = 1 << 20  # a send to thousands and its events take no more
 PROBED: Final = "probed_at"
-
-# A write that the system refused; the database says FULL by itself only for ENOSPC, and not
-# for a quota or a limit on the size of files.
-WRITES_REFUSED: Final = frozenset(
-    {
-        apsw.SQLITE_IOERR_WRITE,
-        apsw.SQLITE_IOERR_FSYNC,
-        apsw.SQLITE_IOERR_TRUNCATE,
-        apsw.SQLITE_IOERR_SHMSIZE,
-    }
-)
 
 
 def _probe(tx: Transaction, items: Sequence[None]) -> list[None]:
@@ -320,8 +309,7 @@ def _refuse_damaged(connection: apsw.Connection, path: Path) -> None:
 
 def named(error: apsw.Error) -> Exception:
     """Turn SQLite's word for trouble into the contract's, where the contract has one."""
-    code = getattr(error, "extendedresult", None)  # apsw's own errors have none
-    if isinstance(error, apsw.FullError) or code in WRITES_REFUSED:
+    if is_out_of_room(error):
         return StoreFull("no room on the disk for the database", "make room on that disk")
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return StoreUnavailable("the database is locked by another process")
