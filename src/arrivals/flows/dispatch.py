@@ -200,6 +200,11 @@ class Dispatcher:
         return self._waiting
 
     @property
+    def recording(self) -> int:
+        """How many batches of answers and receipts aren't durable yet."""
+        return len(self._facts)
+
+    @property
     def epoch(self) -> int:
         """Under which epoch it sends; 0 if it doesn't own the bind."""
         return self._lease.epoch
