@@ -142,12 +142,26 @@ class Fleet:
             await asyncio.sleep(RESTART_AFTER_S)
 
     async def _stop(self, names: list[str]) -> None:
+        for name in names:
+            self._tell_what_is_under_way(name)
         tasks = [self._running.pop(name)[1] for name in names]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for name in names:
             self.dispatchers.pop(name, None)
+
+    def _tell_what_is_under_way(self, name: str) -> None:
+        """Say what an end waits for."""
+        dispatcher = self.dispatchers.get(name)
+        provider, task = self._running[name]
+        if dispatcher is None or task.done():
+            return
+        connection = dispatcher.connection
+        sent = max(0, provider.window - connection.capacity()) if connection.up else 0
+        if sent or dispatcher.recording:
+            text = "provider %s: waits for %d answers, and to record %d batches of facts"
+            _log.info(text, name, sent, dispatcher.recording)
 
 
 def _same_dial(before: Provider, after: Provider) -> bool:
