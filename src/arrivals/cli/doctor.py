@@ -28,7 +28,7 @@ SYNCS_PER_S_MIN: Final = 50.0  # below, a single send waits longer than people n
 SQLITE_MIN: Final = (3, 40)
 YEAR_US: Final = 365 * 86_400 * 1_000_000
 INFERRED_SHARE_MAX: Final = 0.01  # of receipts, matched without an id
-LOOK_S: Final = 20.0  # for damage; some gigabytes where the disk is quick
+LOOK_S: Final = 20.0  # for damage: about a gigabyte
 RELEASED_US: Final = 1_767_225_600_000_000  # 2026-01-01: no clock is right before it
 
 

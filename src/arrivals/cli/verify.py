@@ -40,7 +40,7 @@ def verify(
 
     It looks at what changed since the last run, also one of a server's own, and at what that
     found broken. The first run checks everything, and so does --full, which looks at every
-    page of the file first: about a second for 100 MB.
+    page of the file first: one to three seconds for 100 MB.
 
     Exit codes: 0 all of them hold, 1 some don't, 2 it couldn't be checked.
     """

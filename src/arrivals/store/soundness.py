@@ -70,8 +70,8 @@ def look_at(
 ) -> Looked:
     """Look at every page, index and text of a database, for so long at most.
 
-    It reads the whole file once and each index twice: about a second for 100 MB. A `quick`
-    look leaves out what indexes and texts hold, and takes a tenth of that.
+    It reads the whole file once and each index twice: one to three seconds for 100 MB. A
+    `quick` look leaves out what indexes and texts hold, and takes half of that or less.
     """
     until = None if seconds is None else time.monotonic() + seconds
     troubles: list[str] = []

@@ -43,7 +43,7 @@ OPEN_AGAIN_S: Final = 0.01
 READERS: Final = 2  # one per core of the smallest machine; reading shares the loop's GIL
 WAL_AUTOCHECKPOINT_PAGES: Final = 16_000  # 64 MiB: seldom enough not to stall commits
 CACHE_KIB: Final = 65_536
-OPENING_LOOK_S: Final = 2.0  # for damage, before it is served: some gigabytes at a time
+OPENING_LOOK_S: Final = 2.0  # for damage, before it is served; `doctor` looks for longer
 
 
 ROOM_MIN_OCTETS: Final = 1 << 20  # a send to thousands and its events take no more
