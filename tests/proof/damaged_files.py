@@ -24,9 +24,8 @@ import apsw
 from arrivals.clock import SystemClock
 from arrivals.store.api import StoreError
 from arrivals.store.backup import back_up, restore
-from arrivals.store.beside import look_for_damage
 from arrivals.store.folders import DATABASE_NAME
-from arrivals.store.verifying import verify
+from arrivals.store.verifying import look_whole, verify
 from tests.proof.long_run import LongRun, Wrong, main
 from tests.store.inhabited import home, inhabit
 
@@ -269,7 +268,7 @@ def _verified(case: Case) -> None:
 
 
 def _looked(case: Case) -> None:
-    if look_for_damage(case.folder).troubles:
+    if look_whole(case.folder, SystemClock()).troubles:
         raise StoreError("damaged")
 
 

@@ -82,7 +82,7 @@ def _answers(data: str | None, config: Path | None) -> Iterator[Answer]:
 
 def _folder(folder: Path, clock: SystemClock) -> Iterator[Answer]:
     yield from _disk(folder, clock)
-    yield from _database(folder)
+    yield from _database(folder, clock)
     if (folder / DEV_FILE).exists():
         yield _dev_file(folder / DEV_FILE)
 
@@ -157,7 +157,7 @@ def sync_rate(folder: Path, clock: SystemClock) -> float:
         path.unlink()
 
 
-def _database(folder: Path) -> Iterator[Answer]:
+def _database(folder: Path, clock: SystemClock) -> Iterator[Answer]:
     from arrivals.store.api import StoreError
     from arrivals.store.beside import database_facts
     from arrivals.store.folders import DATABASE_NAME, logs_without_database
@@ -195,14 +195,14 @@ def _database(folder: Path) -> Iterator[Answer]:
         fix="it must keep a write-ahead log: start the server once",
     )
     yield _permissions("database permissions", path)
-    yield _pages(folder)
+    yield _pages(folder, clock)
 
 
-def _pages(folder: Path) -> Answer:
-    """Look for damaged pages, for so long at most."""
-    from arrivals.store.beside import look_for_damage
+def _pages(folder: Path, clock: SystemClock) -> Answer:
+    """Look for damaged pages, for so long at most, and whether the balances add up."""
+    from arrivals.store.verifying import look_whole
 
-    looked = look_for_damage(folder, LOOK_S)
+    looked = look_whole(folder, clock, LOOK_S)
     if looked.troubles:
         return Answer(what="pages", state=BAD, found=looked.words, fix=looked.fix)
     if not looked.finished:

@@ -48,6 +48,9 @@ def is_out_of_room(error: apsw.Error) -> bool:
     return isinstance(error, apsw.FullError) or code in WRITES_REFUSED
 
 
+_OF_ROWS: Final = ("CHECK constraint failed", "NULL value in", "NUMERIC value", "TEXT value")
+
+
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at a file found."""
 
@@ -58,6 +61,11 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The troubles as one part of a sentence."""
         return "; ".join(self.troubles)
+
+    @property
+    def in_rows_only(self) -> bool:
+        """Whether all can be read, and some row holds what its table forbids."""
+        return all(each.startswith(_OF_ROWS) for each in self.troubles)
 
     @property
     def fix(self) -> str:

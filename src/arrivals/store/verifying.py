@@ -15,8 +15,8 @@ from arrivals.store.backend import holds_database, is_postgresql
 from arrivals.store.beside import look_for_damage, looking_into, noting_in
 from arrivals.store.checking import Checking
 from arrivals.store.checks import COSTS
-from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.reading import ReadingConnection
+from arrivals.store.soundness import Looked
 from arrivals.store.statements import statements
 from arrivals.store.verified import (
     Finding,
@@ -63,19 +63,41 @@ def verify(
     StoreError if the database can't be read, and before a full run is begun on a file that is
     damaged; one that can't be written to is checked all the same.
     """
-    if full and not is_postgresql(place):
-        refuse_damaged(Path(place))
+    looked = _looked_at(place) if full else None
+    # What can be read is checked all the same: the checks name it better.
+    if looked is not None and not looked.in_rows_only:
+        raise StoreDamaged(f"{place}: {looked.words}", looked.fix)
     with looking_into(place) as (connection, dialect):
-        return _Verifying(place, connection, dialect, clock).once(full=full, said=said)
+        verdict = _Verifying(place, connection, dialect, clock).once(full=full, said=said)
+    if looked is not None and looked.troubles and not verdict.run.violations:
+        raise StoreDamaged(f"{place}: {looked.words}", looked.fix)
+    return verdict
 
 
-def refuse_damaged(folder: Path) -> None:
-    """Raise StoreDamaged if a folder's file isn't whole: what it says then proves nothing."""
-    if not holds_database(folder):
-        return
-    looked = look_for_damage(folder)
-    if looked.troubles:
-        raise StoreDamaged(f"{folder / DATABASE_NAME}: {looked.words}", looked.fix)
+def look_whole(folder: Path, clock: Clock, seconds: float | None = None) -> Looked:
+    """Look for damage in a folder's file, and then at what costs little to prove.
+
+    Never raises a StoreError.
+    """
+    looked = look_for_damage(folder, seconds)
+    if looked.troubles or not looked.finished:
+        return looked
+    try:
+        with looking_into(folder) as (connection, dialect):
+            found = [
+                each for each in Checking(connection, dialect, clock).cheap() if each.count
+            ]
+    except StoreError as error:
+        return Looked(troubles=(str(error),), finished=True)
+    troubles = tuple(f"this doesn't hold: {each.sentence}" for each in found)
+    return Looked(troubles=troubles, finished=True)
+
+
+def _looked_at(place: str | Path) -> Looked | None:
+    """Return what was found in a folder's file, if there is one."""
+    if is_postgresql(place) or not holds_database(place):
+        return None
+    return look_for_damage(Path(place))
 
 
 def verify_in_turn(
