@@ -55,7 +55,7 @@ def test_a_secret_that_is_lost_is_seen(connection: apsw.Connection, name: str) -
         "UPDATE meta SET value = 'x' WHERE name = ?",
         "DELETE FROM meta WHERE name = ?",
     ):
-        connection.execute(f"{spoil} WHERE name = ?", (name,)).fetchall()
+        connection.execute(spoil, (name,)).fetchall()
         [trouble] = look_at(connection).troubles
         assert name.replace("_", " ") in trouble
 
