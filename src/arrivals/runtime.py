@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import functools
 import gc
+import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -32,9 +33,11 @@ from arrivals.http.connection import CoalescingProtocol
 from arrivals.http.operations import OperationsApp
 from arrivals.providers.api import Connection
 from arrivals.providers.smpp import SmppConnection
-from arrivals.store.api import Transaction
+from arrivals.store.api import Store, Transaction
 from arrivals.store.backend import activity_log, holder, open_store
 from arrivals.telemetry import Telemetry
+
+_log = logging.getLogger("arrivals.runtime")
 
 BACKLOG: Final = 2_048  # connections that wait to be accepted
 GC_THRESHOLDS: Final = (20_000, 20, 20)  # objects; by default 700: 6 % of the loop's time
@@ -76,13 +79,46 @@ class Running:
     metrics_url: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """A settings file that is applied again when somebody says so."""
+
+    told: asyncio.Event
+    follow: Callable[[Store], Awaitable[None]]
+
+    async def run(self, store: Store) -> None:
+        """Apply it each time, until cancelled."""
+        while True:
+            await self.told.wait()
+            self.told.clear()
+            await self.follow(store)
+
+
 async def run(
-    settings: RunSettings, *, on_ready: Callable[[Running], None], stop: asyncio.Event
+    settings: RunSettings,
+    *,
+    on_ready: Callable[[Running], None],
+    stop: asyncio.Event,
+    settings_file: Followed | None = None,
 ) -> None:
     """Serve until `stop` is set; then finish what is under way and close."""
-    serves, sends = settings.role is not Role.WORKER, settings.role is not Role.API
-    api_socket = _listen(settings.host, settings.port) if serves else None
-    metrics_socket = _listen(settings.host, settings.metrics_port)
+    with contextlib.ExitStack() as sockets:
+        api_socket = None
+        if settings.role is not Role.WORKER:
+            api_socket = sockets.enter_context(_listen(settings.host, settings.port))
+        metrics_socket = sockets.enter_context(_listen(settings.host, settings.metrics_port))
+        await _serve(settings, api_socket, metrics_socket, on_ready, stop, settings_file)
+
+
+async def _serve(
+    settings: RunSettings,
+    api_socket: socket.socket | None,
+    metrics_socket: socket.socket,
+    on_ready: Callable[[Running], None],
+    stop: asyncio.Event,
+    settings_file: Followed | None,
+) -> None:
+    sends = settings.role is not Role.API
     clock = SystemClock()  # one for all: its wall time is its own where the machine's goes back
     use_any_core = _keep_to_one_core()
     place = settings.database or settings.data
@@ -111,13 +147,18 @@ async def run(
         if api_socket is not None:
             api = application(platform, activity, secret, answered=telemetry.answered)
             doors[_server(api)] = api_socket
-        answering = [asyncio.create_task(each.serve([at])) for each, at in doors.items()]
+        answering = [
+            asyncio.create_task(each.serve([at]), name="requests") for each, at in doors.items()
+        ]
         verifier = None
         if sends and settings.verify_every_s:
             verifier = Verifier(
                 platform, place, settings.verify_every_s, begin_thread=use_any_core
             )
         work = [*_work_behind(platform, fleet, verifier, secret, sends=sends), *answering]
+        if settings_file is not None:
+            following = settings_file.run(store)
+            work.append(asyncio.create_task(following, name="settings file"))
         await _started(list(doors), work)
         on_ready(
             Running(
@@ -126,16 +167,37 @@ async def run(
             )
         )
         await _until(stop, work)
-        for each in doors:
-            each.should_exit = True
-        await asyncio.wait(answering, timeout=STOP_REQUESTS_S)
-        for task in work:
-            task.cancel()
-        await asyncio.wait(work, timeout=STOP_S)
+        await _drain(list(doors), answering, work)
     finally:
         await activity.close()
         await store.close()
         use_any_core()
+
+
+async def _drain(
+    doors: Sequence[_Server],
+    answering: Sequence[asyncio.Task[None]],
+    work: Sequence[asyncio.Task[None]],
+) -> None:
+    """Let what is under way end, for a while, and say what is waited for."""
+    for each in doors:
+        each.should_exit = True
+    requests = sum(len(each.server_state.tasks) for each in doors)
+    _log.info("stopping: waits up to %d s for %d requests", STOP_REQUESTS_S, requests)
+    await asyncio.wait(answering, timeout=STOP_REQUESTS_S)
+    for task in work:
+        task.cancel()
+    until = asyncio.get_running_loop().time() + STOP_S
+    left = {task for task in work if not task.done()}
+    while left and (seconds := until - asyncio.get_running_loop().time()) > 0:
+        _, left = await asyncio.wait(left, timeout=min(1.0, seconds))
+        if left:
+            names = ", ".join(sorted(task.get_name() for task in left))
+            _log.info("stopping: still waits for: %s", names)
+    if left:
+        _log.warning("stopped without them; what providers didn't answer is in doubt")
+    else:
+        _log.info("stopped: all that was under way has ended")
 
 
 def _work_behind(

@@ -97,6 +97,65 @@ def test_a_database_out_of_reach_is_told(words) -> None:
     say_nothing_secret(found)
 
 
+@pytest.mark.parametrize(
+    ("prepare", "user", "option", "words"),
+    [
+        ((), "ghost", "", "there is no such user"),
+        (("CREATE ROLE {role}",), "{role}", "", "may not log in"),
+        (("CREATE ROLE {role} LOGIN CONNECTION LIMIT 0",), "{role}", "", "no connection left"),
+        (("CREATE ROLE {role} LOGIN",), "{role}", "", "the database's user may not do that"),
+        ((), "postgres", "?sslmode=require", "speaks no TLS"),
+        ((), "postgres", "?options=-csearch_path%3Dnowhere", "no schema of the search_path"),
+        (("ALTER DATABASE {name} SET default_transaction_read_only = on",), "postgres", "",
+         "takes no writes"),
+        (("UPDATE pg_database SET encoding = 8 WHERE datname = '{name}'",), "postgres", "",
+         "keeps texts in LATIN1"),
+    ],
+)  # fmt: skip
+def test_what_a_server_refuses_is_told_at_its_start(
+    postgres_server: str, tmp_path, prepare, user, option, words
+) -> None:
+    """In words of its own, with what to do; not as a traceback."""
+    name = f"arrivals_test_{os.urandom(8).hex()}"
+    role = f"role_{name}"
+    made = create_database(postgres_server, name)
+    try:
+        for each in prepare:
+            execute(postgres_server, each.format(name=name, role=role))
+        url = made.replace("postgres@", f"{user.format(role=role)}:{SECRET}@") + option
+        path = tmp_path / "arrivals.toml"
+        path.write_text(f'[server]\nport = 0\nmetrics_port = 0\ndatabase = "{url}"\n')
+        found = type_in("serve", "--config", path)
+    finally:
+        drop_database(postgres_server, name)
+        execute(postgres_server, f"DROP ROLE IF EXISTS {role}")
+    assert found.code == 1
+    assert words in found.err
+    assert "What to do" in found.err
+    assert "another folder" not in found.err
+    say_nothing_secret(found)
+
+
+def test_odd_settings_of_a_database_are_no_trouble(postgres_server: str) -> None:
+    """Our sessions set what they need."""
+    name = f"arrivals_test_{os.urandom(8).hex()}"
+    made = create_database(postgres_server, name)
+    try:
+        for each in (
+            "statement_timeout = '50ms'",
+            "standard_conforming_strings = off",
+            "datestyle = 'German'",
+            "bytea_output = 'escape'",
+            "default_transaction_isolation = 'serializable'",
+        ):
+            execute(postgres_server, f"ALTER DATABASE {name} SET {each}")
+        assert type_in("migrate", "--data", made).code == 0
+        asyncio.run(inhabit(made))
+        assert type_in("verify", "--data", made).code == 0
+    finally:
+        drop_database(postgres_server, name)
+
+
 def test_another_kind_of_url_is_wrong_usage() -> None:
     """It isn't taken for a folder."""
     assert type_in("verify", "--data", "mysql://somewhere/it").code == 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import apsw
 import msgspec
 import pytest
 
+from arrivals.cli.database import Installation
 from arrivals.core.catalogue import Flow
 from arrivals.core.ids import order_of
 from arrivals.flows.receipt_habits import LEARNT
 from arrivals.outcome.habits import INFERRED, Habit
+from arrivals.store.api import StoreFull
 from arrivals.store.beside import noting_in
 from tests.cli.typed import type_beside, type_in
 from tests.flows.installation import installed, provider
@@ -187,6 +190,153 @@ def test_what_is_no_backup_is_not_restored(tmp_path, octets) -> None:
 def test_a_backup_that_cannot_be_written(data, tmp_path) -> None:
     """The folder isn't there."""
     assert type_in("backup", tmp_path / "no" / "copy", "--data", data).code == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "arrivals.db-wal",
+        "arrivals.db-shm",
+        "arrivals.db-journal",
+        ".arrivals.db.unfinished",
+        "activity.db",
+        "activity.db-wal",
+    ],
+)
+def test_nothing_is_restored_beside_what_another_database_left(data, tmp_path, name) -> None:
+    """Its log would be played back into the new one, its requests shown as the new one's."""
+    assert type_in("backup", tmp_path / "copy", "--data", data).code == 0
+    folder = tmp_path / "used"
+    folder.mkdir()
+    (folder / name).write_bytes(b"left")
+    found = type_in("restore", tmp_path / "copy", "--data", folder)
+    assert found.code == 1
+    assert name in found.err
+    assert [each.name for each in folder.iterdir()] == [name]
+
+
+async def test_nothing_is_restored_under_a_running_server(data, tmp_path) -> None:
+    """Even if somebody moved all of its files away."""
+    assert (await type_beside("backup", tmp_path / "copy", "--data", data)).code == 0
+    async with installed(tmp_path / "served", providers=[provider("north", 1)], started=False):
+        for each in list((tmp_path / "served").iterdir()):
+            each.unlink()
+        found = await type_beside("restore", tmp_path / "copy", "--data", tmp_path / "served")
+        assert found.code == 1
+        assert "in use by another" in found.err
+        assert list((tmp_path / "served").iterdir()) == []
+
+
+def test_a_backup_that_changed_is_not_restored(data, tmp_path) -> None:
+    """Not by one bit; nor is one whose end is missing, or a database in use."""
+    copy = tmp_path / "copy"
+    assert type_in("backup", copy, "--data", data).code == 0
+    whole = copy.read_bytes()
+    for octets in (
+        whole.replace(b"316", b"317", 1),
+        whole[:-50],
+        whole[: len(whole) // 2],
+        whole + b"x",
+    ):
+        copy.write_bytes(octets)
+        found = type_in("restore", copy, "--data", tmp_path / "new")
+        assert found.code == 1
+        assert "damaged" in found.err
+        assert list((tmp_path / "new").iterdir()) == []
+    copy.write_bytes(whole)
+    (tmp_path / "copy-wal").write_bytes(b"a log")
+    assert "copy-wal" in type_in("restore", copy, "--data", tmp_path / "new").err
+    (tmp_path / "copy-wal").unlink()
+    assert type_in("restore", copy, "--data", tmp_path / "new").code == 0
+
+
+def test_a_backup_of_an_earlier_version_is_restored(data, tmp_path) -> None:
+    """It has no seal, and is a plain database in one file."""
+    rows(data / "arrivals.db", f"VACUUM INTO '{tmp_path / 'copy'}'")
+    assert type_in("restore", tmp_path / "copy", "--data", tmp_path / "new").code == 0
+    assert type_in("verify", "--full", "--data", tmp_path / "new").code == 0
+
+
+def test_a_newer_versions_backup_is_not_restored(data, tmp_path) -> None:
+    """And it isn't called damaged."""
+    rows(data / "arrivals.db", f"VACUUM INTO '{tmp_path / 'copy'}'")
+    rows(tmp_path / "copy", "INSERT INTO schema_versions VALUES (9999)")
+    found = type_in("restore", tmp_path / "copy", "--data", tmp_path / "new")
+    assert found.code == 1
+    assert "newer Arrivals" in found.err
+
+
+def damaged(data, tmp_path):
+    """A copy of the folder in which a page of messages is junk."""
+    folder = tmp_path / "damaged"
+    assert type_in("backup", tmp_path / "sound", "--data", data).code == 0
+    assert type_in("restore", tmp_path / "sound", "--data", folder).code == 0
+    page = rows(
+        folder / "arrivals.db", "SELECT rootpage FROM sqlite_schema WHERE name = 'messages'"
+    )[0][0]
+    with (folder / "arrivals.db").open("rb+") as file:
+        file.seek((page - 1) * 4096 + 2048)
+        file.write(b"\xff" * 1024)
+    return folder
+
+
+def test_a_damaged_folder_is_called_damaged_by_all(data, tmp_path) -> None:
+    """In words, with what to do; and a copy as it is can be had."""
+    folder = damaged(data, tmp_path)
+    for words in (
+        ("backup", tmp_path / "copy", "--data", folder),
+        ("verify", "--full", "--data", folder),
+        ("doctor", "--data", folder),
+    ):
+        found = type_in(*words)
+        assert found.code != 0
+        said = (found.out + found.err).replace("\n", " ")
+        assert "damaged" in said
+        assert "arrivals restore FILE" in said
+    assert not (tmp_path / "copy").exists()
+    kept = type_in("backup", tmp_path / "copy", "--as-it-is", "--data", folder)
+    assert kept.code == 1
+    assert (tmp_path / "copy").exists()
+    assert type_in("restore", tmp_path / "copy", "--data", tmp_path / "again").code == 1
+
+
+def no_room() -> None:
+    """Let no file grow beyond what a few pages are: to SQLite, that is a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_no_backup_and_no_database(data, tmp_path) -> None:
+    """And says on which disk."""
+    assert type_in("backup", tmp_path / "copy", "--data", data).code == 0
+    for words in (
+        ("backup", str(tmp_path / "other"), "--data", str(data)),
+        ("restore", str(tmp_path / "copy"), "--data", str(tmp_path / "new")),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "arrivals", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=no_room,
+        )
+        assert done.returncode == 1, done.stderr
+        assert f"no room for the copy on the disk of {tmp_path}" in done.stderr
+        assert "make room" in done.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["copy", "new"]
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_restore_whose_hold_fails_leaves_no_database(data, tmp_path, monkeypatch) -> None:
+    """Or a server started there would send at once."""
+
+    def fails(*_: object) -> None:
+        raise StoreFull("no room", "make room")
+
+    assert type_in("backup", tmp_path / "copy", "--data", data).code == 0
+    monkeypatch.setattr(Installation, "do", fails)
+    assert type_in("restore", tmp_path / "copy", "--data", tmp_path / "new").code == 1
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 # --- doctor -------------------------------------------------------------------------------

@@ -6,7 +6,11 @@ import asyncio
 import io
 import json
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +22,7 @@ from arrivals.cli.dev_installation import (
 from arrivals.cli.serving import serve_until_stopped
 from arrivals.world.installation import PROVIDERS
 from arrivals.world.scenario import load_scenario, scenario_names
+from tests.cli.typed import type_in
 from tests.flows.installation import installed, provider
 
 
@@ -98,3 +103,74 @@ async def test_providers_of_an_earlier_scenario_follow_the_world(tmp_path):
     assert set(catalogue.providers) == {"north", "south", "budget"}
     assert {each.settings["port"] for each in catalogue.providers.values()} == {2}
     assert catalogue.routes[3].providers[0] == "budget"
+
+
+SETTINGS = """
+[server]
+port = 0
+metrics_port = 0
+[[providers]]
+id = "north"
+host = "127.0.0.1"
+port = 1
+sandbox = true
+system_id = "me"
+password = "x"
+[[routes]]
+id = 1
+name = "{name}"
+prices = "prices.csv"
+providers = ["north"]
+"""
+
+
+@pytest.fixture
+def serving(tmp_path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """A server of its own process, and the settings file that it was started with."""
+    file = tmp_path / "arrivals.toml"
+    (tmp_path / "prices.csv").write_text("country,country_prefix,price\nGermany,49,0.02\n")
+    file.write_text(SETTINGS.format(name="First"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "arrivals", "serve", "--config", str(file), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        assert json.loads(server.stdout.readline())["ready"]
+        yield file, server
+        server.kill()
+
+
+def _said(server: subprocess.Popen[str], words: str) -> str:
+    """Return the next line of the log with these words."""
+    assert server.stderr is not None
+    for line in server.stderr:
+        if words in line:
+            return str(json.loads(line)["message"])
+    raise AssertionError(f"it ended without {words}")
+
+
+@pytest.mark.slow
+def test_a_hangup_applies_the_settings_file_again(serving) -> None:
+    """As `reload` does; what is wrong with it changes nothing, and the server goes on."""
+    file, server = serving
+    file.write_text(SETTINGS.format(name="Second"))
+    server.send_signal(signal.SIGHUP)
+    assert "changed: route 1" in _said(server, "SIGHUP")
+    file.write_text(SETTINGS.format(name="Third").replace("[server]", "[sever]"))
+    server.send_signal(signal.SIGHUP)
+    assert "isn't applied" in _said(server, "SIGHUP")
+    found = type_in("routes", "list", "--data", file.parent / "arrivals-data", "--json")
+    assert [each["name"] for each in found.json] == ["Second"]
+    assert server.poll() is None
+
+
+@pytest.mark.slow
+def test_a_stop_says_what_it_waits_for(serving) -> None:
+    """And that nothing is left."""
+    _, server = serving
+    server.send_signal(signal.SIGTERM)
+    assert "waits up to 2 s for 0 requests" in _said(server, "stopping")
+    assert "all that was under way has ended" in _said(server, "stopped")
+    assert server.wait(10) == 0

@@ -175,7 +175,7 @@ async def test_facts_wait_for_the_store(here: Installation, monkeypatch: pytest.
 
 
 async def test_a_poison_fact_fails_alone(here: Installation, caplog: pytest.LogCaptureFixture):
-    """Invariant 31: its neighbours are recorded, and it isn't tried for ever."""
+    """Invariant 31: its neighbours are recorded, and it isn't tried without a pause."""
     connection = ScriptedConnection("north")
     async with dispatching(here, connection):
         await here.send("31612345678", "31612345679")

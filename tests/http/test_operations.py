@@ -27,7 +27,7 @@ from arrivals.http.openapi import document, example
 from arrivals.http.operations import OperationsApp
 from arrivals.http.table import endpoints
 from arrivals.outcome.habits import FORM_RECEIPTS_MIN
-from arrivals.store.api import StoreUnavailable
+from arrivals.store.api import StoreDamaged, StoreError, StoreFull, StoreUnavailable
 from arrivals.store.verifying import verify
 from arrivals.telemetry import Telemetry
 from tests.http.installation import Installation
@@ -62,6 +62,37 @@ async def test_health_needs_no_key(api: Installation) -> None:
             "receipts": {},
             "invariants": None,
         }
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (StoreFull("no room at /a/path"), "there is no room on its disk: sends are refused"),
+        (StoreDamaged("/a/path is damaged"), "it is damaged"),
+        (StoreUnavailable("away"), "it does not commit"),
+    ],
+)
+async def test_it_is_not_ready_while_nothing_can_be_kept(
+    api: Installation, monkeypatch: pytest.MonkeyPatch, trouble: StoreError, said: str
+) -> None:
+    """At every look and at both doors, in words without a path; and ready again after it."""
+
+    async def fails() -> None:
+        raise trouble
+
+    async with (
+        api.client(None) as client,
+        operations_client(OperationsApp(api.platform, Telemetry())) as operators,
+    ):
+        for _ in range(3):
+            with monkeypatch.context() as patch:
+                patch.setattr(api.platform.store, "probe", fails)
+                for each in (client, operators):
+                    found = await each.get("/readyz")
+                    assert found.status_code == 503
+                    assert found.json()["checks"]["store"] == said
+            for each in (client, operators):
+                assert (await each.get("/readyz")).status_code == 200
 
 
 async def test_the_newest_proof_is_shown(api: Installation) -> None:

@@ -85,6 +85,8 @@ PROOFS: Final = (
           words="--points {size} --state {state} --json", told=_tried("points")),
     Proof(name="Losses of power", module="tests.proof.power_loss", size=50_000,
           words="--states {size} --state {state} --json", told=_tried("states")),
+    Proof(name="Damaged files", module="tests.proof.damaged_files", size=5_000,
+          words="--files {size} --state {state} --json", told=_tried("files")),
     Proof(name="Whole worlds with faults", module="tests.proof.worlds", size=20_000,
           words="--seeds {size} --state {state} --json", told=_tried("seeds")),
     Proof(name="Scenarios with known truth", module="tests.proof.scenarios", size=54,

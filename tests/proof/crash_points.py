@@ -25,8 +25,9 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.group_commit import Backend
-from arrivals.store.sqlite import DATABASE_NAME, SqliteWriter
+from arrivals.store.sqlite import SqliteWriter
 from tests.flows.script import SetClock
 from tests.proof.errands import Line, Outside
 from tests.proof.life import Life, prepare

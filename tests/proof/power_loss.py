@@ -24,7 +24,8 @@ from typing import Any
 
 import apsw
 
-from arrivals.store.sqlite import DATABASE_NAME, SqliteWriter
+from arrivals.store.folders import DATABASE_NAME
+from arrivals.store.sqlite import SqliteWriter
 from tests.flows.script import SetClock
 from tests.proof.crash_points import shared_memory
 from tests.proof.errands import Line, Outside

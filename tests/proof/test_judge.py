@@ -10,7 +10,8 @@ from typing import Any
 import apsw
 import pytest
 
-from arrivals.store.sqlite import DATABASE_NAME, SqliteWriter
+from arrivals.store.folders import DATABASE_NAME
+from arrivals.store.sqlite import SqliteWriter
 from tests.flows.script import SetClock
 from tests.proof.errands import Line, Outside
 from tests.proof.judge import Judge

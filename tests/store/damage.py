@@ -13,7 +13,6 @@ from typing import Any
 import apsw
 import psycopg
 
-from arrivals.store.beside import DATABASE_NAME
 from arrivals.store.checks import (
     BALANCES,
     CHECKS,
@@ -24,6 +23,7 @@ from arrivals.store.checks import (
     SUMS,
     TRIGGERS,
 )
+from arrivals.store.folders import DATABASE_NAME
 from tests.postgres.server import drop_database, execute
 
 DAY_US = 86_400_000_000

@@ -20,7 +20,9 @@ from arrivals.store.sqlite import SqliteStore
 
 WRITES_MAX = 400
 OCTETS = 20_000  # of each item: several pages, so that a write fails in its middle
-BALLAST_OCTETS = 1_000_000
+LIMIT_OCTETS = 1_000_000
+BALLAST_OCTETS = 2_000_000  # more than what a probe wants to see free
+PROBES = 6
 
 
 def _write(tx: Transaction, items: Sequence[int]) -> Sequence[int]:
@@ -48,21 +50,33 @@ async def fill(store: SqliteStore, make_room: Callable[[], None]) -> dict[str, A
         await asyncio.gather(*(write(n + k) for k in range(4)))
         n += 4
     read_when_full = await store.read(_names)
+    ready_when_full = [await _is_ready(store) for _ in range(PROBES)]
     make_room()
+    ready_with_room = await _is_ready(store)
     for k in range(4):
         await write(n + k)
     return {
         "acknowledged": sorted(acknowledged),
         "refused": sorted(refused),
         "read_when_full": read_when_full,
+        "ready_when_full": ready_when_full,
+        "ready_with_room": ready_with_room,
         "present": await store.read(_names),
         "after": [n, n + 1, n + 2, n + 3],
     }
 
 
+async def _is_ready(store: SqliteStore) -> bool:
+    try:
+        await store.probe()
+    except StoreFull:
+        return False
+    return True
+
+
 def _names(reader: Any) -> list[int]:
     rows = reader._connection.execute(
-        "SELECT name FROM meta WHERE length(value) > 9"
+        "SELECT name FROM meta WHERE length(value) > 99"
     ).fetchall()
     return sorted(int(name[1:]) for (name,) in rows)
 
@@ -81,7 +95,7 @@ async def main(folder: Path, how: str) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
     if how == "limit":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (BALLAST_OCTETS, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_OCTETS, most))
     report = await fill(store, make_room)
     await store.close()
     sys.stdout.write(json.dumps(report))

@@ -14,8 +14,8 @@ from arrivals.clock import SystemClock
 from arrivals.core.ids import MessageIds
 from arrivals.store import stretches
 from arrivals.store.api import StoreError, StoreUnavailable
-from arrivals.store.beside import DATABASE_NAME
 from arrivals.store.checks import TRIGGERS
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.verified import Finding
 from arrivals.store.verifying import run_checks
 from tests.backends import POSTGRESQL

@@ -13,8 +13,8 @@ import pytest
 
 from arrivals.clock import SystemClock
 from arrivals.store.api import RuleBroken, StoreError, StoreUnavailable
-from arrivals.store.beside import DATABASE_NAME
 from arrivals.store.copying import TABLES, copy_installation
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.postgres import PostgresStore
 from arrivals.store.rows import StoredAnswer
 from arrivals.store.sqlite import SqliteStore, connect

@@ -20,8 +20,8 @@ import apsw
 import pytest
 
 from arrivals.store.api import StoreDamaged, StoreFull, StoreUnavailable, Transaction
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.sqlite import (
-    DATABASE_NAME,
     WAL_AUTOCHECKPOINT_PAGES,
     SqliteStore,
     named,
@@ -159,6 +159,66 @@ async def test_a_second_process_is_turned_away(ground: Ground, tmp_path: Path):
     assert "acknowledged" not in child.stdout
 
 
+async def test_a_folder_stays_taken_whatever_is_deleted_in_it(ground: Ground, tmp_path: Path):
+    """Somebody tidied up what looked like a stale lock, and a second server began."""
+    for name in ("lock", "arrivals.db"):
+        (tmp_path / "data" / name).unlink()
+        child = _child("tests.store.acknowledging", str(tmp_path / "data"), "1")
+        assert child.returncode != 0
+        assert "in use by another arrivals process" in child.stderr
+        assert "acknowledged" not in child.stdout
+
+
+@pytest.mark.parametrize("name", ["arrivals.db", "arrivals.db-wal", "arrivals.db-shm"])
+async def test_nothing_is_acknowledged_into_a_file_that_is_gone(
+    funded: Ground, tmp_path: Path, name: str
+):
+    """What is written to a deleted file is lost; moved back, it goes on."""
+    await funded.accept()
+    file = tmp_path / "data" / name
+    file.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable, match=f"{name} was moved, deleted or replaced"):
+        await funded.accept()
+    file.write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match="moved, deleted or replaced"):
+        await funded.accept()
+    (tmp_path / "elsewhere").rename(file)
+    await funded.accept()
+    assert (await _counts(funded))["orders"] == 2
+
+
+async def test_no_database_begins_where_anothers_log_lies(tmp_path: Path):
+    """SQLite would throw the log away, and with it the newest messages."""
+    (tmp_path / "arrivals.db-wal").write_bytes(b"the newest messages")
+    store = SqliteStore(tmp_path, StillClock())
+    with pytest.raises(StoreDamaged, match=r"arrivals\.db-wal"):
+        await store.open()
+    assert (tmp_path / "arrivals.db-wal").read_bytes() == b"the newest messages"
+    assert not (tmp_path / DATABASE_NAME).exists()
+    (tmp_path / DATABASE_NAME).touch()  # what some tools do that only wanted to look
+    with pytest.raises(StoreDamaged, match=r"arrivals\.db-wal"):
+        await store.open()
+    (tmp_path / "arrivals.db-wal").rename(tmp_path / "kept")
+    await store.open()
+    await store.close()
+
+
+async def test_a_damaged_database_is_not_served(tmp_path: Path):
+    """It says which page, and what to do; and a command's opening costs no look."""
+    store = SqliteStore(tmp_path, StillClock())
+    await store.open()
+    await store.close()
+    connection = apsw.Connection(str(tmp_path / DATABASE_NAME))
+    page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'messages'").get
+    connection.close()
+    with (tmp_path / DATABASE_NAME).open("rb+") as file:
+        file.seek((page - 1) * 4096)
+        file.write(os.urandom(4096))
+    with pytest.raises(StoreDamaged, match=f"page {page} is damaged") as found:
+        await store.open()
+    assert "arrivals restore FILE" in found.value.fix
+
+
 async def test_a_command_opens_beside_and_both_write(ground: Ground, tmp_path: Path):
     """An administrator's command shares the folder for a moment."""
     beside = SqliteStore(tmp_path / "data", StillClock(), exclusive=False)
@@ -262,7 +322,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path):
         pytest.skip("only root may mount a small disk")
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = f'mount -t tmpfs -o size=3m none "{disk}" || exit 77; exec "$@"'
+    mount = f'mount -t tmpfs -o size=4m none "{disk}" || exit 77; exec "$@"'
     child = _child(
         "tests.store.full_disk", str(disk / "data"), "ballast",
         before=["unshare", "--mount", "sh", "-c", mount, "sh"],
@@ -270,6 +330,10 @@ def test_a_disk_that_is_really_full(tmp_path: Path):
     if child.returncode == 77 or "unshare failed" in child.stderr:
         pytest.skip("this machine doesn't let root mount anything")
     _check_full(child)
+    # It isn't ready at any look, though small writes still fit into the log at some.
+    report = json.loads(child.stdout)
+    assert report["ready_when_full"] == [False] * len(report["ready_when_full"])
+    assert report["ready_with_room"]
     assert not any(disk.iterdir())
 
 

@@ -16,9 +16,10 @@ from arrivals.clock import SystemClock
 from arrivals.core.message import TRANSITIONS
 from arrivals.store import postgres_schema
 from arrivals.store.api import StoreUnavailable
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.migrating import first_words, migrate_place, plan_of
 from arrivals.store.postgres_connection import PostgresConnection
-from arrivals.store.sqlite import DATABASE_NAME, SqliteStore, connect, migrate
+from arrivals.store.sqlite import SqliteStore, connect, migrate
 from arrivals.store.statements import POSTGRESQL, SQLITE, migrations, statements
 from arrivals.store.verifying import run_checks
 from tests import backends

@@ -31,20 +31,34 @@ def backup(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
     data: Data = None,
     config: Config = None,
+    as_it_is: Annotated[
+        bool,
+        typer.Option("--as-it-is", help="Keep the copy, whatever is found damaged in it."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy the database into one file, as of one moment, while the server runs on.
 
-    The file holds everything, keys' hashes and message texts included: keep it safe.
+    The copy is checked before it gets its name: its pages, texts, balances and rules. The file
+    holds everything, keys' hashes and message texts included: keep it safe.
     """
+    from arrivals.clock import SystemClock
     from arrivals.store.api import StoreError
     from arrivals.store.backup import back_up
 
     folder = _folder(place_of(data, config), _DUMP)
     try:
-        octets = back_up(folder, target, _progress(quiet=as_json))
+        octets, trouble = back_up(
+            folder, target, SystemClock(), _progress(quiet=as_json), as_it_is=as_it_is
+        )
     except StoreError as error:
-        raise Stop(str(error), "name a new file, and the data folder with --data") from None
+        fix = error.fix or "name a new file, and the data folder with --data"
+        raise Stop(str(error), fix) from None
+    if trouble:
+        raise Stop(
+            f"{target} is a copy of what {folder} holds, and it is damaged: {trouble}",
+            "keep it to look into; it can't be restored",
+        )
     if as_json:
         put_json({"file": str(target), "octets": octets})
     else:
@@ -97,10 +111,12 @@ def restore(
 
     folder = _folder(as_place(data), _RESTORE)
     try:
-        put_back(source, folder)
+        held = put_back(
+            source, folder, lambda unfinished: Installation(unfinished).do(HOLD_RESTORED, hold)
+        )
     except StoreError as error:
-        raise Stop(str(error), "name a backup, and an empty folder with --data") from None
-    held = Installation(folder).do(HOLD_RESTORED, hold)
+        fix = error.fix or "name a backup, and an empty folder with --data"
+        raise Stop(str(error), fix) from None
     if not as_json:
         say(f"{folder} holds what {source} held.")
     _tell(held, str(folder), as_json=as_json)

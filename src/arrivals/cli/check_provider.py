@@ -83,7 +83,8 @@ async def _try(provider: Provider) -> list[Trial]:
 def _is_served(place: str | Path, name: str) -> bool:
     """Tell whether a running server holds the place, and so may hold binds of its own."""
     from arrivals.store.api import StoreUnavailable
-    from arrivals.store.backend import holds_database, is_postgresql, kept_from_serving
+    from arrivals.store.backend import holds_database, is_postgresql
+    from arrivals.store.folders import kept_from_serving
 
     if is_postgresql(place):
         try:

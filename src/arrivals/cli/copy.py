@@ -46,7 +46,8 @@ def copy(
     except (StoreError, RuleBroken) as error:
         raise Stop(
             f"nothing was copied: {error}",
-            "stop the servers of both; name an installation with --from, and with --to an "
+            getattr(error, "fix", "")
+            or "stop the servers of both; name an installation with --from, and with --to an "
             "empty database or a new folder",
         ) from None
     try:

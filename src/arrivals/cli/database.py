@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
+# "host=… password=…", or a URL that lost a sign.
+_LIKE_A_DATABASE: Final = re.compile(r"password\s*=|^postgres\w*:", re.IGNORECASE)
+_NO_DATABASE: Final = (
+    "this isn't a database of Arrivals; write postgresql://USER@HOST:PORT/NAME, or a folder"
+)
 DATA_VARIABLE: Final = "ARRIVALS_DATA"
 
 Data = Annotated[
@@ -49,13 +55,19 @@ def place_of(data: str | None, config: Path | None) -> str | Path:
 def as_place(text: str) -> str | Path:
     """Return what a person wrote as a database's URL, or as a folder."""
     scheme, mark, _ = text.partition("://")
-    if not mark:
-        return Path(text)
-    if scheme not in {"postgresql", "postgres"}:
-        raise typer.BadParameter(
-            f"{scheme}:// isn't a database of Arrivals; write postgresql://…, or a folder"
-        )
-    return text
+    if mark and scheme in {"postgresql", "postgres"}:
+        return text
+    # What looks like a database's address isn't repeated: it may hold a password.
+    if mark:
+        raise typer.BadParameter(_NO_DATABASE)
+    return as_folder(text)
+
+
+def as_folder(text: str | Path) -> Path:
+    """Return what a person wrote as a folder, unless it looks like a database's address."""
+    if _LIKE_A_DATABASE.search(str(text)):
+        raise typer.BadParameter(_NO_DATABASE)
+    return Path(text)
 
 
 def settings_of(config: Path) -> Settings:
@@ -143,7 +155,8 @@ class Installation:
         except StoreError as error:
             raise Stop(
                 str(error),
-                "start `arrivals dev` or `arrivals serve` once, or name another with --data",
+                error.fix
+                or "start `arrivals dev` or `arrivals serve` once, or name another with --data",
             ) from None
         store = open_store(self.place, SystemClock(), exclusive=False)
         try:
@@ -151,6 +164,6 @@ class Installation:
             await store.write(ENSURE_INSTALLATION, SystemChance().entropy)
             return await store.write(step, item)
         except StoreError as error:
-            raise Stop(str(error), "see: arrivals doctor") from None
+            raise Stop(str(error), error.fix or "see: arrivals doctor") from None
         finally:
             await store.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from arrivals.cli.connection import DEFAULT_DATA, AsJson
+from arrivals.cli.database import as_folder
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
 from arrivals.cli.serving import serve_until_stopped
 from arrivals.cli.world import Scenario, Seed, SmppPort, Speed, checked_speed, make_world, said
@@ -69,7 +70,7 @@ def dev(
     world = make_world(HOST, smpp_port, scenario, seed, checked_speed(speed))
     wanted = _Wanted(
         port=port,
-        data=data,
+        data=as_folder(data),
         valid_for_s=valid_for,
         outcome_grace_s=outcome_grace,
         as_json=as_json,

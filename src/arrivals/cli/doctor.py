@@ -28,6 +28,7 @@ SYNCS_PER_S_MIN: Final = 50.0  # below, a single send waits longer than people n
 SQLITE_MIN: Final = (3, 40)
 YEAR_US: Final = 365 * 86_400 * 1_000_000
 INFERRED_SHARE_MAX: Final = 0.01  # of receipts, matched without an id
+LOOK_S: Final = 20.0  # for damage: about a gigabyte
 RELEASED_US: Final = 1_767_225_600_000_000  # 2026-01-01: no clock is right before it
 
 
@@ -81,7 +82,7 @@ def _answers(data: str | None, config: Path | None) -> Iterator[Answer]:
 
 def _folder(folder: Path, clock: SystemClock) -> Iterator[Answer]:
     yield from _disk(folder, clock)
-    yield from _database(folder)
+    yield from _database(folder, clock)
     if (folder / DEV_FILE).exists():
         yield _dev_file(folder / DEV_FILE)
 
@@ -158,11 +159,17 @@ def sync_rate(folder: Path, clock: SystemClock) -> float:
         path.unlink()
 
 
-def _database(folder: Path) -> Iterator[Answer]:
+def _database(folder: Path, clock: SystemClock) -> Iterator[Answer]:
     from arrivals.store.api import StoreError
-    from arrivals.store.beside import DATABASE_NAME, database_facts
+    from arrivals.store.beside import database_facts
+    from arrivals.store.folders import DATABASE_NAME, logs_without_database
 
     path = folder / DATABASE_NAME
+    if lone := logs_without_database(folder):
+        fix = "put the database back beside its log, or move all of it away together"
+        found = f"{' and '.join(lone)} without {DATABASE_NAME}"
+        yield Answer(what="database", state=BAD, found=found, fix=fix)
+        return
     if not path.exists():
         found = "there is none yet"
         yield Answer(
@@ -172,7 +179,7 @@ def _database(folder: Path) -> Iterator[Answer]:
     try:
         facts = database_facts(folder)
     except StoreError as error:
-        fix = "restore a backup into an empty folder: arrivals restore FILE --data DIR"
+        fix = error.fix or "restore a backup: arrivals restore FILE --data NEW-FOLDER"
         yield Answer(what="database", state=BAD, found=str(error), fix=fix)
         return
     version = tuple(int(part) for part in facts.sqlite_version.split("."))
@@ -190,6 +197,21 @@ def _database(folder: Path) -> Iterator[Answer]:
         fix="it must keep a write-ahead log: start the server once",
     )
     yield _permissions("database permissions", path)
+    yield _pages(folder, clock)
+
+
+def _pages(folder: Path, clock: SystemClock) -> Answer:
+    """Look for damaged pages, for so long at most, and whether the balances add up."""
+    from arrivals.store.verifying import look_whole
+
+    looked = look_whole(folder, clock, LOOK_S)
+    if looked.troubles:
+        return Answer(what="pages", state=BAD, found=looked.words, fix=looked.fix)
+    if not looked.finished:
+        found = f"none is damaged of those looked at in {LOOK_S:.0f} s"
+        fix = "look at all of them when there is time: arrivals verify --full"
+        return Answer(what="pages", state=LOOK, found=found, fix=fix)
+    return Answer(what="pages", state=GOOD, found="none is damaged")
 
 
 def _receipts(place: str | Path) -> Iterator[Answer]:

@@ -30,7 +30,7 @@ def look_at_postgresql(url: str, clock: Clock) -> Iterator[Answer]:
     try:
         facts = postgres_facts(url, clock)
     except StoreError as error:
-        fix = "mend the URL, start the server, or let this user and address in: pg_hba.conf"
+        fix = error.fix or "mend the URL, or start the server"
         yield Answer(what="database", state=BAD, found=f"{shown(url)}: {error}", fix=fix)
         return
     yield Answer(

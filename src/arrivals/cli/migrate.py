@@ -38,8 +38,9 @@ def migrate(
     except StoreError as error:
         raise Stop(
             f"{shown(place)} isn't migrated: {error}",
-            "name the right place with --data, stop what serves a folder, or install the newer "
-            "Arrivals; see also: arrivals doctor",
+            error.fix
+            or "name the right place with --data, stop what serves a folder, or install the "
+            "newer Arrivals; see also: arrivals doctor",
         ) from None
     if as_json:
         put_json(

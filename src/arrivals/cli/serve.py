@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from arrivals.flows.administer import Applied
     from arrivals.flows.configuration import Configuration
     from arrivals.runtime import Running
-    from arrivals.store.api import Transaction
+    from arrivals.store.api import Store, Transaction
+
+_log = logging.getLogger("arrivals.serve")
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="The settings file.")
@@ -66,6 +69,8 @@ def serve(
     The file is checked whole before anything changes. arrivals.example.toml is one to
     begin with, and works as it stands beside `arrivals world`.
     """
+    import asyncio
+
     settings, configuration = read(config)
     if role != "all" and settings.server.database is None:
         raise Stop(
@@ -74,13 +79,18 @@ def serve(
             code=ExitCode.USAGE,
         )
     how = _How(role, port, metrics_port, as_json)
+    reread = asyncio.Event()
     serve_until_stopped(
-        lambda stop: _run(settings, configuration, stop, how), in_production=True
+        lambda stop: _run(settings, configuration, stop, how, reread),
+        in_production=True,
+        on_hangup=reread.set,
     )
 
 
 def reload(config: ConfigFile = Path("arrivals.toml"), as_json: AsJson = False) -> None:
     """Apply the settings file again; a running server notices within five seconds.
+
+    SIGHUP to a server does the same with the file that it was started with.
 
     Providers, routes, prices, accounts and keys are applied. The tables `server` and
     `defaults` are read at a server's start only.
@@ -112,9 +122,11 @@ async def _run(
     configuration: Configuration,
     stop: asyncio.Event,
     how: _How,
+    reread: asyncio.Event,
 ) -> None:
     from arrivals.flows.configuration import defaults_of
-    from arrivals.runtime import Role, RunSettings, run
+    from arrivals.runtime import Followed, Role, RunSettings, run
+    from arrivals.store.beside import shown
 
     server = settings.server
     applied: list[Applied] = []
@@ -130,7 +142,7 @@ async def _run(
         prepare=_preparation(configuration, server.host, applied),
     )
 
-    kept = without_password(server.database) if server.database else str(settings.data)
+    kept = shown(settings.place)
 
     def ready(running: Running) -> None:
         if how.as_json:
@@ -154,7 +166,32 @@ async def _run(
         _tell_applied(applied[-1])
         sys.stdout.flush()
 
-    await run(run_settings, on_ready=ready, stop=stop)
+    followed = Followed(told=reread, follow=lambda store: _apply_again(settings.path, store))
+    await run(run_settings, on_ready=ready, stop=stop, settings_file=followed)
+
+
+async def _apply_again(config: Path, store: Store) -> None:
+    """Apply the settings file as `reload` does; what is wrong with it changes nothing."""
+    import asyncio
+
+    from arrivals.flows.administer import APPLY_CONFIGURATION, Impossible
+    from arrivals.store.api import StoreError
+
+    try:
+        _, configuration = await asyncio.to_thread(read, config)
+        applied = await store.write(APPLY_CONFIGURATION, configuration)
+    except (Stop, StoreError) as error:
+        _log.error("SIGHUP: the settings file isn't applied: %s", " ".join(str(error).split()))
+        return
+    if isinstance(applied, Impossible):
+        _log.error("SIGHUP: the settings file isn't applied: %s", applied)
+        return
+    _log.info(
+        "SIGHUP: the settings file is applied; created: %s; changed: %s; the tables server and "
+        "defaults are read at a start only",
+        ", ".join(applied.created) or "nothing",
+        ", ".join(applied.changed) or "nothing",
+    )
 
 
 def _preparation(
@@ -173,14 +210,6 @@ def _preparation(
         applied.append(apply_configuration(tx, configuration))
 
     return prepare
-
-
-def without_password(url: str) -> str:
-    """Return a database's URL as it may be shown: whose, where and which."""
-    shown = url.partition("?")[0]
-    scheme, _, rest = shown.partition("://")
-    login, at, where = rest.rpartition("@")
-    return f"{scheme}://{login.partition(':')[0]}{at}{where}"
 
 
 def is_loopback(host: str) -> bool:

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 def serve_until_stopped(
-    work: Callable[[asyncio.Event], Awaitable[None]], *, in_production: bool = False
+    work: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    in_production: bool = False,
+    on_hangup: Callable[[], None] | None = None,
 ) -> None:
     """Run `work` with an event that SIGTERM and SIGINT set; raises Stop if it can't begin.
 
-    In production the log is JSON lines, unless a terminal reads it.
+    `on_hangup` is called at SIGHUP, which ends the process if there is none. In production the
+    log is JSON lines, unless a terminal reads it.
     """
     import asyncio
 
@@ -36,11 +40,11 @@ def serve_until_stopped(
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_signalled(work))
+            runner.run(_until_signalled(work, on_hangup))
     except Impossible as error:
         raise Stop(error.problem, error.fix) from None
     except StoreError as error:
-        raise Stop(str(error), _remedy(error)) from None
+        raise Stop(str(error), error.fix or _remedy(error)) from None
     except OSError as error:
         raise Stop(
             f"the server can't begin: {error.strerror or error}",
@@ -50,20 +54,22 @@ def serve_until_stopped(
 
 
 def _remedy(error: Exception) -> str:
-    from arrivals.store.api import StoreDamaged, StoreFull
+    from arrivals.store.api import StoreFull
 
-    if isinstance(error, StoreDamaged):
-        return "restore a backup into an empty folder: arrivals restore FILE --data DIR"
     if isinstance(error, StoreFull):
         return "make room"
     return "stop the other process, or choose another folder with --data"
 
 
-async def _until_signalled(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def _until_signalled(
+    work: Callable[[asyncio.Event], Awaitable[None]], on_hangup: Callable[[], None] | None
+) -> None:
     import asyncio
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if on_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
     await work(stop)

@@ -39,7 +39,8 @@ def verify(
     """Check every invariant that the database can answer for, beside a live server too.
 
     It looks at what changed since the last run, also one of a server's own, and at what that
-    found broken. The first run checks everything, and so does --full.
+    found broken. The first run checks everything, and so does --full, which looks at every
+    page of the file first: one to three seconds for 100 MB.
 
     Exit codes: 0 all of them hold, 1 some don't, 2 it couldn't be checked.
     """
@@ -78,7 +79,8 @@ def _run(place: str | Path, *, full: bool, said: Callable[[Finding], None]) -> V
     except StoreError as error:
         raise Stop(
             f"it couldn't be checked: {error}",
-            "name the data folder or the database with --data; see also: arrivals doctor",
+            error.fix
+            or "name the data folder or the database with --data; see also: arrivals doctor",
             code=ExitCode.UNCHECKED,
         ) from None
     return verdict

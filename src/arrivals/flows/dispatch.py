@@ -39,6 +39,7 @@ from arrivals.flows.poison import Claimant
 from arrivals.flows.receipt_habits import usual_forms
 from arrivals.flows.receive import KEEP_RAW, receive_step
 from arrivals.flows.replies import Heard, expect_replies, reply_step
+from arrivals.flows.unrecorded import Unrecorded
 from arrivals.providers.api import (
     Answer,
     Connection,
@@ -227,6 +228,7 @@ class Dispatcher:
             return platform.catalogue
 
         ranks, defaults = platform.ranks, platform.defaults
+        self._unrecorded = Unrecorded(platform, connection.provider_id)
         self._claimant = Claimant(platform, claim_step(catalogue, ranks))
         self._answer = answer_step(
             catalogue, ranks, defaults, lambda: platform.conditions.troubled
@@ -240,6 +242,11 @@ class Dispatcher:
     def is_idle(self) -> bool:
         """Whether it could send and found nothing to."""
         return self._waiting
+
+    @property
+    def recording(self) -> int:
+        """How many batches of answers and receipts aren't durable yet."""
+        return len(self._facts)
 
     @property
     def epoch(self) -> int:
@@ -275,6 +282,7 @@ class Dispatcher:
 
     async def _send(self) -> None:
         bind = (self.provider_id, self.epoch)
+        await self._resume_unrecorded()
         while await self._platform.store.write(self._recover, bind):
             pass  # until there is none: what others had locked may be left out of one look
         await self.connection.start(self)
@@ -283,6 +291,14 @@ class Dispatcher:
                 await self._turn()
         finally:
             await self._finish()
+
+    async def _resume_unrecorded(self) -> None:
+        """Try again what an earlier process couldn't record, before it is given up for lost."""
+        left = await self._unrecorded.left()
+        self._unrecorded.resumed(left)
+        for each in left:
+            self.answered([each])
+        await asyncio.sleep(0)  # they are with the writer before what puts them in doubt
 
     async def _turn(self) -> None:
         """Claim once and hand over, or wait for something to do."""
@@ -341,6 +357,8 @@ class Dispatcher:
     async def _try_claim(self) -> list[Submission]:
         provider = self._platform.catalogue.providers.get(self.provider_id)
         if provider is None or provider.flow is Flow.PAUSED:
+            return []
+        if not self.may_send() or self._unrecorded.is_full:
             return []
         self._claims += 1
         request = ClaimRequest(
@@ -441,6 +459,10 @@ class Dispatcher:
             self._platform.changes.publish(touched)
         self._work.set()
 
+    async def _record_again(self, answer: Answer, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        await self._record(self._answer, [answer], ())
+
     async def _record_replies(self, replies: list[Reply], tokens: Sequence[object]) -> None:
         heard: list[Heard] = await self._keep(self._reply, replies)
         self.connection.acknowledge(tokens)
@@ -453,19 +475,29 @@ class Dispatcher:
         self.connection.acknowledge(tokens)
 
     async def _keep(self, step: Step[Any, Any], facts: list[Any]) -> list[Any]:
-        """Record facts; while the store can't, they wait, and so does the provider."""
+        """Record facts; while the store can't, they wait, and so does the provider.
+
+        An answer that can't be recorded though the store can is tried again and again.
+        """
         while True:
             try:
-                return [await self._platform.store.write(step, facts)]
+                recorded = [await self._platform.store.write(step, facts)]
             except (StoreFull, StoreUnavailable):
                 await asyncio.sleep(STORE_RETRY_S)
             except Exception:  # noqa: BLE001 - poison: one bad fact must not hold up others
                 if len(facts) == 1:
                     _log.exception("%s: a fact could not be recorded", step.name)
+                    if step is self._answer:
+                        wait_s = await self._unrecorded.keep(facts[0])
+                        self._spawn(self._record_again(facts[0], wait_s))
                     if step is self._receive:
                         # It will be acknowledged: its bytes must be there. If they can't be
                         # kept either, it isn't, and its provider sends it again.
                         await self._platform.store.write(KEEP_RAW, facts[0])
                     return []
                 break
+            else:
+                if self._unrecorded.waits and step is self._answer:
+                    await self._unrecorded.recorded(facts)
+                return recorded
         return [result for each in facts for result in await self._keep(step, [each])]

@@ -96,11 +96,15 @@ class Fleet:
     async def _adapt(self) -> None:
         """Start dispatchers for new providers; replace those of changed or broken ones."""
         wanted = self._platform.catalogue.providers
-        stale = [
-            name
-            for name, (provider, task) in self._running.items()
-            if name not in wanted or not _same_dial(provider, wanted[name]) or task.done()
-        ]
+        stale = []
+        for name, (provider, task) in self._running.items():
+            if name not in wanted:
+                _log.info("provider %s: it isn't in the catalogue any more: unbinding", name)
+            elif not _same_dial(provider, wanted[name]):
+                _log.info("provider %s: its settings changed: binding anew", name)
+            elif not task.done():
+                continue
+            stale.append(name)
         await self._stop(stale)
         for name in self._to_start(list(wanted)):
             task = asyncio.create_task(self._send(wanted[name]), name=f"dispatch {name}")
@@ -129,7 +133,7 @@ class Fleet:
         except asyncio.CancelledError:
             raise
         except LeaseLost as lost:
-            _log.warning("provider %s: %s", provider.provider_id, lost)
+            _log.warning("provider %s: unbound: %s", provider.provider_id, lost)
         except StoreError as error:
             _log.warning("provider %s waits for the store: %s", provider.provider_id, error)
             await asyncio.sleep(RESTART_AFTER_S)
@@ -138,12 +142,26 @@ class Fleet:
             await asyncio.sleep(RESTART_AFTER_S)
 
     async def _stop(self, names: list[str]) -> None:
+        for name in names:
+            self._tell_what_is_under_way(name)
         tasks = [self._running.pop(name)[1] for name in names]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for name in names:
             self.dispatchers.pop(name, None)
+
+    def _tell_what_is_under_way(self, name: str) -> None:
+        """Say what an end waits for."""
+        dispatcher = self.dispatchers.get(name)
+        provider, task = self._running[name]
+        if dispatcher is None or task.done():
+            return
+        connection = dispatcher.connection
+        sent = max(0, provider.window - connection.capacity()) if connection.up else 0
+        if sent or dispatcher.recording:
+            text = "provider %s: waits for %d answers, and to record %d batches of facts"
+            _log.info(text, name, sent, dispatcher.recording)
 
 
 def _same_dial(before: Provider, after: Provider) -> bool:

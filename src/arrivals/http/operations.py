@@ -37,7 +37,7 @@ from arrivals.http.exchange import (
 from arrivals.http.openapi import document
 from arrivals.outcome.episodes import Trouble
 from arrivals.outcome.habits import INFERRED
-from arrivals.store.api import Step, StoreError, Transaction
+from arrivals.store.api import StoreDamaged, StoreError, StoreFull
 from arrivals.store.traces import Backlog
 from arrivals.store.verified import Verified
 from arrivals.telemetry import Telemetry
@@ -126,21 +126,10 @@ async def readyz(request: Request) -> Response:
     return json_response(found)
 
 
-def _commit_nothing(_: Transaction, items: Sequence[None]) -> list[None]:
-    return list(items)
-
-
-_COMMIT: Final = Step("ready", 0, _commit_nothing)
-
-
 async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness:
     """Check that the store commits, that routes are known, and that all is `alive`."""
     checks: dict[str, str] = {}
-    try:
-        await platform.store.write(_COMMIT, None)
-        checks["store"] = "ok"
-    except StoreError:
-        checks["store"] = "it does not commit"
+    checks["store"] = await _store(platform)
     checks["catalogue"] = "ok" if platform.catalogue.routes else "it has no routes"
     for name, problem in (alive() if alive else {}).items():
         checks[name] = problem or "ok"
@@ -164,6 +153,19 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
         },
         invariants=invariants,
     )
+
+
+async def _store(platform: Platform) -> str:
+    """Return whether a send would be kept now; no path or address, for anybody may read it."""
+    try:
+        await platform.store.probe()
+    except StoreFull:
+        return "there is no room on its disk: sends are refused"
+    except StoreDamaged:
+        return "it is damaged"
+    except StoreError:
+        return "it does not commit"
+    return "ok"
 
 
 def _public(outlook: Iterable[Trouble]) -> list[str]:

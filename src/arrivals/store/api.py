@@ -45,6 +45,11 @@ Result = TypeVar("Result")
 class StoreError(Exception):
     """The store could not do it; nothing of the failed transaction remains."""
 
+    def __init__(self, problem: str = "", fix: str = "") -> None:
+        """Say what is wrong and, where that is known, what to do."""
+        super().__init__(problem)
+        self.fix = fix
+
 
 class StoreFull(StoreError):
     """No room on the disk: reads go on, writes wait for space."""
@@ -364,6 +369,9 @@ class Store(Protocol):
         Raises what the step raised for this item, RuleBroken or a StoreError. If the caller
         is cancelled while it waits, the item is committed all the same.
         """
+
+    async def probe(self) -> None:
+        """Commit something, as a send would; raises a StoreError if a send wouldn't be kept."""
 
     async def read(self, query: Callable[[Any], Result]) -> Result:
         """Run a query on a reader, beside the writer; the reader's verbs are in queries.py."""

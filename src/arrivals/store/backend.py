@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,8 @@ import apsw
 from arrivals.clock import Clock
 from arrivals.store.activity import ActivityLog
 from arrivals.store.api import Store
-from arrivals.store.sqlite import DATABASE_NAME, FolderLock, SqliteStore, connect, migrate
+from arrivals.store.folders import DATABASE_NAME
+from arrivals.store.sqlite import SqliteStore, connect, migrate
 from arrivals.store.sqlite_activity import SqliteActivity
 
 POSTGRESQL_SCHEMES: Final = ("postgresql://", "postgres://")
@@ -60,16 +60,6 @@ def is_postgresql(place: str | Path) -> bool:
 def holds_database(place: str | Path) -> bool:
     """Tell whether a folder is a data folder already; a database is there or isn't reached."""
     return is_postgresql(place) or (Path(place) / DATABASE_NAME).is_file()
-
-
-@contextlib.contextmanager
-def kept_from_serving(folder: Path) -> Iterator[None]:
-    """Hold a folder as a serving process would; raises StoreUnavailable if one does."""
-    lock = FolderLock(folder)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def folder_database(path: Path) -> apsw.Connection:

@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import apsw
 import msgspec
 
-from arrivals.store.api import StoreError, StoreFull, StoreUnavailable
+from arrivals.store.api import StoreDamaged, StoreError, StoreFull, StoreUnavailable
 from arrivals.store.backend import holds_database, is_postgresql
+from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.reading import ReadingConnection
+from arrivals.store.soundness import DAMAGED_FIX, Looked, look_at
 from arrivals.store.statements import POSTGRESQL, SQLITE, statements
 
-DATABASE_NAME: Final = "arrivals.db"
 BUSY_TIMEOUT_MS: Final = 5_000
 
 
@@ -70,17 +70,11 @@ def must_hold_database(place: str | Path) -> None:
 
 def shown(place: str | Path) -> str:
     """Return a place in words for a person or a log: a URL without its password."""
-    return without_password(str(place)) if is_postgresql(place) else str(place)
+    if is_postgresql(place):
+        from arrivals.store.postgres_words import without_password  # where it is used only
 
-
-def without_password(url: str) -> str:
-    """Return a database's URL as it may be shown."""
-    found = urlsplit(url)
-    user, at, host = found.netloc.rpartition("@")
-    query = [pair for pair in parse_qsl(found.query) if "password" not in pair[0].lower()]
-    return found._replace(
-        netloc=user.partition(":")[0] + at + host, query=urlencode(query, safe="/")
-    ).geturl()
+        return without_password(str(place))
+    return str(place)
 
 
 @contextlib.contextmanager
@@ -110,7 +104,11 @@ def reading(folder: Path, *, query_only: bool = True) -> Iterator[apsw.Connectio
     except (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError):
         raise StoreUnavailable(f"{path} can't be opened by this user") from None
     except (apsw.CorruptError, apsw.NotADBError):
-        raise StoreError(f"{path} is damaged, or not a database") from None
+        raise StoreDamaged(f"{path} is damaged, or not a database", DAMAGED_FIX) from None
+    except (UnicodeDecodeError, msgspec.DecodeError):  # which quote what they couldn't read
+        raise StoreDamaged(
+            f"{path} is damaged: it holds a text that can't be read", DAMAGED_FIX
+        ) from None
     except apsw.FullError:
         raise StoreFull(f"no room on the disk of {path}") from None
     except apsw.SQLError as error:
@@ -150,3 +148,15 @@ def database_facts(folder: Path) -> DatabaseFacts:
             ),
             catalogue_version=int(version or 0),
         )
+
+
+def look_for_damage(folder: Path, seconds: float | None = None) -> Looked:
+    """Look at every page and text of a folder's database, for so long at most.
+
+    The log can't be copied back meanwhile, and grows. Never raises a StoreError.
+    """
+    try:
+        with reading(folder) as connection:
+            return look_at(connection, seconds=seconds)
+    except StoreError as error:
+        return Looked(troubles=(str(error),), finished=True)

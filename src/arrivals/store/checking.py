@@ -25,8 +25,10 @@ from arrivals.clock import Clock
 from arrivals.core.ids import MessageIds
 from arrivals.core.parts import count_of
 from arrivals.core.text import analyse, data_coding_of
+from arrivals.store.api import StoreDamaged
 from arrivals.store.checks import (
     BALANCES,
+    CHEAP,
     CHECKS,
     COSTS,
     MISSING,
@@ -38,6 +40,7 @@ from arrivals.store.checks import (
     Sum,
 )
 from arrivals.store.reading import ReadingConnection
+from arrivals.store.soundness import DAMAGED_FIX
 from arrivals.store.statements import migrations
 from arrivals.store.stretches import Stretches
 from arrivals.store.verified import Finding, Progress, Unsummed
@@ -62,7 +65,7 @@ class Checking(Stretches):
         """Check what changed since, or everything."""
         super().__init__(connection, dialect, clock, since, breathe)
         secret = self._value("installation_secret")
-        self._ids = MessageIds(bytes.fromhex(secret)) if secret else None
+        self._ids = MessageIds(_secret(secret)) if secret else None
         self._broken: dict[str, tuple[int, ...]] = {}
         self._standing: dict[str, Finding] = {}
         self._unsummed: list[Unsummed] = []
@@ -102,6 +105,14 @@ class Checking(Stretches):
             finding = make()
             took_ms = (self._clock.monotonic() - began) * 1_000
             yield msgspec.structs.replace(finding, milliseconds=took_ms)
+
+    def cheap(self) -> Iterator[Finding]:
+        """Yield what costs one walk over the ledger and no more: rules, balances, epochs."""
+        yield self._triggers()
+        yield self._balances()
+        for each in CHECKS:
+            if each.statement in CHEAP:
+                yield self._check(each)
 
     # --- one check -------------------------------------------------------------------
 
@@ -271,6 +282,13 @@ class Checking(Stretches):
     def _posted_costs(self, last: int) -> int:
         stretches = self._stretches("postings", 0, last)
         return sum(int(self._named("posted_costs", each)[0][0]) for each in stretches)
+
+
+def _secret(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise StoreDamaged("the installation's secret is damaged", DAMAGED_FIX) from None
 
 
 @cache

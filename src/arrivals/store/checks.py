@@ -98,6 +98,9 @@ CHECKS: Final = (
           "once"),
 )  # fmt: skip
 
+# What a backup proves of its copy, beside rules and balances: true of any moment, and quick.
+CHEAP: Final = frozenset({"balance_integers", "epochs_ahead"})
+
 SUMS: Final = (
     Sum(7, "held_by_orders", "parts_of_holds", "hold_postings", "A hold is the sum of the "
         "orders that name it.", "orders"),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
 
 from arrivals.store.api import RuleBroken, StoreError, StoreUnavailable
-from arrivals.store.backend import folder_database, holds_database, kept_from_serving
-from arrivals.store.beside import DATABASE_NAME
+from arrivals.store.backend import folder_database, holds_database
 from arrivals.store.copying import TABLES, Row, Totals
+from arrivals.store.folders import (
+    DATABASE_NAME,
+    LOG_ENDINGS,
+    UNFINISHED_NAME,
+    kept_from_serving,
+    left_over,
+    sync_folder,
+)
 
 
 class FolderSource:
@@ -94,10 +100,12 @@ class FolderTarget:
 @contextlib.contextmanager
 def folder_target(folder: Path) -> Iterator[FolderTarget]:
     """Make a database in a folder that has none; it gets its name when it is whole."""
-    if holds_database(folder):
-        raise StoreUnavailable(f"{folder} isn't empty: it has a database")
+    if names := left_over(folder):
+        raise StoreUnavailable(
+            f"{folder} isn't empty: it has {', '.join(names)}", "name a new folder with --to"
+        )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    unfinished = folder / f".{DATABASE_NAME}.unfinished"
+    unfinished = folder / UNFINISHED_NAME
     with kept_from_serving(folder), _contract_errors(folder):
         _remove(unfinished)
         try:
@@ -109,7 +117,7 @@ def folder_target(folder: Path) -> Iterator[FolderTarget]:
             finally:
                 connection.close()
             unfinished.rename(folder / DATABASE_NAME)
-            _sync(folder)
+            sync_folder(folder)
         finally:
             _remove(unfinished)
 
@@ -119,16 +127,8 @@ def _columns(connection: apsw.Connection, table: str) -> tuple[str, ...]:
 
 
 def _remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal"):
+    for ending in ("", *LOG_ENDINGS):
         path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 @contextlib.contextmanager

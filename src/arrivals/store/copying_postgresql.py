@@ -16,7 +16,7 @@ from arrivals.store.beside import shown
 from arrivals.store.copying import ROWS_A_STRETCH, TABLES, Row, Totals
 from arrivals.store.postgres import _SLOT_LOCK, SLOTS_MAX
 from arrivals.store.postgres_beside import changing_database, has_schema
-from arrivals.store.postgres_connection import named
+from arrivals.store.postgres_connection import connected, named
 from arrivals.store.postgres_schema import migrate
 
 # PostgreSQL's text holds every character but this one, and its JSON no escape of it.
@@ -54,7 +54,7 @@ def taken_whole(url: str, *, empty: bool = False) -> Iterator[Session]:
         elif not has_schema(session):
             raise StoreUnavailable(f"{shown(url)} holds no Arrivals database")
     try:
-        with psycopg.connect(url, application_name="arrivals copy") as connection:
+        with connected(url, application_name="arrivals copy") as connection:
             connection.adapters.register_loader("json", TextLoader)
             connection.execute("SET row_security = off")
             connection.execute("SET synchronous_commit = on")

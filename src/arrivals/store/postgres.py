@@ -15,7 +15,15 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from arrivals.clock import Clock
-from arrivals.store.api import Item, Result, StaleWrite, Step, StoreError, StoreUnavailable
+from arrivals.store.api import (
+    Item,
+    Result,
+    StaleWrite,
+    Step,
+    StoreError,
+    StoreUnavailable,
+    Transaction,
+)
 from arrivals.store.group_commit import GroupCommit
 from arrivals.store.postgres_connection import (
     BY_INDEX,
@@ -59,6 +67,13 @@ _TIMEOUT: Final = "57014"  # query_canceled
 _NOT_IN_A_NAME: Final = re.compile(r"[^\w:.-]")
 
 _log = logging.getLogger("arrivals.store")
+
+
+def _nothing_more(_: Transaction, items: Sequence[None]) -> list[None]:
+    return list(items)
+
+
+_PROBE: Final = Step("probe", 0, _nothing_more)
 
 
 class _Lost(Exception):
@@ -117,6 +132,10 @@ class PostgresStore:
             return await loop.run_in_executor(self._readers, self._read_here, query)
         except psycopg.Error as error:
             raise named(error) from error
+
+    async def probe(self) -> None:
+        """Commit a transaction, which names itself in a row; raises a StoreError."""
+        await self.write(_PROBE, None)
 
     async def keep_up(self, keep_days: int | None = None) -> Sequence[str]:
         """Make room ahead and set old rows aside; return the tables an operator may archive."""

@@ -11,9 +11,9 @@ import psycopg
 
 from arrivals.clock import Clock
 from arrivals.store.api import StoreError, StoreUnavailable
-from arrivals.store.beside import without_password
 from arrivals.store.postgres_connection import PostgresConnection, named
 from arrivals.store.postgres_schema import missing_migrations
+from arrivals.store.postgres_words import without_password
 
 # Outside a transaction every statement is one of its own, so no old snapshot is ever held.
 # A table is read in stretches of its key, or looked up row by row: without statistics the
@@ -60,7 +60,7 @@ def changing_database(url: str, application: str) -> Iterator[PostgresConnection
 def _session(url: str, application: str, settings: str) -> Iterator[PostgresConnection]:
     """Open a session, and turn PostgreSQL's words for trouble into the contract's."""
     try:
-        session = _connect(url, application, settings)
+        session = PostgresConnection(url, application=application, settings=settings)
         try:
             yield session
         finally:
@@ -77,19 +77,10 @@ def _session(url: str, application: str, settings: str) -> Iterator[PostgresConn
         raise found from None
 
 
-def _connect(url: str, application: str, settings: str) -> PostgresConnection:
-    try:
-        return PostgresConnection(url, application=application, settings=settings)
-    except psycopg.ProgrammingError as error:  # the URL itself can't be read
-        raise StoreUnavailable(f"{without_password(url)} can't be used: {error}") from None
-    except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"the database can't be reached: {why(error)}") from None
-
-
 def why(error: psycopg.Error) -> str:
-    """Return what the server or the system said, in one line."""
-    words = error.diag.message_primary or str(error)
-    return (words.strip().splitlines() or [""])[-1].rpartition("failed: ")[2].strip()
+    """Return what the server said, in one line."""
+    words = error.diag.message_primary or "it ended the session"
+    return words.strip().splitlines()[-1]
 
 
 def has_schema(session: PostgresConnection) -> bool:

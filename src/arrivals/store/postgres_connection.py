@@ -16,9 +16,9 @@ from arrivals.store.api import (
     RuleBroken,
     StoreDamaged,
     StoreError,
-    StoreFull,
     StoreUnavailable,
 )
+from arrivals.store.postgres_words import NotConnected, by_state
 
 CONNECT_TIMEOUT_S: Final = 3
 # A peer that is gone without a word is noticed in about eight seconds.
@@ -31,7 +31,8 @@ KEEPALIVE: Final[dict[str, Any]] = {
 # The same for the server, whose own patience is two hours: as long as it takes our process to
 # be there, what it has locked stays locked. One that is there and stands still is given up too.
 SESSION: Final = (
-    "SET synchronous_commit = on; SET timezone = 'UTC'; SET tcp_keepalives_idle = 3;"
+    "SET synchronous_commit = on; SET timezone = 'UTC'; SET statement_timeout = 0;"
+    " SET standard_conforming_strings = on; SET tcp_keepalives_idle = 3;"
     " SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2;"
     " SET tcp_user_timeout = 8000; SET idle_in_transaction_session_timeout = 30000"
 )
@@ -57,10 +58,24 @@ DEADLOCKS_SOON: Final = (
 _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _REPLACED: Final = "\ufffd"
 
-_OUT_OF_ROOM: Final = frozenset({"53100"})  # disk_full
 _DAMAGED: Final = frozenset({"XX001", "XX002"})  # data_corrupted, index_corrupted
-# A standby that takes no writes; a session that stood still in a transaction and was ended.
-_GONE: Final = frozenset({"25006", "25P03"})
+
+
+def connected(url: str, **options: Any) -> psycopg.Connection[Any]:
+    """Open a session that speaks UTF-8; raises NotConnected, which repeats no URL."""
+    found: psycopg.Error
+    try:
+        return psycopg.connect(
+            url,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            client_encoding="UTF8",  # whatever PGCLIENTENCODING says
+            **KEEPALIVE,
+            **options,
+        )
+    except psycopg.Error as error:
+        found = error
+    # Outside, so that what the library said hangs on no traceback either.
+    raise NotConnected(found)
 
 
 class Found:
@@ -98,14 +113,13 @@ class PostgresConnection:
     """One session; statements have marks as sql/ writes them, or %s."""
 
     def __init__(self, url: str, *, application: str, settings: str = "") -> None:
-        self._session: psycopg.Connection[Any] = psycopg.connect(
+        """Connect; raises NotConnected."""
+        self._session = connected(
             url,
             autocommit=True,
             application_name=application,
-            connect_timeout=CONNECT_TIMEOUT_S,
             prepare_threshold=0,
             target_session_attrs="read-write",  # of several hosts, the one that isn't a standby
-            **KEEPALIVE,
         )
         adapters = self._session.adapters
         adapters.register_dumper(int, Int8Dumper)  # one prepared form, whatever the size
@@ -118,6 +132,11 @@ class PostgresConnection:
         self._session.execute(SESSION, prepare=False)
         if settings:
             self._session.execute(settings, prepare=False)
+
+    @property
+    def encoding(self) -> str:
+        """How the database keeps its texts."""
+        return self._session.info.parameter_status("server_encoding") or ""
 
     @property
     def is_broken(self) -> bool:
@@ -227,19 +246,22 @@ def _storable(value: Any) -> Any:
 
 def named(error: psycopg.Error) -> Exception:
     """Turn PostgreSQL's word for trouble into the contract's, where the contract has one."""
+    if isinstance(error, NotConnected):
+        return error.found
     state = error.sqlstate or ""
-    if state in _OUT_OF_ROOM:
-        return StoreFull("no room on the database's disk")
     if state in _DAMAGED:
-        return StoreDamaged(f"the database is damaged: {error.diag.message_primary}")
-    if state in _GONE:
-        return StoreUnavailable(f"the database takes no writes: {error.diag.message_primary}")
+        return StoreDamaged(
+            f"the database is damaged: {error.diag.message_primary}",
+            "stop every server of it, keep its files as they are, and restore a backup",
+        )
+    if (found := by_state(error)) is not None:
+        return found
     if state.startswith(("22", "23")):  # a value of the wrong kind, or one that breaks a rule
         return RuleBroken(str(error.diag.message_primary))  # names the rule, quotes no value
     if state.startswith(("28", "3D")):
         return StoreUnavailable(f"the database refuses the login: {error.diag.message_primary}")
-    if state == "42501":
-        return StoreError(f"the database's user may not do that: {error.diag.message_primary}")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreUnavailable("the database can't be reached")
+        return StoreUnavailable(
+            "the database can't be reached", "is it running? see: arrivals doctor"
+        )
     return error

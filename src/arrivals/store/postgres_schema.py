@@ -29,8 +29,14 @@ _WORKS_WITH: Final = re.compile(r"^-- works with: (\d+)$", re.MULTILINE)
 def migrate(session: PostgresConnection) -> list[int]:
     """Run the migrations that are missing, all or nothing; return their numbers.
 
-    Raises StoreUnavailable if a newer Arrivals has been here that this one can't run beside.
+    Raises StoreUnavailable if a newer Arrivals has been here that this one can't run beside,
+    or if the database can't keep every text.
     """
+    if session.encoding != "UTF8":
+        raise StoreUnavailable(
+            f"the database keeps texts in {session.encoding}, which hasn't every character",
+            "create one with: createdb --encoding=UTF8 --template=template0 NAME",
+        )
     missing = missing_migrations(session)
     if not missing and _has_moves(session):
         return []

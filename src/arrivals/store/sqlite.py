@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,31 +21,41 @@ from arrivals.store.api import (
     StoreDamaged,
     StoreFull,
     StoreUnavailable,
+    Transaction,
+)
+from arrivals.store.folders import (
+    DATABASE_NAME,
+    FilesInPlace,
+    FolderLock,
+    logs_without_database,
+    room_at,
 )
 from arrivals.store.group_commit import GroupCommit
+from arrivals.store.soundness import DAMAGED_FIX, is_out_of_room, look_at
 from arrivals.store.sqlite_reader import ReaderPool
 from arrivals.store.sqlite_transaction import SqliteTransaction
 from arrivals.store.statements import migrations
 
 T = TypeVar("T")
 
-DATABASE_NAME: Final = "arrivals.db"
-LOCK_NAME: Final = "lock"
 BUSY_TIMEOUT_MS: Final = 5_000  # an admin command's transaction is far shorter
+OPEN_AGAIN_S: Final = 0.01
 READERS: Final = 2  # one per core of the smallest machine; reading shares the loop's GIL
 WAL_AUTOCHECKPOINT_PAGES: Final = 16_000  # 64 MiB: seldom enough not to stall commits
 CACHE_KIB: Final = 65_536
+OPENING_LOOK_S: Final = 2.0  # for damage, before it is served; `doctor` looks for longer
 
-# A write that the system refused; the database says FULL by itself only for ENOSPC, and not
-# for a quota or a limit on the size of files.
-WRITES_REFUSED: Final = frozenset(
-    {
-        apsw.SQLITE_IOERR_WRITE,
-        apsw.SQLITE_IOERR_FSYNC,
-        apsw.SQLITE_IOERR_TRUNCATE,
-        apsw.SQLITE_IOERR_SHMSIZE,
-    }
-)
+
+ROOM_MIN_OCTETS: Final = 1 << 20  # a send to thousands and its events take no more
+PROBED: Final = "probed_at"
+
+
+def _probe(tx: Transaction, items: Sequence[None]) -> list[None]:
+    tx.set_setting(PROBED, str(tx.now_us))
+    return list(items)
+
+
+_PROBE: Final = Step("probe", 0, _probe)
 
 
 def connect(path: Path) -> apsw.Connection:
@@ -58,7 +67,7 @@ def connect(path: Path) -> apsw.Connection:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     # Plans don't depend on the values: otherwise a claim is prepared anew at every transaction.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    if (mode := connection.execute("PRAGMA journal_mode = WAL").get) != "wal":
+    if (mode := _turn_on_log(connection)) != "wal":
         raise StoreUnavailable(f"{path} can't keep a write-ahead log there, only {mode}")
     for pragma in (
         # NORMAL loses acknowledged messages at power loss; FULL syncs at every commit.
@@ -72,6 +81,18 @@ def connect(path: Path) -> apsw.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
+
+
+def _turn_on_log(connection: apsw.Connection) -> object:
+    """Turn on the write-ahead log; of several openers of a new file, SQLite lets none wait."""
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    while True:
+        try:
+            return connection.execute("PRAGMA journal_mode = WAL").get
+        except apsw.BusyError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(OPEN_AGAIN_S)
 
 
 def migrate(connection: apsw.Connection) -> list[int]:
@@ -115,33 +136,6 @@ def _fill_moves(connection: apsw.Connection) -> None:
         connection.execute("INSERT INTO moves VALUES (?, ?)", move)
 
 
-@contextlib.contextmanager
-def one_opener(folder: Path) -> Iterator[None]:
-    """Let one opener at a time make a database: turning on its log doesn't wait for another."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
-class FolderLock:
-    """Keep a data folder to one serving process; the kernel frees it when that dies."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
-            raise StoreUnavailable(f"{folder} is in use by another arrivals process") from None
-
-    def release(self) -> None:
-        """Give the folder free."""
-        os.close(self._file)
-
-
 class SqliteStore:
     """The store of one process, in one folder."""
 
@@ -180,7 +174,10 @@ class SqliteStore:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self._exclusive:
                 self._lock = FolderLock(self._folder)
-            writer = GroupCommit(lambda: SqliteWriter(self.path, self._clock))
+            self._refuse_lone_logs()
+            writer = GroupCommit(
+                lambda: SqliteWriter(self.path, self._clock, look=self._exclusive)
+            )
             await writer.start()
             self._writer = writer
         except OSError as error:
@@ -205,6 +202,20 @@ class SqliteStore:
         except apsw.Error as error:
             raise named(error) from error
 
+    async def probe(self) -> None:
+        """Commit a line of our own, where there is room; raises a StoreError.
+
+        A log that has grown already takes small writes on a full disk, until it doesn't: who
+        asked that alone would hear yes and no in turn.
+        """
+        try:
+            room = room_at(self._folder)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._folder}: {error.strerror}") from error
+        if room < ROOM_MIN_OCTETS:
+            raise StoreFull("no room on the disk for the database", "make room on that disk")
+        await self.write(_PROBE, None)
+
     async def keep_up(self, keep_days: int | None = None) -> Sequence[str]:  # noqa: ARG002
         """Do nothing: one file needs no room made ahead."""
         return ()
@@ -217,6 +228,15 @@ class SqliteStore:
         if readers is not None:
             await asyncio.to_thread(readers.close)
         self._unlock()
+
+    def _refuse_lone_logs(self) -> None:
+        """Begin no new database where the log of another lies: it holds its newest messages."""
+        if names := logs_without_database(self._folder):
+            raise StoreDamaged(
+                f"{self._folder} has {' and '.join(names)}, and the database they belong to is "
+                "gone",
+                f"put {DATABASE_NAME} back beside them, or move all of them away together",
+            )
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -232,11 +252,14 @@ class SqliteStore:
 class SqliteWriter:
     """The writer's connection; implements the group commit's backend."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, look: bool = False) -> None:
+        """Open the database and bring it up to date; `look` for damage before it is served."""
         self._clock = clock
-        with one_opener(path.parent):
-            self._connection = connect(path)
-            migrate(self._connection)
+        self._connection = connect(path)
+        if look:
+            _refuse_damaged(self._connection, path)
+        migrate(self._connection)
+        self._files = FilesInPlace(path)
         self._transaction: SqliteTransaction | None = None
         self._latest_us = 0
 
@@ -253,6 +276,7 @@ class SqliteWriter:
         """Write the gathered postings and balances, then commit and sync."""
         if self._transaction is None:
             raise AssertionError("nothing was begun")
+        self._files.check()
         self._transaction.finish()
         self._connection.execute("COMMIT").fetchall()
 
@@ -276,15 +300,21 @@ class SqliteWriter:
         self._connection.close()
 
 
+def _refuse_damaged(connection: apsw.Connection, path: Path) -> None:
+    found = look_at(connection, quick=True, seconds=OPENING_LOOK_S)
+    if found.troubles:
+        connection.close()
+        raise StoreDamaged(f"{path} is damaged: {found.words}", DAMAGED_FIX)
+
+
 def named(error: apsw.Error) -> Exception:
     """Turn SQLite's word for trouble into the contract's, where the contract has one."""
-    code = getattr(error, "extendedresult", None)  # apsw's own errors have none
-    if isinstance(error, apsw.FullError) or code in WRITES_REFUSED:
-        return StoreFull("no room on the disk for the database")
+    if is_out_of_room(error):
+        return StoreFull("no room on the disk for the database", "make room on that disk")
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return StoreUnavailable("the database is locked by another process")
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
-        return StoreDamaged("the database file is damaged")
+        return StoreDamaged("the database file is damaged", DAMAGED_FIX)
     if isinstance(error, apsw.CantOpenError | apsw.IOError | apsw.ReadOnlyError):
         return StoreUnavailable(f"the database can't be read or written: {error}")
     if isinstance(error, apsw.ConstraintError):

@@ -10,11 +10,13 @@ from typing import Final
 import msgspec
 
 from arrivals.clock import Clock
-from arrivals.store.api import StoreError
-from arrivals.store.beside import looking_into, noting_in
+from arrivals.store.api import StoreDamaged, StoreError
+from arrivals.store.backend import holds_database, is_postgresql
+from arrivals.store.beside import look_for_damage, looking_into, noting_in
 from arrivals.store.checking import Checking
 from arrivals.store.checks import COSTS
 from arrivals.store.reading import ReadingConnection
+from arrivals.store.soundness import Looked
 from arrivals.store.statements import statements
 from arrivals.store.verified import (
     Finding,
@@ -58,11 +60,44 @@ def verify(
     """Check what changed since the last run, or everything, and keep how far it came.
 
     The first run of all is a full one. `said` is told each finding as it is made. Raises
-    StoreError if the database can't be read; one that can't be written to is checked all the
-    same.
+    StoreError if the database can't be read, and before a full run is begun on a file that is
+    damaged; one that can't be written to is checked all the same.
     """
+    looked = _looked_at(place) if full else None
+    # What can be read is checked all the same: the checks name it better.
+    if looked is not None and not looked.in_rows_only:
+        raise StoreDamaged(f"{place}: {looked.words}", looked.fix)
     with looking_into(place) as (connection, dialect):
-        return _Verifying(place, connection, dialect, clock).once(full=full, said=said)
+        verdict = _Verifying(place, connection, dialect, clock).once(full=full, said=said)
+    if looked is not None and looked.troubles and not verdict.run.violations:
+        raise StoreDamaged(f"{place}: {looked.words}", looked.fix)
+    return verdict
+
+
+def look_whole(folder: Path, clock: Clock, seconds: float | None = None) -> Looked:
+    """Look for damage in a folder's file, and then at what costs little to prove.
+
+    Never raises a StoreError.
+    """
+    looked = look_for_damage(folder, seconds)
+    if looked.troubles or not looked.finished:
+        return looked
+    try:
+        with looking_into(folder) as (connection, dialect):
+            found = [
+                each for each in Checking(connection, dialect, clock).cheap() if each.count
+            ]
+    except StoreError as error:
+        return Looked(troubles=(str(error),), finished=True)
+    troubles = tuple(f"this doesn't hold: {each.sentence}" for each in found)
+    return Looked(troubles=troubles, finished=True)
+
+
+def _looked_at(place: str | Path) -> Looked | None:
+    """Return what was found in a folder's file, if there is one."""
+    if is_postgresql(place) or not holds_database(place):
+        return None
+    return look_for_damage(Path(place))
 
 
 def verify_in_turn(
