@@ -41,7 +41,7 @@ from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.accept import Accepted
 from arrivals.flows.amend import Amendment
 from arrivals.flows.answer import answer_step
-from arrivals.flows.dispatch import ClaimRequest, claim_step, recover_step
+from arrivals.flows.claim import ClaimRequest, claim_step, recover_step
 from arrivals.flows.divert import Diversion, divert_step
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import receive_step

@@ -17,8 +17,8 @@ from arrivals.core.selection import Obstacle
 from arrivals.flows import dispatch
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import answer_step
+from arrivals.flows.claim import ClaimRequest, claim_step
 from arrivals.flows.conditions import ALL_OF_S, FEW, IN_A_ROW, Condition, Conditions
-from arrivals.flows.dispatch import ClaimRequest, claim_step
 from arrivals.flows.sweep import Sweeper, sweep_step
 from arrivals.providers.api import (
     Answer,

@@ -11,7 +11,8 @@ import pytest
 
 from arrivals.core.catalogue import Flow
 from arrivals.core.message import Move, Reach
-from arrivals.flows.dispatch import ClaimRequest, Dispatcher, claim_step
+from arrivals.flows.claim import ClaimRequest, claim_step
+from arrivals.flows.dispatch import Dispatcher
 from arrivals.flows.journal import Journal
 from arrivals.flows.poison import CAUSE, Claimant
 from arrivals.providers.api import Submission

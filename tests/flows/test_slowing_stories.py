@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from arrivals.flows.answer import answer_step
-from arrivals.flows.dispatch import ClaimRequest, claim_step
+from arrivals.flows.claim import ClaimRequest, claim_step
 from arrivals.store.verifying import run_checks
 from tests.flows.installation import account, installed, own_bind, provider, route
 from tests.flows.script import SetClock, answer, result_of

@@ -25,7 +25,7 @@ from arrivals.core.message import Message as Stored
 from arrivals.core.money import Micros
 from arrivals.flows.accept import Accepted, Idempotency, Replay, Request
 from arrivals.flows.amend import Amendment
-from arrivals.flows.dispatch import ClaimRequest
+from arrivals.flows.claim import ClaimRequest
 from arrivals.flows.plan import Recipient, SendRequest
 from arrivals.providers.api import Submission
 from arrivals.store.api import Refused as NoFunds

@@ -23,7 +23,7 @@ from arrivals.clock import SystemChance
 from arrivals.flows.accept import accept_step
 from arrivals.flows.amend import amend_step
 from arrivals.flows.answer import answer_step
-from arrivals.flows.dispatch import claim_step, recover_step
+from arrivals.flows.claim import claim_step, recover_step
 from arrivals.flows.lease import TAKE, BindOwner
 from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults

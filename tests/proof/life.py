@@ -25,7 +25,7 @@ from arrivals.flows.administer import (
     ENSURE_INSTALLATION,
 )
 from arrivals.flows.answer import answer_step
-from arrivals.flows.dispatch import ClaimRequest, claim_step, recover_step
+from arrivals.flows.claim import ClaimRequest, claim_step, recover_step
 from arrivals.flows.divert import Diversion, divert_step
 from arrivals.flows.fleet import CATALOGUE
 from arrivals.flows.lease import TAKE, BindOwner

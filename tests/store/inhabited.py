@@ -14,8 +14,8 @@ from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION, 
 from arrivals.flows.amend import Amendment, amend_step
 from arrivals.flows.answer import answer_step
 from arrivals.flows.batches import BatchStream, Opening, StreamLine, open_stream
+from arrivals.flows.claim import ClaimRequest, claim_step
 from arrivals.flows.configuration import Configuration, KeyToRegister
-from arrivals.flows.dispatch import ClaimRequest, claim_step
 from arrivals.flows.learning import FOLLOW, Look
 from arrivals.flows.opening import open_platform
 from arrivals.flows.plan import Defaults, Recipient, SendRequest

@@ -26,7 +26,7 @@ from arrivals.providers.api import Submission
 from arrivals.store.api import Step, StoreError, Transaction
 
 if TYPE_CHECKING:
-    from arrivals.flows.dispatch import ClaimRequest
+    from arrivals.flows.claim import ClaimRequest
 
 _log = logging.getLogger("arrivals.poison")
 

@@ -22,7 +22,7 @@ from arrivals.core.replies import REPLY_WINDOW_US
 from arrivals.core.verdicts import Judged, body_of
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
-from arrivals.flows.dispatch import expire
+from arrivals.flows.claim import expire
 from arrivals.flows.journal import Journal
 from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Endings, Platform
