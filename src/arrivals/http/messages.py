@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from typing import Final
 
 from arrivals.core.depth import limit_of
@@ -38,7 +38,7 @@ from arrivals.http.message_view import (
     message_line,
     timeline_text,
 )
-from arrivals.http.outcome_wait import read_seconds
+from arrivals.http.outcome_wait import read_seconds, until_changed
 from arrivals.http.times import read_day_or_moment
 from arrivals.store.traces import MessageFilter
 
@@ -172,7 +172,7 @@ def _held_by(request: Request, message: Message) -> list[str]:
     tag=TAG,
     answers=OutcomeAnswer,
     parameters=(Parameter(name="wait", about="Seconds such as 30 or 30s, at most 60"),),
-    errors=(Code.NOT_FOUND, Code.BODY_INVALID),
+    errors=(Code.NOT_FOUND, Code.BODY_INVALID, Code.TOO_MANY_WAITS),
 )
 async def wait_for_outcome(request: Request) -> Response:
     """Return the outcome once it is final, or the forecast when the time is up."""
@@ -182,18 +182,16 @@ async def wait_for_outcome(request: Request) -> Response:
     request.waited = wait_s > 0
     began = platform.clock.monotonic()
     until = began + wait_s
-    while True:
-        changed = platform.changes.on_message(
-            key
-        )  # taken before the look, so nothing is missed
-        trace, events = await own_message(request, key)
-        left_s = until - platform.clock.monotonic()
-        if is_terminal(trace.message.state) or left_s <= 0:
-            break
-        try:
-            await asyncio.wait_for(changed.wait(), left_s)
-        except TimeoutError:
-            continue  # one more look, then the answer
+    waits = request.site.waits.place(request.account.account_id)
+    with waits if wait_s else contextlib.nullcontext():
+        while True:
+            # Taken before the look, so that nothing is missed.
+            changed = platform.changes.on_message(key)
+            trace, events = await own_message(request, key)
+            left_s = until - platform.clock.monotonic()
+            if is_terminal(trace.message.state) or left_s <= 0:
+                break
+            await until_changed(request, changed, left_s)  # one more look, then the answer
     message = trace.message
     return json_response(
         OutcomeAnswer(

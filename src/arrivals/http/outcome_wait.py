@@ -1,13 +1,13 @@
-"""Hold a send's answer back until every message has ended, or the time is up.
+"""Hold an answer back until messages have ended, or the time is up.
 
-The order is committed before the wait begins, so hanging up loses nothing. When the time
-is up the answer tells how things stand and until when they can stay open.
+The order is committed before the wait begins, so hanging up loses nothing, and ends the wait.
+When the time is up the answer tells how things stand and until when they can stay open.
+Waits are bounded by themselves, and don't count among the requests that are worked on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -18,7 +18,7 @@ from arrivals.core.layers import LayerDetail, MessageLayers, layers
 from arrivals.core.message import status_of
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.flows.platform import Foresee
-from arrivals.http.exchange import Request, query_invalid
+from arrivals.http.exchange import ClientGone, Request, query_invalid
 from arrivals.http.send_answer import OrderLayers, SendAnswer
 
 Journey = tuple[Trace, list[TimelineEvent]]
@@ -53,11 +53,29 @@ def read_seconds(text: str) -> float | None:
     return float(f"{whole}.{rest or 0}")
 
 
+async def until_changed(request: Request, changed: asyncio.Event, seconds: float) -> None:
+    """Return once it changed or the time is up; raises ClientGone if the client hangs up.
+
+    The caller holds a place among the waits.
+    """
+    request.waited = True
+    change = asyncio.ensure_future(changed.wait())
+    gone = asyncio.ensure_future(request.disconnected())
+    both = {change, gone}
+    try:
+        with request.site.in_hand.lent(request.account.account_id):
+            await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not changed.is_set():
+            raise ClientGone
+    finally:
+        for each in both:
+            each.cancel()
+
+
 async def wait_for_outcome(
     request: Request, order_id: int, count: int, seconds: float
 ) -> list[Journey]:
     """Return an order's messages once all have ended or the time is up."""
-    request.waited = True
     platform = request.platform
     account_id = request.account.account_id
     keys = [message_key(order_id, n) for n in range(count)]
@@ -73,8 +91,7 @@ async def wait_for_outcome(
         if not still_open or left <= 0:
             break
         if watched in still_open:
-            with contextlib.suppress(TimeoutError):  # one more look, then the answer
-                await asyncio.wait_for(changed.wait(), left)
+            await until_changed(request, changed, left)  # one more look, then the answer
         else:
             watched = still_open[0]
     found: list[Journey | None] = await platform.store.read(

@@ -7,6 +7,7 @@ An estimate stops after the plan, so the two can't disagree about a price.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 import msgspec
@@ -112,6 +113,7 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
         Code.IDEMPOTENCY_KEY_MISMATCH,
         Code.QUOTE_EXPIRED,
         Code.ROUTE_PAUSED,
+        Code.TOO_MANY_WAITS,
         Code.QUEUE_FULL,
         Code.UNAVAILABLE,
         Code.DISK_FULL,
@@ -133,14 +135,17 @@ async def send(request: Request) -> Response:
             raise
         return before
     status = 202 if seconds is None and _wants_async(request) else 200
-    result = await _commit(request, plan, promise, status)
-    if isinstance(result, Replay):
-        return replay(result)
-    answer = send_answer(request.platform.ids, result)
-    if seconds is not None:
-        order = result.order
-        journeys = await wait_for_outcome(request, order.order_id, order.count, seconds)
-        answer = with_outcome(answer, journeys, request.platform.foresee)
+    waits = request.site.waits.place(request.account.account_id)
+    # The place is taken before the commit, so that a refusal leaves nothing.
+    with contextlib.nullcontext() if seconds is None else waits:
+        result = await _commit(request, plan, promise, status)
+        if isinstance(result, Replay):
+            return replay(result)
+        answer = send_answer(request.platform.ids, result)
+        if seconds is not None:
+            order = result.order
+            journeys = await wait_for_outcome(request, order.order_id, order.count, seconds)
+            answer = with_outcome(answer, journeys, request.platform.foresee)
     return Response(status, _encode(answer), JSON, _preference(request, status))
 
 
