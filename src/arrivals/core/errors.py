@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 Place = Literal["body", "header", "path", "query"]
 
@@ -47,7 +47,6 @@ class Code(StrEnum):
     HTTP_INVALID = "http_invalid"
     HOST_MISSING = "host_missing"
     HEADER_REPEATED = "header_repeated"
-    REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
     BODY_INVALID = "body_invalid"
     UNKNOWN_FIELD = "unknown_field"
@@ -65,6 +64,7 @@ class Code(StrEnum):
     QUOTE_EXPIRED = "quote_expired"
     NOT_CANCELLABLE = "not_cancellable"
     ROUTE_PAUSED = "route_paused"
+    REQUEST_TIMEOUT = "request_timeout"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_WAITS = "too_many_waits"
     TOO_MANY_STREAMS = "too_many_streams"
@@ -109,6 +109,7 @@ class Refusal(Exception):
         self.retry_after_s = retry_after_s
         self.errors = tuple(errors)
         self.extra = dict(extra or {})
+        self.each: Sequence[Any] = ()  # of several recipients, why each one was refused
 
     def __str__(self) -> str:
         return self.detail
@@ -241,9 +242,6 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
     Code.HEADER_REPEATED: _row(
         BadRequest, 400, "Header repeated", "The header {name} came twice",
         "Send it once; check what the proxies between you and us add.", place="header"),
-    Code.REQUEST_TIMEOUT: _row(
-        TryLater, 408, "Request too slow", "The request didn't come whole in time",
-        "Send it again, over a better connection.", retry_after_s=1),
     Code.BODY_TOO_LARGE: _row(
         BadRequest, 413, "Request too large", "The request is larger than {limit}",
         "Split it, or use POST /api/v1/batches."),
@@ -300,6 +298,9 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
     Code.ROUTE_PAUSED: _row(
         InTheWay, 409, "Route takes nothing new", "Route {route_id} takes no new messages now",
         "Choose another route, or wait.", field="route_id"),
+    Code.REQUEST_TIMEOUT: _row(
+        TryLater, 408, "Request too slow", "The request didn't come whole in time",
+        "Send it again, over a better connection.", retry_after_s=1),
     Code.RATE_LIMITED: _row(
         TryLater, 429, "Too many requests", "Too many requests",
         "Send again after the seconds in Retry-After.", retry_after_s=1),

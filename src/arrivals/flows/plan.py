@@ -342,6 +342,7 @@ def _recipients(
             )
         )
     if not planned and refused:
+        refused[0].refusal.each = tuple(refused)
         raise refused[0].refusal
     return planned, refused
 

@@ -14,11 +14,13 @@ from typing import Final, Protocol
 import msgspec
 
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
-from arrivals.flows.batches import StreamLine
+from arrivals.flows.batches import REFUSALS_KEPT_MAX, StreamLine
 from arrivals.flows.plan import Recipient
 from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
 
 LINE_OCTETS_MAX: Final = 64 * 1024
+# Blank lines, and those within quotes, are none of the lines that are counted.
+BREAKS_MAX: Final = 2_000_000
 COLUMNS_MAX: Final = 20
 
 _COLUMN: Final = {
@@ -37,8 +39,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 class LineReader(Protocol):
     """Turns octets into lines."""
 
-    def feed(self, octets: bytes) -> list[StreamLine]:
-        """Take more octets; return the lines that are whole now."""
+    def feed(self, octets: bytes) -> Iterator[StreamLine | None]:
+        """Take more octets; yield the lines that are whole now, None for what makes none."""
 
     def end(self) -> list[StreamLine]:
         """Return the last line, if the stream didn't end with a line break."""
@@ -50,10 +52,14 @@ class Cutter:
     def __init__(self) -> None:
         self._tail = b""
         self._overlong: hashlib._Hash | None = None
+        self._breaks = 0
 
     def feed(self, octets: bytes) -> Iterator[bytes | Refusal]:
         """Yield whole lines without their break, and a refusal for each overlong one."""
         *whole, self._tail = (self._tail + octets).split(b"\n")
+        self._breaks += len(whole)
+        if self._breaks > BREAKS_MAX:
+            raise refuse(Code.BODY_TOO_LARGE, limit=f"{BREAKS_MAX:,} lines, blank ones too")
         for line in whole:
             yield self._line(line)
         if len(self._tail) > LINE_OCTETS_MAX:
@@ -98,24 +104,34 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._cutter = Cutter()
+        self._explained = 0
 
-    def feed(self, octets: bytes) -> list[StreamLine]:
-        """Take more octets; return the lines that are whole now."""
-        return [_json_line(cut) for cut in self._cutter.feed(octets) if cut]
+    def feed(self, octets: bytes) -> Iterator[StreamLine | None]:
+        """Take more octets; yield the lines that are whole now, None for blank ones."""
+        for cut in self._cutter.feed(octets):
+            yield self._line(cut) if cut else None
 
     def end(self) -> list[StreamLine]:
         """Return the last line, if the stream didn't end with a line break."""
-        return [_json_line(cut) for cut in self._cutter.end() if cut]
+        return [self._line(cut) for cut in self._cutter.end() if cut]
+
+    def _line(self, cut: bytes | Refusal) -> StreamLine:
+        if isinstance(cut, Refusal):
+            return _refused_line(cut)
+        try:
+            found = _LINE.decode(cut)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if self._explained >= REFUSALS_KEPT_MAX:
+                return StreamLine(cut, refusal=_NOT_SHOWN)
+            self._explained += 1
+            return StreamLine(cut, refusal=_why_not(cut))
+        return StreamLine(
+            cut, Recipient(found.to, found.message, found.client_ref), None, found.to
+        )
 
 
-def _json_line(cut: bytes | Refusal) -> StreamLine:
-    if isinstance(cut, Refusal):
-        return _refused_line(cut)
-    try:
-        found = _LINE.decode(cut)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return StreamLine(cut, refusal=_why_not(cut))
-    return StreamLine(cut, Recipient(found.to, found.message, found.client_ref), None, found.to)
+# To say why costs ten times as much as to see that it is so.
+_NOT_SHOWN: Final = body_invalid([("", "it comes after the refusals that are kept", NO_JSON)])
 
 
 def _why_not(line: bytes) -> Refusal:
@@ -144,39 +160,46 @@ class CsvLines:
     def __init__(self) -> None:
         self._cutter = Cutter()
         self._head = b""  # the header, until it stands before the first record's octets
-        self._record = b""
+        self._record: list[bytes] = []  # lines of a record that goes on, and their octets
+        self._record_octets = 0
         self._columns: Sequence[str] | None = None
         self._delimiter = ","
 
-    def feed(self, octets: bytes) -> list[StreamLine]:
-        """Take more octets; return the records that are whole now. Raises for a bad header."""
-        return [line for cut in self._cutter.feed(octets) for line in self._take(cut)]
+    def feed(self, octets: bytes) -> Iterator[StreamLine | None]:
+        """Take more octets; yield the records that are whole now. Raises for a bad header."""
+        for cut in self._cutter.feed(octets):
+            yield self._take(cut)
 
     def end(self) -> list[StreamLine]:
         """Return the last record, even with a quote left open. Raises if there's no header."""
-        found = [line for cut in self._cutter.end() for line in self._take(cut)]
+        found = [line for cut in self._cutter.end() if (line := self._take(cut)) is not None]
         if self._record:
-            found.append(self._read(self._record))
-            self._record = b""
+            found.append(self._read(self._whole_record()))
         if self._columns is None:
             raise _header("needs a header with the column `to`")
         return found
 
-    def _take(self, cut: bytes | Refusal) -> list[StreamLine]:
+    def _take(self, cut: bytes | Refusal) -> StreamLine | None:
         if isinstance(cut, Refusal):
-            self._record = b""
-            return [_refused_line(cut)]
+            self._whole_record()
+            return _refused_line(cut)
         if self._columns is None:
             self._read_header(cut)
-            return []
-        record = self._record + b"\n" + cut if self._record else cut
-        if record.count(_QUOTE) % 2 and len(record) <= LINE_OCTETS_MAX:
-            self._record = record  # inside a quoted cell: the record goes on
-            return []
-        self._record = b""
+            return None
+        goes_on = cut.count(_QUOTE) % 2 != bool(self._record)  # inside a quoted cell
+        self._record.append(cut)
+        self._record_octets += len(cut) + 1
+        if goes_on and self._record_octets <= LINE_OCTETS_MAX + 1:
+            return None
+        record = self._whole_record()
         if len(record) > LINE_OCTETS_MAX:
-            return [_refused_line(_too_long(hashlib.sha256(record).hexdigest()))]
-        return [self._read(record)] if record.strip() else []
+            return _refused_line(_too_long(hashlib.sha256(record).hexdigest()))
+        return self._read(record) if record.strip() else None
+
+    def _whole_record(self) -> bytes:
+        record = b"\n".join(self._record)
+        self._record, self._record_octets = [], 0
+        return record
 
     def _read_header(self, line: bytes) -> None:
         line = line.removeprefix(_BOM)

@@ -7,6 +7,7 @@ that prefix; sent again whole it changes nothing and gets the same answer.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -49,6 +50,9 @@ ROUTES: Final[list[Endpoint]] = []
 
 TAG: Final = "Batches"
 STREAM_OCTETS_MAX: Final = 256 * 1024 * 1024
+STREAM_PIECE_S: Final = 60.0  # between two pieces; their makers may look things up meanwhile
+STREAM_S: Final = 3_600.0  # for a whole one: 100,000 lines at 28 a second
+HEADER_WITHIN_LINES: Final = 100  # blank lines may stand before it
 NAME_CHARS_MAX: Final = 64
 KEY_OCTETS: Final = 16
 BATCH_ID_MAX: Final = 2**53
@@ -172,6 +176,8 @@ class BatchProgress(BatchCommitted, kw_only=True):
         Code.IDEMPOTENCY_KEY_INVALID,
         Code.IDEMPOTENCY_KEY_MISMATCH,
         Code.IDEMPOTENCY_IN_PROGRESS,
+        Code.REQUEST_TIMEOUT,
+        Code.TOO_MANY_STREAMS,
         Code.QUEUE_FULL,
         Code.UNAVAILABLE,
         Code.DISK_FULL,
@@ -182,8 +188,9 @@ async def send_batch(request: Request) -> Response:
 
     The body is NDJSON (`{"to", "message", "client_ref"}` a line) or CSV (a header with `to`,
     `message`, `client_ref`), up to 256 MiB, 64 KiB a line and 100,000 recipients. Lines are
-    committed a thousand at a time while the stream comes in. A stream that broke off is sent
-    again with the same Idempotency-Key and goes on where it stopped.
+    committed up to a thousand at a time while the stream comes in. A stream that broke off, or
+    of which nothing came for a minute, is sent again with the same Idempotency-Key and goes on
+    where it stopped.
     """
     options = _options(request)
     template = _template(request, options)
@@ -196,27 +203,53 @@ async def send_batch(request: Request) -> Response:
     key = promise.key if promise else token_hex(request.platform.chance.entropy(KEY_OCTETS))
     account_id = request.account.account_id
     opening = Opening(account_id=account_id, key=key, options=_encode(options).decode())
-    reader = _reader(request)
-    chunks = request.chunks(STREAM_OCTETS_MAX)
-    # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
-    begun = await anext(chunks, b"")
-    first = reader.feed(begun) if begun else reader.end()
-    stream = BatchStream(
-        request.platform, template, await open_stream(request.platform, opening)
-    )
-    try:
-        await stream.add(first)
-        async for octets in chunks:
-            await stream.add(reader.feed(octets))
-        await stream.add(reader.end())
-        batch = await stream.finish()
-    finally:
-        await stream.stop()
+    request.be_patient(STREAM_PIECE_S, STREAM_S)
+    with request.site.streams.place(account_id):
+        batch, replayed = await _streamed(request, template, opening)
     orders: list[int] = await request.platform.store.read(
         lambda found: found.batch_orders(account_id, batch.batch_id)
     )
     answer = BatchCommitted(**_committed(batch, orders, request.account.currency))
-    return json_response(answer, 200, [REPLAYED] if stream.replayed else [])
+    return json_response(answer, 200, [REPLAYED] if replayed else [])
+
+
+async def _streamed(
+    request: Request, template: SendRequest, opening: Opening
+) -> tuple[Batch, bool]:
+    """Commit a body's lines; return the batch, and whether it was whole before."""
+    reader = _reader(request)
+    chunks = request.chunks(STREAM_OCTETS_MAX)
+    # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
+    begun = await anext(chunks, b"")
+    lines = iter(reader.feed(begun) if begun else reader.end())
+    first = list(itertools.islice(lines, HEADER_WITHIN_LINES))
+    stream = BatchStream(
+        request.platform, template, await open_stream(request.platform, opening)
+    )
+    try:
+        await stream.add(itertools.chain(first, lines))
+        async for octets in chunks:
+            await stream.add(reader.feed(octets))
+        await stream.add(reader.end())
+        return await stream.finish(), stream.replayed
+    except Refusal as refusal:
+        await stream.stop()
+        raise _as_it_stands(refusal, opening.key, stream) from None
+    finally:
+        await stream.stop()
+
+
+def _as_it_stands(refusal: Refusal, key: str, stream: BatchStream) -> Refusal:
+    """Say in a stream's refusal what is decided of it, and how it goes on."""
+    refusal.extra |= {
+        "batch_id": stream.batch_id, "idempotency_key": key, "decided": stream.decided
+    }  # fmt: skip
+    if refusal.code == Code.REQUEST_TIMEOUT:
+        refusal.fix = (
+            f"Send the stream again with the Idempotency-Key {key}: "
+            f"it goes on behind line {stream.decided}."
+        )
+    return refusal
 
 
 @endpoint(

@@ -58,7 +58,6 @@ async def until_changed(request: Request, changed: asyncio.Event, seconds: float
 
     The caller holds a place among the waits.
     """
-    request.waited = True
     change = asyncio.ensure_future(changed.wait())
     gone = asyncio.ensure_future(request.disconnected())
     both = {change, gone}
@@ -76,6 +75,7 @@ async def wait_for_outcome(
     request: Request, order_id: int, count: int, seconds: float
 ) -> list[Journey]:
     """Return an order's messages once all have ended or the time is up."""
+    request.waited = True
     platform = request.platform
     account_id = request.account.account_id
     keys = [message_key(order_id, n) for n in range(count)]
