@@ -350,6 +350,7 @@ class BatchStream:
                 _refused(number, each.to, its)
                 for number, each, its in zip(numbers, recipients, whys, strict=True)
             ]
+            why.each, why.__traceback__ = (), None  # they refer to each other
             return None
         return Request(plan=planned)
 

@@ -326,7 +326,9 @@ def _recipients(
         except Refusal as refusal:
             if not request.partial:
                 raise
-            refused.append(RefusedRecipient(index, recipient.to, refusal))
+            # Its traceback holds this call, and with it every text, until somebody collects it.
+            bare = refusal.with_traceback(None)
+            refused.append(RefusedRecipient(index, recipient.to, bare))
             continue
         country = country_of(msisdn)
         planned.append(

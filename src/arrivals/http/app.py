@@ -90,6 +90,8 @@ class Application:
             return
         except Refusal as refusal:
             response = problem(refusal, request_id)
+            # What they refer to refers back to them, with the texts of the request.
+            refusal.each, refusal.__traceback__ = (), None
         except Exception as error:  # noqa: BLE001 - every request must be answered, in JSON
             response = problem(_our_fault(error, request_id), request_id)
         self._note(request, found, response, started)

@@ -19,6 +19,7 @@ from arrivals.flows.plan import Recipient
 from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
 
 LINE_OCTETS_MAX: Final = 64 * 1024
+SLICE_OCTETS: Final = 16 * 1024  # cut at once: of blank lines alone, less than a millisecond
 # Blank lines, and those within quotes, are none of the lines that are counted.
 BREAKS_MAX: Final = 2_000_000
 COLUMNS_MAX: Final = 20
@@ -56,6 +57,10 @@ class Cutter:
 
     def feed(self, octets: bytes) -> Iterator[bytes | Refusal]:
         """Yield whole lines without their break, and a refusal for each overlong one."""
+        for at in range(0, len(octets), SLICE_OCTETS):
+            yield from self._cut(octets[at : at + SLICE_OCTETS])
+
+    def _cut(self, octets: bytes) -> Iterator[bytes | Refusal]:
         *whole, self._tail = (self._tail + octets).split(b"\n")
         self._breaks += len(whole)
         if self._breaks > BREAKS_MAX:

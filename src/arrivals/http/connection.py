@@ -48,7 +48,7 @@ HEAD_OCTETS_MAX: Final = 64 * 1024
 # What chunks may cost beside their content: a client that sends one octet a chunk takes six.
 FRAME_OCTETS_PER_OCTET: Final = 8
 PIPELINED_MAX: Final = 64  # requests that wait behind the one being answered
-# What a client may send after it was told that nothing more is taken.
+# What a client may send behind a request that is its last, while that is being answered.
 PASSED_OVER_OCTETS_MAX: Final = 16 * 1024 * 1024
 
 _SPARE_PATHS: Final = frozenset({"/healthz", "/readyz"})
@@ -161,6 +161,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came in."""
+        if self._leaving:
+            return
         if self._deaf:
             self._octets += len(data)
             if self._octets > PASSED_OVER_OCTETS_MAX:
@@ -317,6 +319,7 @@ class Connection(asyncio.Protocol):
     def answered(self, turn: Turn) -> None:
         """Go on to the next request, or hang up."""
         self._current = None
+        self.more()
         if not turn.keep:
             self._leave()
         elif self._waiting:
@@ -471,9 +474,7 @@ class Connection(asyncio.Protocol):
         self.due = self.loop.time() + LINGER_S
         self._door.quiet(self)
         if sending and self.transport.can_write_eof():
-            if self._paused:
-                self._paused = False
-                self.transport.resume_reading()
+            self.more()
             self.transport.write_eof()
         else:
             self.transport.close()

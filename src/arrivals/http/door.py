@@ -35,7 +35,7 @@ HEAD_S: Final = 10.0  # for a first line and headers, from their first octet
 PIECE_S: Final = 20.0  # between two pieces of a body
 BODY_S: Final = 120.0  # for a whole one: 2 MiB at 18 KiB a second
 UNREAD_S: Final = 60.0  # for a client to go on reading what it asked for
-LINGER_S: Final = 5.0  # for a client to read a refusal while it still sends
+LINGER_S: Final = 10.0  # for a client to read a refusal while it still sends
 CONNECTION_S: Final = 3_600.0  # then the next answer is its last, so load is shared out again
 LOOK_EVERY_S: Final = 1.0
 

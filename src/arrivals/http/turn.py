@@ -81,8 +81,7 @@ class Turn:
         if self.expects and not self.gone:
             self.expects = False
             self._line.write(_CONTINUE)
-        if not self.whole and not self.gone:
-            self._line.more()
+        self._line.more()
         while not (self.body or self._over or (self.whole and not self._told_whole)):
             self._news = self._line.loop.create_future()
             await self._news
