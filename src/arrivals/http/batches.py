@@ -37,7 +37,7 @@ from arrivals.http.exchange import (
     query_invalid,
     whole_number,
 )
-from arrivals.http.idempotency import REPLAYED, idempotency_of
+from arrivals.http.idempotency import REPLAYED, idempotency_of, shown_key, stream_key
 from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
@@ -202,7 +202,9 @@ async def send_batch(request: Request) -> Response:
     promise = idempotency_of(request, b"")
     key = promise.key if promise else token_hex(request.platform.chance.entropy(KEY_OCTETS))
     account_id = request.account.account_id
-    opening = Opening(account_id=account_id, key=key, options=_encode(options).decode())
+    opening = Opening(
+        account_id=account_id, key=stream_key(request, key), options=_encode(options).decode()
+    )
     request.be_patient(STREAM_PIECE_S, STREAM_S)
     with request.site.streams.place(account_id):
         batch, replayed = await _streamed(request, template, opening)
@@ -234,7 +236,7 @@ async def _streamed(
         return await stream.finish(), stream.replayed
     except Refusal as refusal:
         await stream.stop()
-        raise _as_it_stands(refusal, opening.key, stream) from None
+        raise _as_it_stands(refusal, shown_key(opening.key), stream) from None
     finally:
         await stream.stop()
 
@@ -379,7 +381,7 @@ def _line(batch: Batch, currency: str) -> dict[str, Any]:
     options = msgspec.json.decode(batch.options, type=Options)
     return {
         "batch_id": batch.batch_id,
-        "key": batch.key,
+        "key": shown_key(batch.key),
         "name": options.name,
         "created_at": rfc3339(batch.created_at_us),
         "finished_at": None if batch.finished_at_us is None else rfc3339(batch.finished_at_us),
