@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from arrivals.http.connection import HEAD_OCTETS_MAX, Connection
-from arrivals.http.door import Door
+from arrivals.http.connection import HEAD_OCTETS_MAX
 from tests.http.installation import Installation
+from tests.http.wire import served
 
 BODY = msgspec.json.encode(
     {"route_id": 1, "caller_id": "ARRIVALS", "numbers": ["31612345678"], "message": "Hi"}
 )
 # As curl --http2 and Java's client begin on a connection without TLS.
 WISH = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-SILENCE_S = 0.3  # then nothing more comes
 WHOLE = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 Exchange = Callable[..., Awaitable[bytes]]
@@ -29,40 +24,8 @@ Exchange = Callable[..., Awaitable[bytes]]
 @pytest.fixture
 async def exchange(api: Installation) -> AsyncIterator[Exchange]:
     """Send octets over a connection of their own; return all that comes back."""
-    config = uvicorn.Config(
-        api.app,
-        ws="none", lifespan="off",
-        log_config=None, proxy_headers=False,
-    )  # fmt: skip
-    config.load()
-    state, door = ServerState(), Door()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Connection(config, state, {}, door=door), "127.0.0.1", 0
-    )
-
-    async def send(*pieces: bytes) -> bytes:
-        host, port = server.sockets[0].getsockname()
-        reader, writer = await asyncio.open_connection(host, port)
-        answer = b""
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0.01)  # so that each comes in by a read of its own
-            async with asyncio.timeout(SILENCE_S):
-                while octets := await reader.read(65_536):
-                    answer += octets
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        return answer
-
-    yield send
-    server.close()
-    async with asyncio.timeout(5):
-        while state.connections:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+    async with served(api) as wire:
+        yield wire.exchange
 
 
 def post(api: Installation, *, headers: bytes = b"", body: bytes = BODY) -> bytes:

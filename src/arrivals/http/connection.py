@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the same to us
         """Forget what nobody will read."""
         self._door.leave(self)
-        self._state.connections.discard(self)  # type: ignore[arg-type]
+        self._state.connections.discard(self)
         self.due = math.inf
         self._deaf = True
         self._paused = False
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         version = self._parser.get_http_version()
         headers = dict(self._headers)
-        if self._large or self._octets:
+        if self._large or not self._fresh:
             self._refusal = _too_long(self._url, self._headers)
         self._octets = 0
         self._refusal = self._refusal or _refusal_of(version, headers, self._headers)
@@ -481,7 +481,7 @@ class Connection(asyncio.Protocol):
 
 
 def _too_long(url: bytes, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
-    octets = len(url) + sum(len(name) + len(value) for name, value in headers)
+    octets = len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
     return refuse(Code.HTTP_INVALID) if octets > HEAD_OCTETS_MAX else None
 
 
