@@ -17,8 +17,8 @@ from arrivals.core.ids import message_key
 from arrivals.core.layers import LayerDetail, MessageLayers, layers
 from arrivals.core.message import status_of
 from arrivals.core.timeline import TimelineEvent, Trace
-from arrivals.flows.platform import Foresee
 from arrivals.http.exchange import ClientGone, Request, query_invalid
+from arrivals.http.naming import Told
 from arrivals.http.send_answer import OrderLayers, SendAnswer
 
 Journey = tuple[Trace, list[TimelineEvent]]
@@ -100,21 +100,19 @@ async def wait_for_outcome(
     return [each for each in found if each is not None]
 
 
-def with_outcome(
-    answer: SendAnswer, journeys: Sequence[Journey], foresee: Foresee
-) -> SendAnswer:
+def with_outcome(answer: SendAnswer, messages: Sequence[Told]) -> SendAnswer:
     """Return the answer with every message as it stands now."""
     found = [
         layers(
             trace.message,
             events,
             trace.accepted_at_us,
-            foresee(trace, events),
+            forecast,
             limit_of(trace.country, trace.sender),
         )
-        for trace, events in journeys
+        for trace, events, forecast in messages
     ]
-    for shown, (trace, _), its_layers in zip(answer.messages, journeys, found, strict=True):
+    for shown, (trace, _, _), its_layers in zip(answer.messages, messages, found, strict=True):
         shown.status = status_of(trace.message.state)
         shown.layers = its_layers
     answer.layers = _together(found)

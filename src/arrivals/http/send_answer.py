@@ -19,6 +19,7 @@ from arrivals.core.money import Micros, json_number
 from arrivals.flows.accept import Accepted
 from arrivals.flows.plan import CHECKS, Plan, PlannedMessage, RefusedRecipient
 from arrivals.http.answers import Money
+from arrivals.http.naming import Names
 
 
 class OrderLayers(msgspec.Struct, frozen=True):
@@ -217,14 +218,19 @@ def price_lines(messages: Sequence[PlannedMessage]) -> list[PriceLine]:
     ]
 
 
-def chosen_route(plan: Plan) -> ChosenRoute:
+def names_in(plan: Plan) -> Names:
+    """Return what a plan's providers are called before its account."""
+    return Names(plan.account, plan.route.providers)
+
+
+def chosen_route(plan: Plan, names: Names) -> ChosenRoute:
     """Return the route and why its providers stand in this order."""
     return ChosenRoute(
         plan.route.route_id,
         plan.route.name,
-        plan.decision.providers,
+        [names.of(each) for each in plan.decision.providers],
         [
-            ConsideredProvider(each.provider_id, each.why_not)
+            ConsideredProvider(names.of(each.provider_id), each.why_not)
             for each in plan.decision.considered
         ],
         plan.decision.rule,
@@ -233,14 +239,15 @@ def chosen_route(plan: Plan) -> ChosenRoute:
 
 def _committed(accepted: Accepted, at: str, until: str, cost: msgspec.Raw) -> Committed:
     order, plan = accepted.order, accepted.plan
+    called = names_in(plan)
     return Committed(
         at,
         CHECKS,
-        chosen_route(plan),
+        chosen_route(plan, called),
         price_lines(accepted.messages),
         LedgerEntry(order.hold_posting, "hold", cost, order.currency),
         QueueEntry(
-            plan.decision.providers[0],
+            called.of(plan.decision.providers[0]),
             _LANES[plan.lane],
             None if order.send_at_us is None else rfc3339(order.send_at_us),
             until,
@@ -251,9 +258,9 @@ def _committed(accepted: Accepted, at: str, until: str, cost: msgspec.Raw) -> Co
 
 
 def _open(plan: Plan, until: str, deadline: str) -> list[OpenItem]:
-    provider_id = plan.decision.providers[0]
+    provider = names_in(plan).phrase(plan.decision.providers[0])
     return [
-        OpenItem("execution", f"hand-off to provider {provider_id}", until),
+        OpenItem("execution", f"hand-off to {provider}", until),
         OpenItem("outcome", "evidence from the carrier", deadline),
         OpenItem("confirmed", "feedback from your own system", None),
     ]

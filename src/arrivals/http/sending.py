@@ -23,6 +23,7 @@ from arrivals.http.delivery import DeliveryAdvice, advice
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import JSON, Header, Request, Response, json_response
 from arrivals.http.idempotency import answered_before, idempotency_of, replay
+from arrivals.http.messages import told
 from arrivals.http.outcome_wait import wait_for_outcome, wanted_wait, with_outcome
 from arrivals.http.send_answer import (
     ChosenRoute,
@@ -30,6 +31,7 @@ from arrivals.http.send_answer import (
     RefusedEntry,
     SendAnswer,
     chosen_route,
+    names_in,
     price_lines,
     refused_entries,
     send_answer,
@@ -145,7 +147,7 @@ async def send(request: Request) -> Response:
         if seconds is not None:
             order = result.order
             journeys = await wait_for_outcome(request, order.order_id, order.count, seconds)
-            answer = with_outcome(answer, journeys, request.platform.foresee)
+            answer = with_outcome(answer, [told(request, *each) for each in journeys])
     return Response(status, _encode(answer), JSON, _preference(request, status))
 
 
@@ -187,7 +189,7 @@ async def estimate(request: Request) -> Response:
             quote_id=quote_id,
             quote_valid_until=rfc3339(valid_until_us),
             prices=price_lines(plan.messages),
-            route=chosen_route(plan),
+            route=chosen_route(plan, names_in(plan)),
             delivery=advice(request.platform, plan),
             refused=refused_entries(plan.refused) if plan.request.partial else None,
         )
