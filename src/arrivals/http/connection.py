@@ -40,11 +40,9 @@ from arrivals.http.door import (
     Place,
     address_of,
 )
+from arrivals.http.head import HEAD_OCTETS_MAX, refusal_of, too_long
 from arrivals.http.turn import HIGH_WATER, Turn
 
-# Of a request's first line and headers, give or take what one read brings; proxies take 8 to
-# 32 KiB. Trailers may be as long as headers.
-HEAD_OCTETS_MAX: Final = 64 * 1024
 # What chunks may cost beside their content: a client that sends one octet a chunk takes six.
 FRAME_OCTETS_PER_OCTET: Final = 8
 PIPELINED_MAX: Final = 64  # requests that wait behind the one being answered
@@ -53,15 +51,6 @@ PASSED_OVER_OCTETS_MAX: Final = 16 * 1024 * 1024
 
 _SPARE_PATHS: Final = frozenset({"/healthz", "/readyz"})
 _OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
-# Whoever reads two of these as one, or the other one, than a proxy did, can be tricked.
-_ONCE: Final = {
-    b"host": "Host",
-    b"content-length": "Content-Length",
-    b"content-type": "Content-Type",
-    b"idempotency-key": "Idempotency-Key",
-    b"x-api-key": "X-API-KEY",
-}
-
 _log: Final = logging.getLogger("arrivals.http")
 
 
@@ -242,9 +231,9 @@ class Connection(asyncio.Protocol):
         version = self._parser.get_http_version()
         headers = dict(self._headers)
         if self._large or not self._fresh:
-            self._refusal = _too_long(self._url, self._headers)
+            self._refusal = too_long(self._url, self._headers)
         self._octets = 0
-        self._refusal = self._refusal or _refusal_of(version, headers, self._headers)
+        self._refusal = self._refusal or refusal_of(version, headers, self._headers)
         if self._refusal is not None:
             raise _Refused
         turn = Turn(
@@ -478,29 +467,6 @@ class Connection(asyncio.Protocol):
             self.transport.write_eof()
         else:
             self.transport.close()
-
-
-def _too_long(url: bytes, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
-    octets = len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
-    return refuse(Code.HTTP_INVALID) if octets > HEAD_OCTETS_MAX else None
-
-
-def _refusal_of(
-    version: str, headers: dict[bytes, bytes], given: list[tuple[bytes, bytes]]
-) -> Refusal | None:
-    """Return why a head isn't taken, or None."""
-    if len(headers) != len(given):
-        seen: dict[bytes, bytes] = {}
-        for name, value in given:
-            same = name == b"x-api-key" and seen.get(name) == value
-            if name in seen and name in _ONCE and not same:
-                return refuse(Code.HEADER_REPEATED, field=_ONCE[name], name=_ONCE[name])
-            seen[name] = value
-    coding = headers.get(b"transfer-encoding")
-    if b"host" in headers or version == "1.0":
-        known = coding is None or (version != "1.0" and coding.strip().lower() == b"chunked")
-        return None if known else refuse(Code.HTTP_INVALID)
-    return refuse(Code.HOST_MISSING)
 
 
 def _host_and_port(place: Any) -> tuple[str, int] | None:
