@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 import pytest
 
-from arrivals.http.connection import HEAD_OCTETS_MAX
+from arrivals.http.head import HEAD_OCTETS_MAX
 from tests.http.installation import Installation
 from tests.http.wire import served
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from arrivals.http import connection, turn
-from arrivals.http.connection import HEAD_OCTETS_MAX
+from arrivals.http.head import HEAD_OCTETS_MAX
 from tests.http.installation import Installation
 from tests.http.wire import Wire, answered, ends, served
 
