@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,10 +29,15 @@ _OF_PROVIDERS: Final = frozenset({"provider", "carrier"})  # what an event's act
 _MODEL_PROVIDER: Final = 2  # its place in a cell
 
 
+@lru_cache(maxsize=1_024)  # of routes: each send asks
+def _numbers(places: tuple[str, ...], behind: str) -> dict[str, str]:
+    return {name: f"provider {number}{behind}" for number, name in enumerate(places, 1)}
+
+
 class Names:
     """What one route's providers are called before one account."""
 
-    __slots__ = ("_all", "_behind", "_places", "shown")
+    __slots__ = ("_called", "_everybody", "shown")
 
     def __init__(
         self,
@@ -45,17 +51,14 @@ class Names:
         `of` is put behind a number, where two routes are spoken of.
         """
         self.shown = account.operator
-        self._places = tuple(places)
-        self._all = frozenset(everybody) | frozenset(places)
-        self._behind = of
+        self._called = _numbers(tuple(places), of)
+        self._everybody = everybody
 
     def of(self, provider_id: str) -> str:
         """Return what a provider is called."""
         if self.shown or not provider_id:
             return provider_id
-        if provider_id not in self._places:
-            return ANOTHER
-        return f"provider {self._places.index(provider_id) + 1}{self._behind}"
+        return self._called.get(provider_id, ANOTHER)
 
     def phrase(self, provider_id: str) -> str:
         """Return how a sentence speaks of a provider."""
@@ -96,13 +99,14 @@ class Names:
 
     def _known(self, name: Any) -> Any:
         """Return another name for a provider's; anything else may stand there, too."""
-        return self.of(name) if isinstance(name, str) and name in self._all else name
+        known = name in self._called or name in self._everybody
+        return self.of(name) if known else name
 
     def _whose(self, words: str | None) -> str | None:
         """Return whose messages are kept from their people, in words that name no provider."""
         if words is None:
             return None
-        return in_words(words, {each: self.of(each) for each in self._all})
+        return in_words(words, dict.fromkeys(self._everybody, ANOTHER) | self._called)
 
     def _cell(self, cell: Sequence[Any]) -> list[Any]:
         return [

@@ -155,7 +155,7 @@ def send_answer(ids: MessageIds, accepted: Accepted) -> SendAnswer:
     order, plan = accepted.order, accepted.plan
     order_id = order.order_id
     at, until = rfc3339(order.accepted_at_us), rfc3339(order.expires_at_us)
-    names = ids.encode_batch(order_id, order.count)
+    names, called = ids.encode_batch(order_id, order.count), names_in(plan)
     cost = _price(Micros(order.cost))
     messages = [
         SentMessage(name, each.msisdn, "QUEUED", each.client_ref)
@@ -184,8 +184,8 @@ def send_answer(ids: MessageIds, accepted: Accepted) -> SendAnswer:
             LayerDetail(state="pending", since=at, final=False),
             LayerDetail(state="none", since=at, final=False),
         ),
-        committed=_committed(accepted, at, until, cost),
-        open=_open(plan, until, rfc3339(order.outcome_deadline_us)),
+        committed=_committed(accepted, called, at, until, cost),
+        open=_open(plan, called, until, rfc3339(order.outcome_deadline_us)),
         links=_links(order_id, names),
     )
 
@@ -237,9 +237,10 @@ def chosen_route(plan: Plan, names: Names) -> ChosenRoute:
     )
 
 
-def _committed(accepted: Accepted, at: str, until: str, cost: msgspec.Raw) -> Committed:
+def _committed(
+    accepted: Accepted, called: Names, at: str, until: str, cost: msgspec.Raw
+) -> Committed:
     order, plan = accepted.order, accepted.plan
-    called = names_in(plan)
     return Committed(
         at,
         CHECKS,
@@ -257,8 +258,8 @@ def _committed(accepted: Accepted, at: str, until: str, cost: msgspec.Raw) -> Co
     )
 
 
-def _open(plan: Plan, until: str, deadline: str) -> list[OpenItem]:
-    provider = names_in(plan).phrase(plan.decision.providers[0])
+def _open(plan: Plan, called: Names, until: str, deadline: str) -> list[OpenItem]:
+    provider = called.phrase(plan.decision.providers[0])
     return [
         OpenItem("execution", f"hand-off to {provider}", until),
         OpenItem("outcome", "evidence from the carrier", deadline),
