@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 
 import httpx
 import pytest
 
 from arrivals.flows import batches
+from arrivals.flows.batches import BatchStream
+from arrivals.flows.plan import SendRequest
 from arrivals.http.app import Application
+from arrivals.http.batch_lines import JsonLines
+from arrivals.store.rows import Batch
 from tests.http.installation import MAIN, Installation
 from tests.http.test_batches import CHUNK, PATH, lines, post, streamed
 
@@ -113,3 +118,25 @@ async def test_a_stream_that_stops_says_where_it_goes_on(api: Installation) -> N
         answer = await post(client, lines(CHUNK + 20), idempotency_key="slow")
     assert answer["batch_id"] == problem["batch_id"]
     assert (answer["received"], answer["accepted"]) == (CHUNK + 20, CHUNK + 20)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"1\n", b'{"to":"x"}\n', b'{"to":"777000001"}\n', b'{"to":"31612345678","message":" "}\n'],
+    ids=repr,
+)
+def test_what_is_refused_is_forgotten_at_once(api: Installation, line: bytes) -> None:
+    """No ring of exceptions keeps the texts of refused lines until somebody collects it."""
+    template = SendRequest(
+        account_id=MAIN, key_id="k", environment="test", request_id="r", route_id=1,
+        sender="ARRIVALS", recipients=(), text="hi", partial=True,
+    )  # fmt: skip
+    stream = BatchStream(api.platform, template, Batch(1, MAIN, "k", "{}", 0))
+    read = [each for each in JsonLines().feed(line * 50) if each is not None]
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(stream._decide(read).refusals) == 50
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

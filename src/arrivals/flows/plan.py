@@ -326,9 +326,9 @@ def _recipients(
         except Refusal as refusal:
             if not request.partial:
                 raise
-            # Its traceback holds this call, and with it every text, until somebody collects it.
-            bare = refusal.with_traceback(None)
-            refused.append(RefusedRecipient(index, recipient.to, bare))
+            # Both hold this call, and with it every text, until somebody collects it.
+            refusal.__traceback__ = refusal.__context__ = None
+            refused.append(RefusedRecipient(index, recipient.to, refusal))
             continue
         country = country_of(msisdn)
         planned.append(

@@ -362,7 +362,9 @@ class Auditor:
         for copy, count in copies.items():
             if count > 1:
                 self.violation(35, f"{recipient.number} has {copy} {count} times")
-        strangers = {facts["provider"] for facts in receipts}
+        # Customers read of providers by their places in the route's list.
+        called = {f"provider {n}": name for n, name in enumerate(self._plan.worlds, 1)}
+        strangers = {called.get(facts["provider"], "one by its name") for facts in receipts}
         strangers -= {each.provider for each in recipient.submits}
         for each in strangers:
             self.violation(38, f"{recipient.number} believes {each}, which never got it")
