@@ -139,6 +139,40 @@ async def test_who_does_not_read_leaves(
     await wire.settled(0)
 
 
+async def test_who_read_it_all_and_says_nothing_leaves(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long answer that was read slowly keeps no connection open behind it."""
+    monkeypatch.setattr(connection, "IDLE_S", 4 * SOON_S)
+    ask = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, (wire.host, wire.port))
+        await loop.sock_sendall(client, ask * 40)
+        await asyncio.sleep(6 * SOON_S)  # the answers fill what the system keeps of them
+        answer = b""
+        async with asyncio.timeout(10):
+            while octets := await loop.sock_recv(client, 65_536):
+                answer += octets
+    assert answer.count(b"HTTP/1.1 200 OK") == 40
+
+
+async def test_answers_that_nobody_reads_are_not_piled_up(wire: Wire) -> None:
+    """The next request is answered once the client has read most of the answer before."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, (wire.host, wire.port))
+        await loop.sock_sendall(client, b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 60)
+        await asyncio.sleep(6 * SOON_S)
+        [open_one] = wire.state.connections
+        kept = open_one.transport.get_write_buffer_size()
+        assert 0 < kept < 1_000_000  # one answer has 200,000 octets
+
+
 async def test_an_old_connection_ends_with_an_answer(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

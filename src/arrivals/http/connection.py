@@ -146,7 +146,10 @@ class Connection(asyncio.Protocol):
         unread, self._unread = self._unread, None
         if unread is not None:
             unread.set_result(None)
-            self._wait_until(math.inf)
+            if self._current is None:
+                self._go_on()
+            else:
+                self._wait_on()
 
     def data_received(self, data: bytes) -> None:
         """Read what came in."""
@@ -243,7 +246,7 @@ class Connection(asyncio.Protocol):
         )
         turn.expects = headers.get(b"expect", b"").lower() == b"100-continue"
         self._incoming = turn
-        if self._current is None:
+        if self._current is None and self._unread is None:
             self._answer(turn)
         else:
             self._waiting.append(turn)
@@ -311,12 +314,10 @@ class Connection(asyncio.Protocol):
         self.more()
         if not turn.keep:
             self._leave()
-        elif self._waiting:
-            self._answer(self._waiting.popleft())
+        elif self._unread is None:
+            self._go_on()
         else:
-            seconds = HEAD_S if self._in_head else IDLE_S
-            self._wait_until(self.loop.time() + seconds)
-            self._door.quiet(self)
+            self._door.quiet(self)  # what waits is answered once this was read
 
     # --- its own ----------------------------------------------------------------------
 
@@ -356,6 +357,22 @@ class Connection(asyncio.Protocol):
         turn = self._incoming
         if turn is not None and not turn.late and not self._paused:
             self._wait_until(min(self.loop.time() + turn.piece_s, self._whole_by))
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._answer(self._waiting.popleft())
+        else:
+            self._wait_on()
+            self._door.quiet(self)
+
+    def _wait_on(self) -> None:
+        """Be due by what is awaited now: the client's next words, or an answer of ours."""
+        if self._current is None:
+            self._wait_until(self.loop.time() + (HEAD_S if self._in_head else IDLE_S))
+        elif self._current is self._incoming:
+            self._await_piece()
+        else:
+            self._wait_until(math.inf)
 
     def _wait_until(self, moment: float) -> None:
         """Be due at a moment, unless the client has to read on, or is told to leave, before."""
@@ -426,7 +443,7 @@ class Connection(asyncio.Protocol):
         if turn is not None and turn in self._waiting:
             self._waiting.remove(turn)
             turn = None
-        if self._current is not None and turn is not self._current:
+        if self._waiting or (self._current is not None and turn is not self._current):
             self._wait_until(math.inf)
             return  # `may_go_on` says no behind the last of them
         if self._current is not None and self._current.begun:

@@ -54,6 +54,7 @@ _PLAN_ERRORS: Final = (
     Code.TOO_MANY_SEGMENTS,
     Code.MAX_PRICE_EXCEEDED,
     Code.BODY_TOO_LARGE,
+    Code.REQUEST_TIMEOUT,
 )
 
 # Refusals whose words published clients know, at an estimate as at a send; the list form of
