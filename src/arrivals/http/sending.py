@@ -42,6 +42,7 @@ ROUTES: Final[list[Endpoint]] = []
 
 _encode: Final = msgspec.json.Encoder().encode
 _RESPOND_ASYNC: Final = b"respond-async"
+_AT_ONCE: Final = contextlib.nullcontext()
 
 _PLAN_ERRORS: Final = (
     Code.INVALID_ROUTE,
@@ -138,9 +139,8 @@ async def send(request: Request) -> Response:
             raise
         return before
     status = 202 if seconds is None and _wants_async(request) else 200
-    waits = request.site.waits.place(request.account.account_id)
     # The place is taken before the commit, so that a refusal leaves nothing.
-    with contextlib.nullcontext() if seconds is None else waits:
+    with _AT_ONCE if seconds is None else request.site.waits.place(request.account.account_id):
         result = await _commit(request, plan, promise, status)
         if isinstance(result, Replay):
             return replay(result)
