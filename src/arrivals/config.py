@@ -65,6 +65,7 @@ Sender = Annotated[
 RouteId = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1")]
 AccountId = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1")]
 KeepDays = Annotated[int, Meta(ge=7, le=36_500, description="days, 7 to 36500")]
+Connections = Annotated[int, Meta(ge=16, le=1_000_000, description="16 to 1000000")]
 DatabaseUrl = Annotated[
     str,
     Meta(
@@ -115,6 +116,8 @@ class Server(Table, frozen=True, kw_only=True):
     host: Host = "127.0.0.1"
     port: Port = 8025
     metrics_port: Port = 9025
+    connections: Connections = 10_000
+    connections_per_address: Connections = 5_000
     data: FileName = "arrivals-data"
     database: DatabaseUrl | None = None
     keep_days: KeepDays | None = None

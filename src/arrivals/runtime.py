@@ -8,6 +8,7 @@ import functools
 import gc
 import logging
 import os
+import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -29,7 +30,8 @@ from arrivals.flows.platform import Platform
 from arrivals.flows.sweep import Sweeper
 from arrivals.flows.verifying import VERIFY_EVERY_S, Verifier
 from arrivals.http.app import application
-from arrivals.http.connection import CoalescingProtocol
+from arrivals.http.connection import Connection as ClientConnection
+from arrivals.http.door import CONNECTIONS_MAX, OPERATORS_MAX, PER_ADDRESS_MAX, SPARE_MAX, Door
 from arrivals.http.operations import OperationsApp
 from arrivals.providers.api import Connection
 from arrivals.providers.smpp import SmppConnection
@@ -39,6 +41,9 @@ from arrivals.telemetry import Telemetry
 
 _log = logging.getLogger("arrivals.runtime")
 
+# Open files that aren't clients' connections: the store's, readers', binds', the log, and a
+# few that the system hasn't closed yet.
+FILES_KEPT: Final = 64 + OPERATORS_MAX + SPARE_MAX
 BACKLOG: Final = 2_048  # connections that wait to be accepted
 GC_THRESHOLDS: Final = (20_000, 20, 20)  # objects; by default 700: 6 % of the loop's time
 # The writer asks for Python's lock after every statement and would get it only when the loop
@@ -66,6 +71,8 @@ class RunSettings:
     host: str = "127.0.0.1"
     port: int = 8025
     metrics_port: int = 9025
+    connections_max: int = CONNECTIONS_MAX
+    connections_per_address_max: int = PER_ADDRESS_MAX
     defaults: Defaults = field(default_factory=Defaults)
     verify_every_s: float = VERIFY_EVERY_S  # 0: never
     prepare: Callable[[Transaction], None] | None = None  # runs once the schema is there
@@ -142,11 +149,10 @@ async def _serve(
             binds=fleet.binds,
             commits=lambda: store.commits,
         )
-        metrics = _server(operations)
-        doors = {metrics: metrics_socket}
+        doors = {_server(operations, Door(OPERATORS_MAX, spare_max=0)): metrics_socket}
         if api_socket is not None:
             api = application(platform, activity, secret, answered=telemetry.answered)
-            doors[_server(api)] = api_socket
+            doors[_server(api, _door_for_clients(settings))] = api_socket
         answering = [
             asyncio.create_task(each.serve([at]), name="requests") for each, at in doors.items()
         ]
@@ -258,6 +264,21 @@ def password_of(provider: Provider) -> str:
     return str(settings.get("password", ""))
 
 
+def _door_for_clients(settings: RunSettings) -> Door:
+    """Return a door that stays below the system's bound on open files.
+
+    That bound is raised as far as the system lets everybody raise it.
+    """
+    wanted = settings.connections_max
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + FILES_KEPT
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        wanted = min(wanted, max(soft - FILES_KEPT, soft // 4))
+    return Door(wanted, settings.connections_per_address_max)
+
+
 def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -285,10 +306,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: object) -> _Server:
+def _server(app: object, door: Door) -> _Server:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=CoalescingProtocol,
+        http=functools.partial(ClientConnection, door=door),  # type: ignore[arg-type]
         ws="none",
         proxy_headers=False,
         log_level="warning",
@@ -298,7 +319,6 @@ def _server(app: object) -> _Server:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=STOP_REQUESTS_S,
-        timeout_keep_alive=75,
         backlog=BACKLOG,
     )
     return _Server(config)

@@ -152,7 +152,7 @@ def read(kind: type[JsonLines] | type[CsvLines], body: bytes, places: list[int])
     ends = sorted({*(place % (len(body) + 1) for place in places), 0, len(body)})
     try:
         for begin, end in itertools.pairwise(ends):
-            found += reader.feed(body[begin:end])
+            found += [line for line in reader.feed(body[begin:end]) if line is not None]
         found += reader.end()
     except Refusal as refusal:
         return refusal.code, refusal.errors

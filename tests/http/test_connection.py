@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from arrivals.http.connection import HEAD_OCTETS_MAX, CoalescingProtocol
+from arrivals.http.head import HEAD_OCTETS_MAX
 from tests.http.installation import Installation
+from tests.http.wire import served
 
 BODY = msgspec.json.encode(
     {"route_id": 1, "caller_id": "ARRIVALS", "numbers": ["31612345678"], "message": "Hi"}
 )
 # As curl --http2 and Java's client begin on a connection without TLS.
 WISH = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-SILENCE_S = 0.3  # then nothing more comes
-WHOLE = b"GET /healthz HTTP/1.1\r\n\r\n"
+WHOLE = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 Exchange = Callable[..., Awaitable[bytes]]
 
@@ -28,47 +24,22 @@ Exchange = Callable[..., Awaitable[bytes]]
 @pytest.fixture
 async def exchange(api: Installation) -> AsyncIterator[Exchange]:
     """Send octets over a connection of their own; return all that comes back."""
-    config = uvicorn.Config(
-        api.app,
-        http=CoalescingProtocol, ws="none", lifespan="off",
-        log_config=None, proxy_headers=False,
-    )  # fmt: skip
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: CoalescingProtocol(config, state, {}), "127.0.0.1", 0
-    )
-
-    async def send(*pieces: bytes) -> bytes:
-        host, port = server.sockets[0].getsockname()
-        reader, writer = await asyncio.open_connection(host, port)
-        answer = b""
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0.01)  # so that each comes in by a read of its own
-            async with asyncio.timeout(SILENCE_S):
-                while octets := await reader.read(65_536):
-                    answer += octets
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        return answer
-
-    yield send
-    server.close()
-    async with asyncio.timeout(5):
-        while state.connections:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+    async with served(api) as wire:
+        yield wire.exchange
 
 
 def post(api: Installation, *, headers: bytes = b"", body: bytes = BODY) -> bytes:
     """Write a send, with a length unless a header says how its body comes."""
     length = b"" if b"Transfer" in headers else b"Content-Length: %d\r\n" % len(body)
     key = b"X-API-KEY: " + api.keys["main"].encode() + b"\r\n"
-    return b"POST /api/v1/send_sms HTTP/1.1\r\n" + key + headers + length + b"\r\n" + body
+    return (
+        b"POST /api/v1/send_sms HTTP/1.1\r\nHost: a\r\n"
+        + key
+        + headers
+        + length
+        + b"\r\n"
+        + body
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,12 +47,12 @@ def post(api: Installation, *, headers: bytes = b"", body: bytes = BODY) -> byte
     [
         b"nonsense\r\n\r\n",
         b"FOO / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nX-API-KEY: a\x01b\r\n\r\n",
-        b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-        b"GET / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-        b"POST /api/v1/send_sms HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-API-KEY: a\x01b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
-        b"CONNECT example.org:443 HTTP/1.1\r\n\r\n",
+        b"CONNECT example.org:443 HTTP/1.1\r\nHost: a\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
@@ -107,7 +78,7 @@ async def test_a_head_has_a_bound(exchange: Exchange) -> None:
     answer = await exchange(b"GET /healthz HTTP/1.1\r\nX-Long: ", piece, piece, piece)
     assert b"http_invalid" in answer
     many = b"".join(b"X-%d: a\r\n" % number for number in range(1_000))
-    answer = await exchange(b"GET /healthz HTTP/1.1\r\n", many, b"\r\n" + WHOLE * 2)
+    answer = await exchange(b"GET /healthz HTTP/1.1\r\nHost: a\r\n", many, b"\r\n" + WHOLE * 2)
     assert answer.count(b"HTTP/1.1 200 OK") == 3
 
 
@@ -141,6 +112,6 @@ async def test_a_wish_may_come_with_chunks_or_without_a_body(
     """As the same clients do."""
     chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     chunked = post(api, headers=WISH + b"Transfer-Encoding: chunked\r\n", body=chunks)
-    bare = b"GET /healthz HTTP/1.1\r\n" + WISH + b"\r\n"
+    bare = b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + WISH + b"\r\n"
     answer = await exchange(chunked + bare * 2 + post(api))
     assert answer.count(b"HTTP/1.1 200 OK") == 4

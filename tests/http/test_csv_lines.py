@@ -21,7 +21,10 @@ BATCH = "/api/v1/batches?route_id=1&caller_id=ARRIVALS&message=Hi"
 def read(body: bytes, charset: str | None = None, step: int = 10_000) -> list[StreamLine]:
     reader = CsvLines(charset)
     found = [
-        line for at in range(0, len(body), step) for line in reader.feed(body[at : at + step])
+        line
+        for at in range(0, len(body), step)
+        for line in reader.feed(body[at : at + step])
+        if line is not None
     ]
     return found + reader.end()
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from arrivals.core.catalogue import Account, Flow, Provider, Route
+from arrivals.http.app import Application
 from tests.http.installation import MAIN, Installation
 
 SEND: dict[str, Any] = {
@@ -364,7 +365,8 @@ async def test_provider_documents_are_checked_against_the_key(api: Installation)
 async def test_too_much_in_hand_is_refused(
     api: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arrivals.http.app.REQUESTS_IN_HAND_MAX", 0)
+    assert isinstance(api.app, Application)
+    monkeypatch.setattr(api.app._site.in_hand, "all_max", 0)
     async with api.client() as client:
         refused = await client.get("/api/v1/balance")
     problem(refused, 429, "queue_full")

@@ -132,13 +132,17 @@ async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(
         api.client(None) as client,
         operations_client(OperationsApp(api.platform, Telemetry())) as operators,
     ):
-        for each in (client, operators):
+        # Before anybody, providers are told apart and not named.
+        for each, north, south in (
+            (client, "provider 1", "provider 2"), (operators, "north", "south")
+        ):  # fmt: skip
             found = await each.get("/readyz")
             assert found.status_code == 200
-            assert found.json()["alarms"] == ["provider south is away"]
-            assert found.json()["binds"] == {"north": "up", "south": "down"}
+            away = "provider south" if each is operators else south
+            assert found.json()["alarms"] == [f"{away} is away"]
+            assert found.json()["binds"] == {north: "up", south: "down"}
             assert found.json()["receipts"] == {
-                "north": {
+                north: {
                     "seen": FORM_RECEIPTS_MIN,
                     "id_form": "hex_to_decimal",
                     "clock_offset_minutes": 60,

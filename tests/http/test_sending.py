@@ -58,7 +58,7 @@ async def test_the_commitment_receipt_is_what_the_store_holds(
     answer = await sent(main, numbers=["31612345678", "34612345678"], message="€" * 80)
     committed = answer["committed"]
     assert committed["checks"][-1] == "funds"
-    assert committed["route"]["providers"] == ["north", "south"]
+    assert committed["route"]["providers"] == ["provider 1", "provider 2"]
     lines = {line["country_prefix"]: line for line in committed["prices"]}
     assert lines["31"]["encodings"] == {"gsm7": 1}
     assert lines["31"]["segments"] == 2 - (80 * 2 <= 160)

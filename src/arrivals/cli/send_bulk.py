@@ -172,7 +172,7 @@ def _lines(file: Path, reader: CsvLines) -> Iterator[StreamLine]:
         raise Stop(f"{file} is larger than 200 MiB", "split it", code=ExitCode.USAGE)
     with file.open("rb") as source:
         while octets := source.read(READ_OCTETS):
-            yield from reader.feed(octets)
+            yield from filter(None, reader.feed(octets))
     yield from reader.end()
 
 

@@ -137,6 +137,8 @@ async def _run(
         host=server.host,
         port=server.port if how.port is None else how.port,
         metrics_port=server.metrics_port if how.metrics_port is None else how.metrics_port,
+        connections_max=server.connections,
+        connections_per_address_max=server.connections_per_address,
         defaults=defaults_of(settings),
         verify_every_s=server.verify_every,
         prepare=_preparation(configuration, server.host, applied),

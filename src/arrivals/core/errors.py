@@ -10,7 +10,7 @@ branches of the tree are the things a caller can do:
     ├── BadRequest      400 413 422   mend the request; `field` names the place
     ├── NotThere        404 405  look elsewhere
     ├── InTheWay        409      see how things stand first
-    ├── TryLater        429      nothing was done: send again after `retry_after_s`
+    ├── TryLater        408 429  nothing was done: send again after `retry_after_s`
     └── OurFault        500 503 507   send again with the same Idempotency-Key
 
 Details are literals that published clients match by substring, in any case, so a detail
@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 Place = Literal["body", "header", "path", "query"]
 
@@ -45,6 +45,8 @@ class Code(StrEnum):
     ESTIMATE_FAILED = "estimate_failed"
     IDEMPOTENCY_KEY_INVALID = "idempotency_key_invalid"
     HTTP_INVALID = "http_invalid"
+    HOST_MISSING = "host_missing"
+    HEADER_REPEATED = "header_repeated"
     BODY_TOO_LARGE = "body_too_large"
     BODY_INVALID = "body_invalid"
     UNKNOWN_FIELD = "unknown_field"
@@ -63,7 +65,10 @@ class Code(StrEnum):
     QUOTE_EXPIRED = "quote_expired"
     NOT_CANCELLABLE = "not_cancellable"
     ROUTE_PAUSED = "route_paused"
+    REQUEST_TIMEOUT = "request_timeout"
     RATE_LIMITED = "rate_limited"
+    TOO_MANY_WAITS = "too_many_waits"
+    TOO_MANY_STREAMS = "too_many_streams"
     QUEUE_FULL = "queue_full"
     INTERNAL = "internal"
     UNAVAILABLE = "unavailable"
@@ -105,6 +110,7 @@ class Refusal(Exception):
         self.retry_after_s = retry_after_s
         self.errors = tuple(errors)
         self.extra = dict(extra or {})
+        self.each: Sequence[Any] = ()  # of several recipients, why each one was refused
 
     def __str__(self) -> str:
         return self.detail
@@ -231,6 +237,12 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
         BadRequest, 400, "Not HTTP",
         "This isn't valid HTTP/1.1, or its head is larger than 64 KiB",
         "Check the address and the port, and what stands between you and them."),
+    Code.HOST_MISSING: _row(
+        BadRequest, 400, "No Host", "An HTTP/1.1 request needs one Host header",
+        "Let your HTTP client write it: most do by themselves.", field="Host", place="header"),
+    Code.HEADER_REPEATED: _row(
+        BadRequest, 400, "Header repeated", "The header {name} came twice",
+        "Send it once; check what the proxies between you and us add.", place="header"),
     Code.BODY_TOO_LARGE: _row(
         BadRequest, 413, "Request too large", "The request is larger than {limit}",
         "Split it, or use POST /api/v1/batches."),
@@ -290,9 +302,19 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
     Code.ROUTE_PAUSED: _row(
         InTheWay, 409, "Route takes nothing new", "Route {route_id} takes no new messages now",
         "Choose another route, or wait.", field="route_id"),
+    Code.REQUEST_TIMEOUT: _row(
+        TryLater, 408, "Request too slow", "The request didn't come whole in time",
+        "Send it again, over a better connection.", retry_after_s=1),
     Code.RATE_LIMITED: _row(
         TryLater, 429, "Too many requests", "Too many requests",
         "Send again after the seconds in Retry-After.", retry_after_s=1),
+    Code.TOO_MANY_WAITS: _row(
+        TryLater, 429, "Too many waits", "Too many requests wait for an outcome",
+        "Ask again without `wait`, or after the seconds in Retry-After; nothing was sent.",
+        field="wait", place="query", retry_after_s=5),
+    Code.TOO_MANY_STREAMS: _row(
+        TryLater, 429, "Too many streams", "Too many batches are coming in at once",
+        "Let one end, then send again after the seconds in Retry-After.", retry_after_s=5),
     Code.QUEUE_FULL: _row(
         TryLater, 429, "Queue full", "The queue is full",
         "Send again after the seconds in Retry-After.", retry_after_s=1),

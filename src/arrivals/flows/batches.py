@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +33,10 @@ from arrivals.store.api import Step, StoreFull, StoreUnavailable, Transaction
 from arrivals.store.rows import Batch
 
 CHUNK_LINES: Final = 1_000  # tens of milliseconds of the writer; codes must not wait longer
+# A thousand lines with a text of two segments each; with longer ones a chunk has fewer lines.
+CHUNK_OCTETS_MAX: Final = 512 * 1024
+# Of the loop, between two looks at everybody else; a stretch ends with the line at hand.
+STRETCH_S: Final = 0.005
 IN_FLIGHT_MAX: Final = 2  # chunks being committed while the next is planned
 RECIPIENTS_MAX: Final = 100_000
 REFUSALS_KEPT_MAX: Final = 1_000
@@ -162,7 +166,7 @@ def _moved_on(stream: Batch, chunk: Chunk, outcome: object) -> Batch:
         ]
     refused.sort(key=lambda each: each.line)
     kept = stream.refusals
-    if refused:
+    if refused and stream.refused < REFUSALS_KEPT_MAX:
         kept = _encode((refusals_of(stream) + refused)[:REFUSALS_KEPT_MAX]).decode()
     return msgspec.structs.replace(
         stream,
@@ -214,22 +218,67 @@ class BatchStream:
         self._already = stream.lines  # decided by an earlier sending of the same stream
         self._hash = hashlib.sha256()
         self._waiting: list[StreamLine] = []
+        self._waiting_octets = 0
         self._in_flight: deque[asyncio.Task[Batch | Refusal]] = deque()
         self._step = chunk_step(platform.ranks)
         self._planned = 0  # lines handed to the writer or skipped
         self.received = 0
         self.replayed = False
 
-    async def add(self, lines: Sequence[StreamLine]) -> None:
-        """Take in lines; whole chunks of them are committed. Raises Refusal."""
-        for line in lines:
-            self.received += 1
-            if self.received <= self._already:
-                self._skip(line)
-                continue
-            self._waiting.append(line)
-            if len(self._waiting) == CHUNK_LINES:
+    @property
+    def batch_id(self) -> int:
+        """Which batch it is."""
+        return self._stream.batch_id
+
+    @property
+    def decided(self) -> int:
+        """How many lines are decided, as far as this stream was told."""
+        return self._stream.lines
+
+    async def add(self, lines: Iterable[StreamLine | None]) -> None:
+        """Take in lines; whole chunks of them are committed. Raises Refusal.
+
+        None stands for octets that made no line: they cost time as well.
+        """
+        rest, more = iter(lines), True
+        while more:
+            async with self._platform.stream_turn:
+                more = self._take(rest)
+                await asyncio.sleep(0)
+            if self.received > RECIPIENTS_MAX:
+                await self._end_at_the_bound()
+            if len(self._waiting) >= CHUNK_LINES or self._waiting_octets >= CHUNK_OCTETS_MAX:
                 await self._send_chunk()
+
+    def _take(self, lines: Iterator[StreamLine | None]) -> bool:
+        """Take in lines until a chunk is full or others must have their turn; False: all."""
+        clock = self._platform.clock
+        until = clock.monotonic() + STRETCH_S
+        for line in lines:
+            if line is not None:
+                self.received += 1
+                if self.received > RECIPIENTS_MAX:
+                    return False
+                if self.received <= self._already:
+                    self._skip(line)
+                else:
+                    self._waiting.append(line)
+                    self._waiting_octets += len(line.raw)
+                    if (
+                        len(self._waiting) >= CHUNK_LINES
+                        or self._waiting_octets >= CHUNK_OCTETS_MAX
+                    ):
+                        return True
+            if clock.monotonic() > until:
+                return True
+        return False
+
+    async def _end_at_the_bound(self) -> None:
+        """Decide what there may be, close the stream, and refuse the rest."""
+        self.received = RECIPIENTS_MAX
+        await self.finish()
+        limit = f"{RECIPIENTS_MAX:,} recipients: those are decided, and the batch is closed"
+        raise refuse(Code.BODY_TOO_LARGE, limit=limit)
 
     async def finish(self) -> Batch:
         """Commit what is left and close the stream; return its final progress."""
@@ -248,8 +297,11 @@ class BatchStream:
 
     async def stop(self) -> None:
         """Let what is in flight land, and forget the rest."""
-        await asyncio.gather(*self._in_flight, return_exceptions=True)
+        landed = await asyncio.gather(*self._in_flight, return_exceptions=True)
         self._in_flight.clear()
+        for each in landed:
+            if isinstance(each, Batch):
+                self._stream = each
 
     def _skip(self, line: StreamLine) -> None:
         """Pass over a line that is decided already; the whole prefix must be the same."""
@@ -267,9 +319,11 @@ class BatchStream:
     async def _send_chunk(self) -> None:
         if self._stream.finished_at_us is not None:
             raise refuse(Code.IDEMPOTENCY_KEY_MISMATCH)  # it was shorter then
-        lines, self._waiting = self._waiting, []
-        self._hash.update(b"\n".join([line.raw for line in lines]) + b"\n")
-        chunk = self._decide(lines)
+        lines, self._waiting, self._waiting_octets = self._waiting, [], 0
+        async with self._platform.stream_turn:
+            self._hash.update(b"\n".join([line.raw for line in lines]) + b"\n")
+            chunk = self._decide(lines)
+            await asyncio.sleep(0)
         self._planned += len(lines)
         while len(self._in_flight) >= IN_FLIGHT_MAX:
             await self._landed()
@@ -284,9 +338,6 @@ class BatchStream:
         refusals: list[LineRefusal] = []
         for number, line in enumerate(lines, start + 1):
             refusal = line.refusal
-            if refusal is None and number > RECIPIENTS_MAX:
-                limit = f"{RECIPIENTS_MAX:,} recipients"
-                refusal = refuse(Code.BODY_TOO_LARGE, limit=limit)
             if refusal is None and line.recipient is not None:
                 first = self.repeats.first_line(number, line.recipient)
                 if first is not None and self.repeats.drop:
@@ -312,20 +363,19 @@ class BatchStream:
     def _plan(
         self, recipients: list[Recipient], numbers: list[int], refusals: list[LineRefusal]
     ) -> Request | None:
-        """Plan recipients together; if none can be accepted, note why for each by itself."""
+        """Plan recipients together; if none can be accepted, note why for each."""
         template = self._template
         try:
             planned = self._platform.plan(
                 msgspec.structs.replace(template, recipients=recipients)
             )
-        except Refusal:
-            for number, each in zip(numbers, recipients, strict=True):
-                try:
-                    self._platform.plan(msgspec.structs.replace(template, recipients=[each]))
-                    refusal = refuse(Code.UNAVAILABLE)  # the catalogue changed in between
-                except Refusal as why:
-                    refusal = why
-                refusals.append(_refused(number, each.to, refusal))
+        except Refusal as why:
+            whys = [each.refusal for each in why.each] or [why] * len(recipients)
+            refusals += [
+                _refused(number, each.to, its)
+                for number, each, its in zip(numbers, recipients, whys, strict=True)
+            ]
+            why.each, why.__traceback__ = (), None  # they refer to each other
             return None
         return Request(plan=planned)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from weakref import WeakValueDictionary
 
 
 class Changes:
     """Wake waiters after commits; nothing waits, nothing costs."""
 
     def __init__(self) -> None:
-        self._messages: dict[int, asyncio.Event] = {}
+        # Weak: what nobody waits for any more is forgotten, changed or not.
+        self._messages: WeakValueDictionary[int, asyncio.Event] = WeakValueDictionary()
         self._work: dict[str, asyncio.Event] = {}
 
     def publish(self, keys: Iterable[int]) -> None:

@@ -377,6 +377,8 @@ def _recipients(
         except Refusal as refusal:
             if not request.partial:
                 raise
+            # Both hold this call, and with it every text, until somebody collects it.
+            refusal.__traceback__ = refusal.__context__ = None
             refused.append(RefusedRecipient(index, recipient.to, refusal))
             continue
         country = country_of(msisdn)
@@ -393,6 +395,7 @@ def _recipients(
             )
         )
     if not planned and refused:
+        refused[0].refusal.each = tuple(refused)
         raise refused[0].refusal
     duplicates = _duplicates(request, planned) if len(planned) > 1 else []
     if duplicates and request.deduplicate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
@@ -70,6 +71,7 @@ class Platform:
         self.defaults = defaults
         self.ranks = ranks
         self.changes = Changes()
+        self.stream_turn = asyncio.Lock()  # of the streams, one at a time keeps the loop
         self.conditions = Conditions()  # what ails the providers whose binds it owns
         self.patience = 1.0  # times as long between looks for what nobody announced
         self.alarms: tuple[str, ...] = ()  # what has waited longer than it should

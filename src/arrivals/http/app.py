@@ -1,6 +1,6 @@
 """The ASGI application: from a scope to an endpoint and back, and never an answer but JSON.
 
-    in hand? → path → method → API key → endpoint → X-Request-Id, request log
+    path → method → API key → in hand? → endpoint → X-Request-Id, request log
 
 A refusal anywhere on the way becomes problem+json; whatever else is raised becomes a 500
 that tells its caller nothing but the request's id.
@@ -36,8 +36,6 @@ from arrivals.http.table import endpoints
 from arrivals.store.activity import ActivityLog, Answered
 from arrivals.store.api import StoreError, StoreFull
 
-# Requests that are being worked on or waited for at once; past it nothing new is begun.
-REQUESTS_IN_HAND_MAX: Final = 10_000
 _PREFIX_OCTETS: Final = 6  # of a request id: tells processes and restarts apart
 
 _log = logging.getLogger("arrivals.http")
@@ -73,7 +71,6 @@ class Application:
     def __init__(self, site: Site, router: Router) -> None:
         self._site = site
         self._router = router
-        self._in_hand = 0
         self._request_prefix = site.platform.chance.entropy(_PREFIX_OCTETS).hex()
         self._request_numbers = itertools.count(1)
 
@@ -85,36 +82,42 @@ class Application:
         request_id = self.next_request_id()
         request = Request(self._site, scope, receive, request_id)
         started = self._site.platform.clock.monotonic()
-        self._in_hand += 1
         found: Endpoint | None = None
         try:
             found = self._find(request)
-            if not found.public:
-                key = request.headers.get(b"x-api-key")
-                request.account, request.key = self._site.platform.authenticate(
-                    key.decode("latin-1") if key else None
-                )
-                if scope.get("query_string"):
-                    request.allow_query(found.query_names())
-            response = await found.call(request)
+            response = await self._answer(request, found)
         except ClientGone:
             return
         except Refusal as refusal:
             response = problem(refusal, request_id)
+            # What they refer to refers back to them, with the texts of the request.
+            refusal.each, refusal.__traceback__ = (), None
         except Exception as error:  # noqa: BLE001 - every request must be answered, in JSON
             response = problem(_our_fault(error, request_id), request_id)
-        finally:
-            self._in_hand -= 1
         self._note(request, found, response, started)
         await _send(request, response, send)
+
+    async def _answer(self, request: Request, found: Endpoint) -> Response:
+        if found.public:
+            return await found.call(request)
+        key = request.headers.get(b"x-api-key")
+        request.account, request.key = self._site.platform.authenticate(
+            key.decode("latin-1") if key else None
+        )
+        if request.scope.get("query_string"):
+            request.allow_query(found.query_names())
+        in_hand, account_id = self._site.in_hand, request.account.account_id
+        in_hand.take(account_id)
+        try:
+            return await found.call(request)
+        finally:
+            in_hand.give_back(account_id)
 
     def next_request_id(self) -> str:
         """Return an id that no other request has, here or in another process."""
         return f"{self._request_prefix}-{next(self._request_numbers):x}"
 
     def _find(self, request: Request) -> Endpoint:
-        if self._in_hand > REQUESTS_IN_HAND_MAX:
-            raise refuse(Code.QUEUE_FULL)
         found = self._router.find(request.scope["path"])
         if found is None:
             raise refuse(Code.UNKNOWN_PATH)

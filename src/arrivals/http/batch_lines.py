@@ -13,12 +13,15 @@ from typing import Final, Protocol
 import msgspec
 
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
-from arrivals.flows.batches import StreamLine
+from arrivals.flows.batches import REFUSALS_KEPT_MAX, StreamLine
 from arrivals.flows.plan import Recipient
 from arrivals.http.charsets import BOM, HEAD_OCTETS, refuse_charset, refuse_kind
 from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
 
 LINE_OCTETS_MAX: Final = 64 * 1024
+SLICE_OCTETS: Final = 16 * 1024  # cut at once: of blank lines alone, less than a millisecond
+# Blank lines, and those within quotes, are none of the lines that are counted.
+BREAKS_MAX: Final = 2_000_000
 
 
 class LineReader(Protocol):
@@ -28,8 +31,8 @@ class LineReader(Protocol):
     def begun(self) -> bool:
         """Tell whether enough was read to know that it can be read at all."""
 
-    def feed(self, octets: bytes) -> list[StreamLine]:
-        """Take more octets; return the lines that are whole now."""
+    def feed(self, octets: bytes) -> Iterator[StreamLine | None]:
+        """Take more octets; yield the lines that are whole now, None for what makes none."""
 
     def end(self) -> list[StreamLine]:
         """Return the last line, if the stream didn't end with a line break."""
@@ -48,6 +51,7 @@ class Cutter:
         self._after_cr = False
         self._tail = b""
         self._overlong: hashlib._Hash | None = None
+        self._breaks = 0
 
     def feed(self, octets: bytes) -> Iterator[bytes | Refusal]:
         """Yield whole lines without their break, and a refusal for each overlong one."""
@@ -56,7 +60,8 @@ class Cutter:
             if len(self._first) < HEAD_OCTETS:
                 return
             octets = self._begin()
-        yield from self._cut(octets)
+        for at in range(0, len(octets), SLICE_OCTETS):
+            yield from self._cut(octets[at : at + SLICE_OCTETS])
 
     def _begin(self) -> bytes:
         refuse_kind(self._first)
@@ -72,6 +77,9 @@ class Cutter:
             self._after_cr = octets.endswith(b"\r")
             octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *whole, self._tail = (self._tail + octets).split(b"\n")
+        self._breaks += len(whole)
+        if self._breaks > BREAKS_MAX:
+            raise refuse(Code.BODY_TOO_LARGE, limit=f"{BREAKS_MAX:,} lines, blank ones too")
         for line in whole:
             yield self._line(line)
         if len(self._tail) > LINE_OCTETS_MAX:
@@ -121,15 +129,17 @@ class JsonLines:
         """Begin to read; `charset` is one that was declared and isn't UTF-8."""
         self._cutter = Cutter()
         self._charset = charset
+        self._explained = 0
 
     @property
     def begun(self) -> bool:
         """Tell whether it was seen that this may be UTF-8."""
         return self._cutter.begun
 
-    def feed(self, octets: bytes) -> list[StreamLine]:
-        """Take more octets; return the lines that are whole now."""
-        return [self._line(cut) for cut in self._cutter.feed(octets) if cut]
+    def feed(self, octets: bytes) -> Iterator[StreamLine | None]:
+        """Take more octets; yield the lines that are whole now, None for blank ones."""
+        for cut in self._cutter.feed(octets):
+            yield self._line(cut) if cut else None
 
     def end(self) -> list[StreamLine]:
         """Return the last line, if the stream didn't end with a line break."""
@@ -144,9 +154,16 @@ class JsonLines:
         except Refusal as refusal:
             return StreamLine(cut, refusal=refusal)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if self._explained >= REFUSALS_KEPT_MAX:
+                return StreamLine(cut, refusal=_NOT_SHOWN)
+            self._explained += 1
             return StreamLine(cut, refusal=_why_not(cut))
         recipient = Recipient(found.to, found.message, found.client_ref)
         return StreamLine(cut, recipient, None, found.to)
+
+
+# To say why costs ten times as much as to see that it is so.
+_NOT_SHOWN: Final = body_invalid([("", "it comes after the refusals that are kept", NO_JSON)])
 
 
 def _why_not(line: bytes) -> Refusal:

@@ -7,6 +7,8 @@ that prefix; sent again whole it changes nothing and gets the same answer.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -40,7 +42,7 @@ from arrivals.http.exchange import (
     switch,
     whole_number,
 )
-from arrivals.http.idempotency import REPLAYED, idempotency_of
+from arrivals.http.idempotency import REPLAYED, idempotency_of, shown_key, stream_key
 from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
@@ -53,6 +55,9 @@ ROUTES: Final[list[Endpoint]] = []
 
 TAG: Final = "Batches"
 STREAM_OCTETS_MAX: Final = 256 * 1024 * 1024
+STREAM_PIECE_S: Final = 60.0  # between two pieces; their makers may look things up meanwhile
+STREAM_S: Final = 3_600.0  # for a whole one: 100,000 lines at 28 a second
+HEADER_WITHIN_LINES: Final = 100  # blank lines may stand before it
 NAME_CHARS_MAX: Final = 64
 KEY_OCTETS: Final = 16
 BATCH_ID_MAX: Final = 2**53
@@ -204,6 +209,8 @@ class BatchProgress(BatchCommitted, kw_only=True):
         Code.IDEMPOTENCY_KEY_INVALID,
         Code.IDEMPOTENCY_KEY_MISMATCH,
         Code.IDEMPOTENCY_IN_PROGRESS,
+        Code.REQUEST_TIMEOUT,
+        Code.TOO_MANY_STREAMS,
         Code.QUEUE_FULL,
         Code.UNAVAILABLE,
         Code.DISK_FULL,
@@ -214,8 +221,9 @@ async def send_batch(request: Request) -> Response:
 
     The body is NDJSON (`{"to", "message", "client_ref"}` a line) or CSV (a header with `to`,
     `message`, `client_ref`), up to 256 MiB, 64 KiB a line and 100,000 recipients. Lines are
-    committed a thousand at a time while the stream comes in. A stream that broke off is sent
-    again with the same Idempotency-Key and goes on where it stopped.
+    committed up to a thousand at a time while the stream comes in. A stream that broke off, or
+    of which nothing came for a minute, is sent again with the same Idempotency-Key and goes on
+    where it stopped.
     """
     options = _options(request)
     template = _template(request, options)
@@ -229,33 +237,13 @@ async def send_batch(request: Request) -> Response:
     account_id = request.account.account_id
     opening = Opening(
         account_id=account_id,
-        key=key,
+        key=stream_key(request, key),
         options=_encode(options).decode(),
         send_at_us=options.send_at,
     )
-    reader = _reader(request)
-    chunks = request.chunks(STREAM_OCTETS_MAX)
-    # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
-    first: list[StreamLine] = []
-    async for octets in chunks:
-        first += reader.feed(octets)
-        if reader.begun:
-            break
-    else:
-        first += reader.end()
-    try:
-        opened = await open_stream(request.platform, opening)
-    except Refusal as refusal:
-        raise _in_query(refusal) from None
-    stream = BatchStream(request.platform, template, opened)
-    try:
-        await stream.add(first)
-        async for octets in chunks:
-            await stream.add(reader.feed(octets))
-        await stream.add(reader.end())
-        batch = await stream.finish()
-    finally:
-        await stream.stop()
+    request.be_patient(STREAM_PIECE_S, STREAM_S)
+    with request.site.streams.place(account_id):
+        batch, stream = await _streamed(request, template, opening)
     orders: list[int] = await request.platform.store.read(
         lambda found: found.batch_orders(account_id, batch.batch_id)
     )
@@ -264,6 +252,53 @@ async def send_batch(request: Request) -> Response:
         duplicates=_duplicates(stream.repeats),
     )
     return json_response(answer, 200, [REPLAYED] if stream.replayed else [])
+
+
+async def _streamed(
+    request: Request, template: SendRequest, opening: Opening
+) -> tuple[Batch, BatchStream]:
+    """Commit a body's lines; return the batch, and what was noticed of its lines."""
+    reader = _reader(request)
+    chunks = request.chunks(STREAM_OCTETS_MAX)
+    # A header that isn't there or can't be read refuses the whole stream, and leaves no batch.
+    first: list[StreamLine | None] = []
+    lines: Iterator[StreamLine | None] = iter(())
+    async for octets in chunks:
+        lines = reader.feed(octets)
+        first += itertools.islice(lines, HEADER_WITHIN_LINES)
+        if reader.begun or len(first) >= HEADER_WITHIN_LINES:
+            break
+    else:
+        lines = iter(reader.end())
+    try:
+        opened = await open_stream(request.platform, opening)
+    except Refusal as refusal:
+        raise _in_query(refusal) from None
+    stream = BatchStream(request.platform, template, opened)
+    try:
+        await stream.add(itertools.chain(first, lines))
+        async for octets in chunks:
+            await stream.add(reader.feed(octets))
+        await stream.add(reader.end())
+        return await stream.finish(), stream
+    except Refusal as refusal:
+        await stream.stop()
+        raise _as_it_stands(refusal, shown_key(opening.key), stream) from None
+    finally:
+        await stream.stop()
+
+
+def _as_it_stands(refusal: Refusal, key: str, stream: BatchStream) -> Refusal:
+    """Say in a stream's refusal what is decided of it, and how it goes on."""
+    refusal.extra |= {
+        "batch_id": stream.batch_id, "idempotency_key": key, "decided": stream.decided
+    }  # fmt: skip
+    if refusal.code == Code.REQUEST_TIMEOUT:
+        refusal.fix = (
+            f"Send the stream again with the Idempotency-Key {key}: "
+            f"it goes on behind line {stream.decided}."
+        )
+    return refusal
 
 
 @endpoint(
@@ -404,7 +439,7 @@ def _line(batch: Batch, currency: str) -> dict[str, Any]:
     options = msgspec.json.decode(batch.options, type=Options)
     return {
         "batch_id": batch.batch_id,
-        "key": batch.key,
+        "key": shown_key(batch.key),
         "name": options.name,
         "created_at": rfc3339(batch.created_at_us),
         "finished_at": None if batch.finished_at_us is None else rfc3339(batch.finished_at_us),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from arrivals.core.compare import Side, compare
+import msgspec
+
+from arrivals.core.compare import Comparison, Factor, Side, compare
 from arrivals.core.errors import Code
 from arrivals.core.layers import outcome_layer
 from arrivals.core.timeline import TimelineEvent, Trace
@@ -19,7 +21,8 @@ from arrivals.http.comparison_view import (
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import TEXT, Request, Response, json_response, query_invalid
 from arrivals.http.messages import FORMAT, TAG, as_text, named_key, own_message
-from arrivals.outcome.cohort import Cohort, cohort
+from arrivals.http.naming import Names, names_on
+from arrivals.outcome.cohort import OTHERS, Cohort, CohortSlice, GoesWith, cohort
 from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.template import masked
 from arrivals.store.queries import Reader
@@ -48,11 +51,47 @@ async def compare_messages(request: Request) -> Response:
     platform = request.platform
     keys = [named_key(request, _named(request, name)) for name in ("a", "b")]
     a, b = [_side(request, *await own_message(request, key)) for key in keys]
-    found = compare(a, b, platform.expect, platform.clock.now_us())
+    found = _told(request, compare(a, b, platform.expect, platform.clock.now_us()))
     answer = compare_answer(platform.ids, found)
     if as_text(request):
         return Response(200, compare_text(answer).encode(), TEXT)
     return json_response(answer)
+
+
+def _told(request: Request, found: Comparison) -> Comparison:
+    """Call the providers as they are called before whoever asks.
+
+    Of two routes the numbers say nothing without the route; one provider is called the same.
+    """
+    catalogue, account = request.platform.catalogue, request.account
+    if account.operator:
+        return found
+    routes = [side.trace.message.route_id for side in (found.a, found.b)]
+    apart = routes[0] != routes[1]
+    a, b = [
+        names_on(account, catalogue, each, of=f" of route {each}" if apart else "")
+        for each in routes
+    ]
+
+    def called(factor: Factor) -> Factor:
+        if factor.name != "provider":
+            return factor
+        ours = a.of(factor.a or "")
+        theirs = ours if factor.same else b.of(factor.b or "")
+        return msgspec.structs.replace(factor, a=ours, b=theirs)
+
+    return msgspec.structs.replace(
+        found,
+        a=_side_told(found.a, a),
+        b=_side_told(found.b, b),
+        factors=[called(each) for each in found.factors],
+    )
+
+
+def _side_told(side: Side, names: Names) -> Side:
+    return msgspec.structs.replace(
+        side, trace=names.trace(side.trace), events=names.events(side.events)
+    )
 
 
 def _named(request: Request, name: str) -> str:
@@ -102,7 +141,28 @@ async def read_cohort(request: Request) -> Response:
         return cohort(members), cut
 
     found, cut = await platform.store.read(read)
+    names = names_on(request.account, platform.catalogue, trace.message.route_id)
+    found = _cohort_told(found, names)
     answer = cohort_answer(platform.ids.encode(key), found, from_us, until_us - 1, cut=cut)
     if as_text(request):
         return Response(200, cohort_text(answer).encode(), TEXT)
     return json_response(answer)
+
+
+def _cohort_told(found: Cohort, names: Names) -> Cohort:
+    if names.shown:
+        return found
+
+    def told(factor: GoesWith) -> GoesWith:
+        if factor.factor != "provider":
+            return factor
+        values = [
+            CohortSlice(
+                value=each.value if each.value == OTHERS else names.of(each.value),
+                verdicts=each.verdicts,
+            )
+            for each in factor.values
+        ]
+        return msgspec.structs.replace(factor, values=values)
+
+    return msgspec.structs.replace(found, factors=[told(each) for each in found.factors])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -54,7 +54,8 @@ class CsvLines:
         self._cutter = Cutter()
         self._charset = charset
         self._head = b""  # the header, until it stands before the first record's octets
-        self._record = b""
+        self._record: list[bytes] = []  # lines of a record that goes on, and their octets
+        self._record_octets = 0
         self._open = False  # inside a quoted cell, at the end of the record so far
         self._columns: Sequence[str | None] = ()
         self._delimiter: str | None = None  # until `sep=` or the header says it
@@ -69,38 +70,45 @@ class CsvLines:
         """Tell whether there is a column for texts."""
         return "message" in self._columns
 
-    def feed(self, octets: bytes) -> list[StreamLine]:
-        """Take more octets; return the records that are whole now. Raises for a bad header."""
-        return [line for cut in self._cutter.feed(octets) for line in self._take(cut)]
+    def feed(self, octets: bytes) -> Iterator[StreamLine | None]:
+        """Take more octets; yield the records that are whole now. Raises for a bad header."""
+        for cut in self._cutter.feed(octets):
+            yield self._take(cut)
 
     def end(self) -> list[StreamLine]:
         """Return the last record, even with a quote left open. Raises if there's no header."""
-        found = [line for cut in self._cutter.end() for line in self._take(cut, ended=False)]
+        cuts = self._cutter.end()
+        found = [line for cut in cuts if (line := self._take(cut, ended=False)) is not None]
         if self._record:
-            found.append(self._read(self._record))
-            self._record, self._open = b"", False
+            found.append(self._read(self._whole_record()))
         if not self._columns:
             raise _header("needs a header with the column `to`")
         return found
 
-    def _take(self, cut: bytes | Refusal, *, ended: bool = True) -> list[StreamLine]:
+    def _take(self, cut: bytes | Refusal, *, ended: bool = True) -> StreamLine | None:
         """Take one line; `ended` tells that its line break was there."""
         if isinstance(cut, Refusal):
-            self._record, self._open = b"", False
-            return [refused_line(cut)]
+            self._whole_record()
+            return refused_line(cut)
         if not self._columns:
             self._read_header(cut)
-            return []
-        record = self._record + b"\n" + cut if self._record else cut
+            return None
         delimiter = (self._delimiter or ",").encode()
         self._open = _ends_open(cut, delimiter, inside=self._open)
-        self._record = record if self._open else b""
+        self._record.append(cut)
+        self._record_octets += len(cut) + 1
+        if self._open and self._record_octets <= LINE_OCTETS_MAX + 1:
+            return None
+        record = self._whole_record()
         if len(record) > LINE_OCTETS_MAX:
-            self._record, self._open = b"", False
-            return [refused_line(_never_closed(record))]
-        if self._open or not record.strip():
-            return []
-        return [self._read(record, ended=ended)]
+            return refused_line(_never_closed(record))
+        return self._read(record, ended=ended) if record.strip() else None
+
+    def _whole_record(self) -> bytes:
+        """Return the lines of a record as one, and begin another."""
+        record = b"\n".join(self._record)
+        self._record, self._record_octets, self._open = [], 0, False
+        return record
 
     def _read_header(self, line: bytes) -> None:
         if not line.strip():

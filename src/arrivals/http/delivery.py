@@ -17,7 +17,9 @@ from arrivals.flows.plan import Plan
 from arrivals.flows.platform import Platform
 from arrivals.http.endpoints import Endpoint, endpoint
 from arrivals.http.exchange import Request, Response, json_response
+from arrivals.http.naming import names_on
 from arrivals.http.route_list import named_route
+from arrivals.http.send_answer import names_in
 
 ROUTES: Final[list[Endpoint]] = []
 
@@ -98,6 +100,7 @@ async def read_health(request: Request) -> Response:
     route = named_route(request)
     if not may_use(request.account, route):
         raise route_not_allowed(route.route_id, route.name)
+    names = names_on(request.account, platform.catalogue, route.route_id)
     binds, prices = platform.binds(), platform.catalogue.prices.get(route.route_id)
     return json_response(
         RouteHealth(
@@ -106,7 +109,7 @@ async def read_health(request: Request) -> Response:
             floor=route.floor,
             providers=[
                 ProviderHealth(
-                    provider=name,
+                    provider=names.of(name),
                     reachable=binds.get(name),
                     destinations=[
                         _destination(each, known, prices)
@@ -129,7 +132,7 @@ def advice(platform: Platform, plan: Plan) -> DeliveryAdvice | None:
     routes.sort(key=lambda each: (each.price_per_1000_delivered is None, _price(each)))
     return DeliveryAdvice(
         providers=[
-            ProviderDelivery(provider=name, **_shown(known, _each(plan)))
+            ProviderDelivery(provider=names_in(plan).of(name), **_shown(known, _each(plan)))
             for name, known in found.items()
         ],
         routes=routes,
@@ -159,7 +162,7 @@ def _over_route(platform: Platform, plan: Plan) -> RouteDelivery:
     return RouteDelivery(
         route_id=plan.route.route_id,
         name=plan.route.name,
-        provider=provider,
+        provider=names_in(plan).of(provider),
         **_shown(_known(platform, plan, provider), _each(plan)),
     )
 

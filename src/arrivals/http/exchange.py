@@ -39,6 +39,9 @@ Header = tuple[bytes, bytes]
 T = TypeVar("T")
 
 BODY_OCTETS_MAX: Final = 2 * 1024 * 1024
+# Of bodies that are coming in, in pieces: what slow clients may have kept for them.
+BODIES_OF_ACCOUNT_OCTETS_MAX: Final = 16 * 1024 * 1024
+BODIES_OCTETS_MAX: Final = 64 * 1024 * 1024
 BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 QUERY_FIELDS_MAX: Final = 100  # more than any endpoint knows, few enough to parse at once
 NAME_CHARS_MAX: Final = 64  # of an unknown parameter, as the refusal repeats it
@@ -97,6 +100,12 @@ class Request:
         """The process's platform: store, catalogue, clock and flows."""
         return self.site.platform
 
+    def be_patient(self, piece_s: float, whole_s: float) -> None:
+        """Let the body take longer than usual: between two pieces, and as a whole."""
+        patience = self.scope.get("arrivals.patience")
+        if patience is not None:  # a server of ours, and not a test's
+            patience(piece_s, whole_s)
+
     def header(self, name: bytes) -> str | None:
         """Return a header's text (names are given in lower case), or None."""
         value = self.headers.get(name)
@@ -152,7 +161,21 @@ class Request:
             if len(whole) > octets_max:
                 raise too_large(octets_max)
             return whole
-        return b"".join([chunk async for chunk in self._chunks(event, octets_max)])
+        return await self._collected(event, octets_max)
+
+    async def _collected(self, event: MutableMapping[str, Any], octets_max: int) -> bytes:
+        """Put a body's pieces together, in the room that slow bodies have."""
+        pieces: list[bytes] = []
+        room, account_id = self.site.bodies, self.account.account_id
+        octets = 0
+        try:
+            async for chunk in self._chunks(event, octets_max):
+                room.take(account_id, len(chunk))
+                octets += len(chunk)
+                pieces.append(chunk)
+        finally:
+            room.give_back(account_id, octets)
+        return b"".join(pieces)
 
     def _announced(self, octets_max: int) -> None:
         announced = self.headers.get(b"content-length", b"")
@@ -165,7 +188,7 @@ class Request:
         received = 0
         while True:
             if event["type"] == "http.disconnect":
-                raise ClientGone
+                raise refuse(Code.REQUEST_TIMEOUT) if event.get("late") else ClientGone
             chunk: bytes = event.get("body", b"")
             received += len(chunk)
             if received > octets_max:

@@ -13,8 +13,8 @@ from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import Request, Response, json_response
 from arrivals.http.idempotency import REPLAYED, idempotency_of
-from arrivals.http.message_view import MessageAnswer, message_answer
-from arrivals.http.messages import TAG, named_key, own_message
+from arrivals.http.message_view import MessageAnswer
+from arrivals.http.messages import TAG, named_key, own_message, whole_answer
 from arrivals.http.send_body import read_json
 from arrivals.http.times import read_moment
 from arrivals.outcome.clicks import METHODS, USER_AGENT_CHARS_MAX, Click
@@ -156,6 +156,6 @@ async def _amended(
         raise result
     trace, events = await own_message(request, key)
     return json_response(
-        message_answer(platform.ids, trace, events, platform.foresee(trace, events)),
+        whole_answer(request, trace, events),
         headers=[REPLAYED] if isinstance(result, Replay) else [],
     )

@@ -58,7 +58,7 @@ class MessageMoney(msgspec.Struct, kw_only=True):
     released: Money
     refunds: list[MoneyMoved]
     charged: Money  # captured, less refunds, plus recharges
-    provider_cost: Money
+    provider_cost: Money | None  # null before customers
 
 
 class MessageAnswer(msgspec.Struct, kw_only=True):
@@ -159,8 +159,10 @@ def message_answer(
     trace: Trace,
     events: Sequence[TimelineEvent],
     forecast: Forecast | None = None,
+    *,
+    with_cost: bool,
 ) -> MessageAnswer:
-    """Show one message whole."""
+    """Show one message whole; `with_cost` to whom the operator's costs are told."""
     message = trace.message
     bx_message_id = ids.encode(message.key)
     here = f"/api/v1/messages/{bx_message_id}"
@@ -190,7 +192,7 @@ def message_answer(
         ),
         attempts=attempts(events),
         segments=_segments(trace),
-        money=_money(trace),
+        money=_money(trace, with_cost=with_cost),
         retry=retry_advice(message, events),
         links={
             "self": here,
@@ -218,7 +220,7 @@ def _segments(trace: Trace) -> list[SegmentView]:
     ]
 
 
-def _money(trace: Trace) -> MessageMoney:
+def _money(trace: Trace, *, with_cost: bool) -> MessageMoney:
     message = trace.message
     price = int(message.price)
     captured = price if message.resolution == "captured" else 0
@@ -241,7 +243,7 @@ def _money(trace: Trace) -> MessageMoney:
             for each in trace.adjustments
         ],
         charged=_shown(captured + moved),
-        provider_cost=_shown(message.provider_cost),
+        provider_cost=_shown(message.provider_cost) if with_cost else None,
     )
 
 

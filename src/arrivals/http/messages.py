@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from typing import Final
 
 from arrivals.core.depth import limit_of
@@ -38,7 +38,8 @@ from arrivals.http.message_view import (
     message_line,
     timeline_text,
 )
-from arrivals.http.outcome_wait import read_seconds
+from arrivals.http.naming import Names, Told, names_on
+from arrivals.http.outcome_wait import read_seconds, until_changed
 from arrivals.http.times import read_day_or_moment
 from arrivals.store.traces import MessageFilter
 
@@ -107,10 +108,7 @@ _FILTERS: Final = (
 )
 async def read_message(request: Request) -> Response:
     """Return the layers, attempts, segments, money, and whether sending again is safe."""
-    trace, events = await own_message(request, _key(request))
-    platform = request.platform
-    forecast = platform.foresee(trace, events)
-    return json_response(message_answer(platform.ids, trace, events, forecast))
+    return json_response(whole_answer(request, *await own_message(request, _key(request))))
 
 
 @endpoint(
@@ -125,8 +123,8 @@ async def read_message(request: Request) -> Response:
 )
 async def read_timeline(request: Request) -> Response:
     """Return every event in order, and whose time passed before each."""
-    _, events = await own_message(request, key := _key(request))
-    found = stages(events)
+    trace, events = await own_message(request, key := _key(request))
+    found = stages(told(request, trace, events).events)
     bx_message_id = request.platform.ids.encode(key)
     if as_text(request):
         return Response(200, timeline_text(bx_message_id, found).encode(), TEXT)
@@ -147,23 +145,26 @@ async def read_timeline(request: Request) -> Response:
 )
 async def explain_message(request: Request) -> Response:
     """Return sentences that say what happened and what it adds up to, each citing events."""
-    trace, events = await own_message(request, key := _key(request))
+    found, known = await own_message(request, key := _key(request))
+    names = _names(request, found)
+    trace, events, _ = told(request, found, known)
     message = trace.message
+    sentences = explain(trace, events, _held_by(request, found.message, names))
     answer = ExplainAnswer(
         bx_message_id=request.platform.ids.encode(key),
         verdict=message.state.value if is_terminal(message.state) else None,
-        sentences=explain(trace, events, _held_by(request, message)),
+        sentences=names.sentences(sentences),
     )
     if as_text(request):
         return Response(200, explain_text(answer).encode(), TEXT)
     return json_response(answer)
 
 
-def _held_by(request: Request, message: Message) -> list[str]:
+def _held_by(request: Request, message: Message, names: Names) -> list[str]:
     if message.rank is None:  # it isn't ready to go, or went
         return []
     platform, provider_id = request.platform, message.provider_id
-    return held_by(
+    clauses = held_by(
         platform.catalogue,
         message.account_id,
         message.route_id,
@@ -171,6 +172,8 @@ def _held_by(request: Request, message: Message) -> list[str]:
         up=platform.binds().get(provider_id, False),
         ails=platform.conditions.words(provider_id),
     )
+    named, called = f"provider {provider_id} ", f"{names.phrase(provider_id)} "
+    return [each.replace(named, called) for each in clauses]
 
 
 @endpoint(
@@ -181,7 +184,7 @@ def _held_by(request: Request, message: Message) -> list[str]:
     tag=TAG,
     answers=OutcomeAnswer,
     parameters=(Parameter(name="wait", about="Seconds such as 30 or 30s, at most 60"),),
-    errors=(Code.NOT_FOUND,),
+    errors=(Code.NOT_FOUND, Code.TOO_MANY_WAITS),
 )
 async def wait_for_outcome(request: Request) -> Response:
     """Return the outcome once it is final, or the forecast when the time is up."""
@@ -191,18 +194,17 @@ async def wait_for_outcome(request: Request) -> Response:
     request.waited = wait_s > 0
     began = platform.clock.monotonic()
     until = began + wait_s
-    while True:
-        changed = platform.changes.on_message(
-            key
-        )  # taken before the look, so nothing is missed
-        trace, events = await own_message(request, key)
-        left_s = until - platform.clock.monotonic()
-        if is_terminal(trace.message.state) or left_s <= 0:
-            break
-        try:
-            await asyncio.wait_for(changed.wait(), left_s)
-        except TimeoutError:
-            continue  # one more look, then the answer
+    waits = request.site.waits.place(request.account.account_id)
+    with waits if wait_s else contextlib.nullcontext():
+        while True:
+            # Taken before the look, so that nothing is missed.
+            changed = platform.changes.on_message(key)
+            trace, events = await own_message(request, key)
+            left_s = until - platform.clock.monotonic()
+            if is_terminal(trace.message.state) or left_s <= 0:
+                break
+            await until_changed(request, changed, left_s)  # one more look, then the answer
+    trace, events, forecast = told(request, trace, events)
     message = trace.message
     return json_response(
         OutcomeAnswer(
@@ -213,7 +215,7 @@ async def wait_for_outcome(request: Request) -> Response:
                 message,
                 events,
                 trace.accepted_at_us,
-                platform.foresee(trace, events),
+                forecast,
                 limit_of(trace.country, trace.sender),
             ),
             waited_ms=int((platform.clock.monotonic() - began) * 1_000),
@@ -378,6 +380,23 @@ async def own_message(request: Request, key: int) -> tuple[Trace, list[TimelineE
     if found is None:
         raise refuse(Code.NOT_FOUND, what="message")
     return found
+
+
+def _names(request: Request, trace: Trace) -> Names:
+    return names_on(request.account, request.platform.catalogue, trace.message.route_id)
+
+
+def told(request: Request, trace: Trace, events: list[TimelineEvent]) -> Told:
+    """Return a message as its account may read it, with what is to be expected of it."""
+    forecast = request.platform.foresee(trace, events)  # which knows providers by their ids
+    names = _names(request, trace)
+    return Told(names.trace(trace), names.events(events), names.forecast(forecast))
+
+
+def whole_answer(request: Request, trace: Trace, events: list[TimelineEvent]) -> MessageAnswer:
+    """Show a message whole to its account."""
+    found = told(request, trace, events)
+    return message_answer(request.platform.ids, *found, with_cost=request.account.operator)
 
 
 def _wait_s(request: Request) -> float:

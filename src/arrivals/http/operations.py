@@ -17,7 +17,7 @@ import msgspec
 
 from arrivals import __version__
 from arrivals.core.catalogue import LANE_OF_CATEGORY
-from arrivals.core.errors import Code, refuse, to_problem
+from arrivals.core.errors import Code, Refusal, refuse, to_problem
 from arrivals.core.instants import rfc3339
 from arrivals.flows.conditions import Condition
 from arrivals.flows.platform import Platform
@@ -34,6 +34,7 @@ from arrivals.http.exchange import (
     Send,
     json_response,
 )
+from arrivals.http.naming import ANOTHER, in_words
 from arrivals.http.openapi import document
 from arrivals.outcome.episodes import Trouble
 from arrivals.outcome.habits import INFERRED
@@ -84,7 +85,8 @@ class Readiness(msgspec.Struct, kw_only=True):
     Alarms and connections that are down don't make it unready: it goes on accepting.
     """
 
-    # Anybody may read it: nothing here names a customer's sender, template or link.
+    # Anybody may read it: nothing here names a customer's sender, template or link. A provider
+    # is named to the operator alone.
 
     status: str
     checks: dict[str, str]
@@ -121,9 +123,29 @@ async def healthz(request: Request) -> Response:  # noqa: ARG001 - every endpoin
 async def readyz(request: Request) -> Response:
     """Return 200 if requests can be accepted: the store commits and a catalogue is loaded."""
     found = await readiness(request.platform)
+    if not _is_operator(request):
+        found = _before_others(found, list(request.platform.catalogue.providers))
     if found.status != "ready":
         raise refuse(Code.UNAVAILABLE, extra={"checks": found.checks})
     return json_response(found)
+
+
+def _is_operator(request: Request) -> bool:
+    key = request.header(b"x-api-key")
+    with contextlib.suppress(Refusal):
+        return request.platform.authenticate(key)[0].operator
+    return False
+
+
+def _before_others(found: Readiness, providers: Sequence[str]) -> Readiness:
+    """Return what anybody may read: providers are told apart by number."""
+    called = {name: f"provider {number}" for number, name in enumerate(providers, 1)}
+    return msgspec.structs.replace(
+        found,
+        alarms=list(dict.fromkeys(in_words(each, called) for each in found.alarms)),
+        binds={called.get(name, ANOTHER): word for name, word in found.binds.items()},
+        receipts={called.get(name, ANOTHER): each for name, each in found.receipts.items()},
+    )
 
 
 async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness:

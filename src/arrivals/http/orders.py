@@ -18,6 +18,7 @@ from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import Request, Response, json_response, whole_number
 from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.messages import TIMES, client_ref, time_span, whole
+from arrivals.http.naming import Names, names_on
 from arrivals.http.send_answer import ChosenRoute, PriceLine
 from arrivals.store.rows import NewOrder
 from arrivals.store.traces import OrderFilter, StateCount
@@ -172,6 +173,7 @@ async def read_order(request: Request) -> Response:
     if found is None:
         raise refuse(Code.NOT_FOUND, what="order")
     order, counts = found
+    names = names_on(request.account, request.platform.catalogue, order.route_id)
     here = f"/api/v1/orders/{order.order_id}"
     links = {
         "self": here,
@@ -183,8 +185,8 @@ async def read_order(request: Request) -> Response:
     return json_response(
         OrderAnswer(
             **_line(order, counts),
-            committed=_commitment(order),
-            decision=_decision(order),
+            committed=_commitment(order, names),
+            decision=_decision(order, names),
             links=links,
         )
     )
@@ -244,11 +246,15 @@ class _Record(msgspec.Struct):
 _RECORD: Final = msgspec.json.Decoder(_Record)
 
 
-def _decision(order: NewOrder) -> OrderDecision:
+def _decision(order: NewOrder, names: Names) -> OrderDecision:
     record = _RECORD.decode(order.decision)
+    route = record.route
+    route.providers = [names.of(each) for each in route.providers]
+    for each in route.considered:
+        each.provider = names.of(each.provider)
     return OrderDecision(
         checks=record.checks,
-        route=record.route,
+        route=route,
         prices=[
             PriceLine(
                 rate_id=each.rate_id,
@@ -267,14 +273,16 @@ def _decision(order: NewOrder) -> OrderDecision:
     )
 
 
-def _commitment(order: NewOrder) -> OrderCommitment:
+def _commitment(order: NewOrder, names: Names) -> OrderCommitment:
     return OrderCommitment(
         request_id=order.request_id,
         key_id=order.key_id,
         accepted_at=rfc3339(order.accepted_at_us),
         hold_posting=order.hold_posting,
         balance_after=json_number(Micros(order.balance_after)),
-        providers=msgspec.json.decode(order.providers, type=list[str]),
+        providers=[
+            names.of(each) for each in msgspec.json.decode(order.providers, type=list[str])
+        ],
         on_ambiguous=order.on_ambiguous,
         outcome_deadline=rfc3339(order.outcome_deadline_us),
     )

@@ -1,13 +1,13 @@
-"""Hold a send's answer back until every message has ended, or the time is up.
+"""Hold an answer back until messages have ended, or the time is up.
 
-The order is committed before the wait begins, so hanging up loses nothing. When the time
-is up the answer tells how things stand and until when they can stay open.
+The order is committed before the wait begins, so hanging up loses nothing, and ends the wait.
+When the time is up the answer tells how things stand and until when they can stay open.
+Waits are bounded by themselves, and don't count among the requests that are worked on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -17,8 +17,8 @@ from arrivals.core.ids import message_key
 from arrivals.core.layers import LayerDetail, MessageLayers, layers
 from arrivals.core.message import status_of
 from arrivals.core.timeline import TimelineEvent, Trace
-from arrivals.flows.platform import Foresee
-from arrivals.http.exchange import Request, query_invalid
+from arrivals.http.exchange import ClientGone, Request, query_invalid
+from arrivals.http.naming import Told
 from arrivals.http.send_answer import OrderLayers, SendAnswer
 
 Journey = tuple[Trace, list[TimelineEvent]]
@@ -53,6 +53,24 @@ def read_seconds(text: str) -> float | None:
     return float(f"{whole}.{rest or 0}")
 
 
+async def until_changed(request: Request, changed: asyncio.Event, seconds: float) -> None:
+    """Return once it changed or the time is up; raises ClientGone if the client hangs up.
+
+    The caller holds a place among the waits.
+    """
+    change = asyncio.ensure_future(changed.wait())
+    gone = asyncio.ensure_future(request.disconnected())
+    both = {change, gone}
+    try:
+        with request.site.in_hand.lent(request.account.account_id):
+            await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not changed.is_set():
+            raise ClientGone
+    finally:
+        for each in both:
+            each.cancel()
+
+
 async def wait_for_outcome(
     request: Request, order_id: int, count: int, seconds: float
 ) -> list[Journey]:
@@ -73,8 +91,7 @@ async def wait_for_outcome(
         if not still_open or left <= 0:
             break
         if watched in still_open:
-            with contextlib.suppress(TimeoutError):  # one more look, then the answer
-                await asyncio.wait_for(changed.wait(), left)
+            await until_changed(request, changed, left)  # one more look, then the answer
         else:
             watched = still_open[0]
     found: list[Journey | None] = await platform.store.read(
@@ -83,21 +100,19 @@ async def wait_for_outcome(
     return [each for each in found if each is not None]
 
 
-def with_outcome(
-    answer: SendAnswer, journeys: Sequence[Journey], foresee: Foresee
-) -> SendAnswer:
+def with_outcome(answer: SendAnswer, messages: Sequence[Told]) -> SendAnswer:
     """Return the answer with every message as it stands now."""
     found = [
         layers(
             trace.message,
             events,
             trace.accepted_at_us,
-            foresee(trace, events),
+            forecast,
             limit_of(trace.country, trace.sender),
         )
-        for trace, events in journeys
+        for trace, events, forecast in messages
     ]
-    for shown, (trace, _), its_layers in zip(answer.messages, journeys, found, strict=True):
+    for shown, (trace, _, _), its_layers in zip(answer.messages, messages, found, strict=True):
         shown.status = status_of(trace.message.state)
         shown.layers = its_layers
     answer.layers = _together(found)

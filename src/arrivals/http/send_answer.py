@@ -19,6 +19,7 @@ from arrivals.core.money import Micros, json_number
 from arrivals.flows.accept import Accepted
 from arrivals.flows.plan import CHECKS, Duplicate, Plan, PlannedMessage, RefusedRecipient
 from arrivals.http.answers import Money
+from arrivals.http.naming import Names
 
 
 class OrderLayers(msgspec.Struct, frozen=True):
@@ -164,7 +165,7 @@ def send_answer(ids: MessageIds, accepted: Accepted) -> SendAnswer:
     order, plan = accepted.order, accepted.plan
     order_id = order.order_id
     at, until = rfc3339(order.accepted_at_us), rfc3339(order.expires_at_us)
-    names = ids.encode_batch(order_id, order.count)
+    names, called = ids.encode_batch(order_id, order.count), names_in(plan)
     cost = _price(Micros(order.cost))
     messages = [
         SentMessage(name, each.msisdn, "QUEUED", each.client_ref)
@@ -194,8 +195,8 @@ def send_answer(ids: MessageIds, accepted: Accepted) -> SendAnswer:
             LayerDetail(state="pending", since=at, final=False),
             LayerDetail(state="none", since=at, final=False),
         ),
-        committed=_committed(accepted, at, until, cost),
-        open=_open(plan, until, rfc3339(order.outcome_deadline_us)),
+        committed=_committed(accepted, called, at, until, cost),
+        open=_open(plan, called, until, rfc3339(order.outcome_deadline_us)),
         links=_links(order_id, names),
     )
 
@@ -228,30 +229,37 @@ def price_lines(messages: Sequence[PlannedMessage]) -> list[PriceLine]:
     ]
 
 
-def chosen_route(plan: Plan) -> ChosenRoute:
+def names_in(plan: Plan) -> Names:
+    """Return what a plan's providers are called before its account."""
+    return Names(plan.account, plan.route.providers)
+
+
+def chosen_route(plan: Plan, names: Names) -> ChosenRoute:
     """Return the route and why its providers stand in this order."""
     return ChosenRoute(
         plan.route.route_id,
         plan.route.name,
-        plan.decision.providers,
+        [names.of(each) for each in plan.decision.providers],
         [
-            ConsideredProvider(each.provider_id, each.why_not)
+            ConsideredProvider(names.of(each.provider_id), each.why_not)
             for each in plan.decision.considered
         ],
         plan.decision.rule,
     )
 
 
-def _committed(accepted: Accepted, at: str, until: str, cost: msgspec.Raw) -> Committed:
+def _committed(
+    accepted: Accepted, called: Names, at: str, until: str, cost: msgspec.Raw
+) -> Committed:
     order, plan = accepted.order, accepted.plan
     return Committed(
         at,
         CHECKS,
-        chosen_route(plan),
+        chosen_route(plan, called),
         price_lines(accepted.messages),
         LedgerEntry(order.hold_posting, "hold", cost, order.currency),
         QueueEntry(
-            plan.decision.providers[0],
+            called.of(plan.decision.providers[0]),
             _LANES[plan.lane],
             None if order.send_at_us is None else rfc3339(order.send_at_us),
             until,
@@ -261,10 +269,10 @@ def _committed(accepted: Accepted, at: str, until: str, cost: msgspec.Raw) -> Co
     )
 
 
-def _open(plan: Plan, until: str, deadline: str) -> list[OpenItem]:
-    provider_id = plan.decision.providers[0]
+def _open(plan: Plan, called: Names, until: str, deadline: str) -> list[OpenItem]:
+    provider = called.phrase(plan.decision.providers[0])
     return [
-        OpenItem("execution", f"hand-off to provider {provider_id}", until),
+        OpenItem("execution", f"hand-off to {provider}", until),
         OpenItem("outcome", "evidence from the carrier", deadline),
         OpenItem("confirmed", "feedback from your own system", None),
     ]

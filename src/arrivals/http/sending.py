@@ -7,6 +7,7 @@ An estimate stops after the plan, so the two can't disagree about a price.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ from arrivals.http.delivery import DeliveryAdvice, advice
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import JSON, Header, Request, Response, json_response
 from arrivals.http.idempotency import answered_before, idempotency_of, replay
+from arrivals.http.messages import told
 from arrivals.http.outcome_wait import wait_for_outcome, wanted_wait, with_outcome
 from arrivals.http.send_answer import (
     ChosenRoute,
@@ -31,6 +33,7 @@ from arrivals.http.send_answer import (
     SendAnswer,
     chosen_route,
     duplicate_entries,
+    names_in,
     price_lines,
     refused_entries,
     send_answer,
@@ -41,6 +44,7 @@ ROUTES: Final[list[Endpoint]] = []
 
 _encode: Final = msgspec.json.Encoder().encode
 _RESPOND_ASYNC: Final = b"respond-async"
+_AT_ONCE: Final = contextlib.nullcontext()
 
 _PLAN_ERRORS: Final = (
     Code.INVALID_ROUTE,
@@ -53,6 +57,7 @@ _PLAN_ERRORS: Final = (
     Code.TOO_MANY_SEGMENTS,
     Code.MAX_PRICE_EXCEEDED,
     Code.BODY_TOO_LARGE,
+    Code.REQUEST_TIMEOUT,
 )
 
 # Refusals whose words published clients know, at an estimate as at a send; the list form of
@@ -115,6 +120,7 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
         Code.IDEMPOTENCY_KEY_MISMATCH,
         Code.QUOTE_EXPIRED,
         Code.ROUTE_PAUSED,
+        Code.TOO_MANY_WAITS,
         Code.QUEUE_FULL,
         Code.UNAVAILABLE,
         Code.DISK_FULL,
@@ -136,14 +142,16 @@ async def send(request: Request) -> Response:
             raise
         return before
     status = 202 if seconds is None and _wants_async(request) else 200
-    result = await _commit(request, plan, promise, status)
-    if isinstance(result, Replay):
-        return replay(result)
-    answer = send_answer(request.platform.ids, result)
-    if seconds is not None:
-        order = result.order
-        journeys = await wait_for_outcome(request, order.order_id, order.count, seconds)
-        answer = with_outcome(answer, journeys, request.platform.foresee)
+    # The place is taken before the commit, so that a refusal leaves nothing.
+    with _AT_ONCE if seconds is None else request.site.waits.place(request.account.account_id):
+        result = await _commit(request, plan, promise, status)
+        if isinstance(result, Replay):
+            return replay(result)
+        answer = send_answer(request.platform.ids, result)
+        if seconds is not None:
+            order = result.order
+            journeys = await wait_for_outcome(request, order.order_id, order.count, seconds)
+            answer = with_outcome(answer, [told(request, *each) for each in journeys])
     return Response(status, _encode(answer), JSON, _preference(request, status))
 
 
@@ -185,7 +193,7 @@ async def estimate(request: Request) -> Response:
             quote_id=quote_id,
             quote_valid_until=rfc3339(valid_until_us),
             prices=price_lines(plan.messages),
-            route=chosen_route(plan),
+            route=chosen_route(plan, names_in(plan)),
             delivery=advice(request.platform, plan),
             refused=refused_entries(plan.refused) if plan.request.partial else None,
             duplicates=duplicate_entries(plan.duplicates),

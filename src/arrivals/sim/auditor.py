@@ -357,8 +357,10 @@ class Auditor:
         for copy, count in copies.items():
             if count > 1:
                 self.violation(35, f"{recipient.number} has {copy} {count} times")
-        strangers = {facts["provider"] for facts in receipts}
-        for each in strangers - self._evidence.told_by(recipient):
+        # Customers read of providers by their places in the route's list.
+        called = {f"provider {n}": name for n, name in enumerate(self._plan.worlds, 1)}
+        told = {called.get(facts["provider"], "one by its name") for facts in receipts}
+        for each in told - self._evidence.told_by(recipient):
             self.violation(38, f"{recipient.number} believes {each}, which never got it")
 
     def judge_calm(self, outcomes: Mapping[str, str]) -> None:
