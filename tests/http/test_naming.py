@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from typing import Any
 
@@ -10,15 +11,21 @@ import httpx
 import msgspec
 import pytest
 
-from arrivals.core.catalogue import Account
+from arrivals.core.catalogue import Account, Provider
 from arrivals.core.layers import Forecast
 from arrivals.core.message import Move
-from arrivals.core.timeline import TimelineEvent, attempts, stages
+from arrivals.core.timeline import BROKEN, SLOWED, UNBOUND, TimelineEvent, attempts, stages
+from arrivals.flows.alarms import LOOKS, Alarms
+from arrivals.flows.conditions import IN_A_ROW, Condition, FormWatch
 from arrivals.http.naming import ANOTHER, Names, in_words, names_on
 from arrivals.http.table import endpoints
+from arrivals.outcome.habits import Habit
+from arrivals.store.api import Transaction
+from arrivals.store.rows import Event
 from tests.http.installation import MAIN, Installation
 
-NAMES = re.compile(r"north|south")
+NAMES = re.compile(r"north|south|east", re.IGNORECASE)  # east is on no route
+COSTS = re.compile(r'"provider_cost": *(?!null)|0\.7777')
 PLACES = ("north", "south")
 SEND = {"route_id": 1, "caller_id": "ARRIVALS", "numbers": ["31612345678"], "message": "x"}
 BATCH = "/api/v1/batches?route_id=1&caller_id=ARRIVALS&message=x"
@@ -38,8 +45,81 @@ async def be_operator(api: Installation, *, operator: bool) -> None:
     await api.change("account", str(MAIN), dataclasses.replace(found, operator=operator))
 
 
+# What a timeline may tell of providers, each kind of event with all that its body can hold.
+BY = {"provider": "north", "attempt": 1}
+LIFE: list[tuple[str, str, dict[str, Any]]] = [
+    ("claimed", "worker", BY | {"epoch": 1, "held_us": 900_000}),
+    ("throttled", "provider:north", BY | {"status": 0x58, "whole_bind": True, "not_before": 1}),
+    ("throttled", "provider:north", BY | {"status": 0x58, "late": True}),
+    ("not_bound", "provider:north", BY | {"status": 4, "not_before": 1}),
+    ("not_sent", "provider:north", BY | {"cause": "not bound"}),
+    ("diverted", "worker", BY | {"to": "south", "cause": BROKEN, "policy": "failover"}),
+    ("diverted", "worker", BY | {"to": "east", "cause": SLOWED, "held_us": 5}),
+    ("failed_over", "provider:north", BY | {"to": "south", "cause": UNBOUND, "status": 4}),
+    ("failed_over", "provider:north", BY | {"to": "south", "cause": SLOWED, "status": 0x58}),
+    ("failed_over", "provider:north", BY | {"to": "east", "status": 8, "reason": "x"}),
+    ("refused_retryable", "provider:south", BY | {"status": 8, "reason": "provider_error"}),
+    ("part_held", "provider:south", BY | {"part": 2, "until": 9, "status": 0x58}),
+    ("part_held", "provider:south", BY | {"part": 2, "until": 9, "parts_accepted": [1]}),
+    ("part_refused", "provider:south", BY | {"part": 2, "status": 11, "parts_accepted": [1]}),
+    ("unanswered", "worker", BY | {"cause": "no answer came", "parts_accepted": [1, 2]}),
+    ("lease_lost", "clock", BY | {"policy": "resend", "resend_at": 9}),
+    ("resend_dropped", "clock", BY | {"cause": "the resend was refused in part"}),
+    ("refused", "provider:south", BY | {"status": 1, "reason": "provider_dialect"}),
+    ("taken", "provider:south", BY | {"ids": ["7f"], "elapsed_us": 5, "late": True}),
+    ("receipt", "carrier:north", BY | {"came_over": "east", "stat": "ENROUTE", "part": 1}),
+    ("receipt_delivered", "carrier:south", BY | {"came_over": "north", "stat": "DELIVRD"}),
+    ("receipt_delivered", "clock", BY | {"cause": "one part's receipt came"}),
+    ("feedback", "provider:south", {"kind": "reply", "confirmed": True}),
+    ("judged", "model", {"model": {"verdict": "likely_filtered", "probability": None,
+                                   "filtered_by": "carrier kpn, provider gone-east",
+                                   "cell": ["NL alphanumeric", "kpn", "north"]}}),
+    ("heard_of_later", "provider:east", BY | {"came_over": "east"}),
+]  # fmt: skip
+
+
+async def live(api: Installation, key: int) -> None:
+    """Give a message a long life; nothing of it but its events and its cost is new."""
+
+    def run(tx: Transaction) -> None:
+        [before] = tx.load([key]).values()
+        state = before.state
+        for later, (kind, actor, body) in enumerate(LIFE, 1):
+            seq, at_us = before.seq + later, before.changed_at_us + later
+            event = Event(key, seq, at_us, kind, state, state, actor, body)
+            after = msgspec.structs.replace(
+                before, seq=seq, changed_at_us=at_us, provider_cost=777_777
+            )
+            tx.save([after], [event])
+
+    await api.in_store(run)
+
+
+def be_in_trouble(api: Installation) -> None:
+    """Let everything be wrong with providers that can be."""
+    platform, now = api.platform, api.platform.clock.monotonic()
+    platform.binds = lambda: {"north": True, "south": False, "east": False}
+    platform.habits.by_provider["north"] = platform.habits.by_provider["east"] = Habit()
+    platform.conditions.slowed("north", 400.0, now - 1_000)
+    for name, condition in itertools.product(("south", "east"), Condition):
+        platform.conditions.note(name, condition, now - 1_000, there=True)
+    platform.conditions.held_s["east"] = 900.0
+    platform.conditions._unbound_at |= {"south": now, "east": now}
+    platform.conditions.form["south"] = refused = FormWatch(now - 1_000)
+    for key in range(IN_A_ROW):
+        refused.refused(key, 1)
+    alarms = Alarms(platform)
+    for _ in range(LOOKS):
+        alarms.weigh([*alarms._ailing(), "much of what provider gone-east sends is ignored"])
+    kinds = {re.sub("north|south|east", "", each) for each in platform.alarms}
+    assert len(kinds) == 6, platform.alarms
+
+
 async def everything(api: Installation) -> dict[str, str]:
     """Send over two routes, wait, amend; return all answers there are, by path."""
+    east = Provider(provider_id="east", sandbox=True, ids_of="north")
+    await api.change("provider", "east", east)
+    be_in_trouble(api)
     found: dict[str, str] = {}
     async with api.client("main") as client:
 
@@ -57,6 +137,7 @@ async def everything(api: Installation) -> dict[str, str]:
         batch = await ask("POST", BATCH, content=b'{"to":"31612345678"}\n')
         keys = [row[0] for row in await api.sql("SELECT id FROM messages ORDER BY id")]
         await api.move(keys[0], Move.CLAIMED, Move.TAKEN)
+        await live(api, keys[0])
         ids = {
             "a": first["messages"][0]["bx_message_id"],
             "b": second["messages"][0]["bx_message_id"],
@@ -72,6 +153,8 @@ async def everything(api: Installation) -> dict[str, str]:
             for query in ("", "?format=text"):
                 compared = f"?a={ids['a']}&b={ids['b']}" if path.endswith("compare") else ""
                 await ask("GET", path + compared + query.replace("?", "&" if compared else "?"))
+        for query in ("", "?format=text"):  # of one that waits still
+            await ask("GET", f"/api/v1/messages/{ids['b']}/explain{query}")
         here = f"/api/v1/messages/{ids['a']}"
         await ask("POST", f"{here}/feedback", json={"kind": "verified"})
         await ask("POST", f"/api/v1/messages/{ids['b']}/cancel")
@@ -80,15 +163,14 @@ async def everything(api: Installation) -> dict[str, str]:
 
 async def test_no_answer_names_a_provider_to_a_customer(api: Installation) -> None:
     """Whatever it asks for, as text and as JSON, and whatever it does."""
-    api.platform.binds = lambda: {"north": True, "south": False}
-    api.platform.alarms = ("provider south is away",)
-    told = {path: text for path, text in (await everything(api)).items() if NAMES.search(text)}
+    found = await everything(api)
+    told = {path: text for path, text in found.items() if NAMES.search(text)}
     assert told == {}
+    assert {path: text for path, text in found.items() if COSTS.search(text)} == {}
 
 
 async def test_an_operator_reads_all_of_it(api: Installation) -> None:
     """In the very places where a customer reads a number."""
-    api.platform.binds = lambda: {"north": True, "south": False}
     await be_operator(api, operator=True)
     found = await everything(api)
     named = {path.split("?")[0] for path, text in found.items() if NAMES.search(text)}
@@ -139,6 +221,8 @@ def test_what_events_say_of_providers() -> None:
         event("diverted", provider="north", to="south"),
         event("failed_over", "provider:south", provider="south", to="gone", attempt=2),
         event("receipt_delivered", "carrier:south", stat="DELIVRD", attempt=2),
+        event("receipt", "carrier:north", provider="north", came_over="south", attempt=1),
+        event("receipt", "carrier:north", provider="north", came_over="gone", attempt=1),
         event("judged", model={"filtered_by": "carrier kpn, provider south, sender A",
                                "cell": ["NL alphanumeric", "kpn", "north", "A"]}),
         event("feedback", "customer", to="the moon"),
@@ -150,7 +234,10 @@ def test_what_events_say_of_providers() -> None:
     assert [each.body.get("to") for each in told if "to" in each.body] == [
         "provider 2", ANOTHER, "the moon",
     ]  # fmt: skip
-    assert told[5].body["model"] == {
+    assert [each.body.get("came_over") for each in told if "came_over" in each.body] == [
+        "provider 2", ANOTHER,
+    ]  # fmt: skip
+    assert told[7].body["model"] == {
         "filtered_by": "carrier kpn, provider 2, sender A",
         "cell": ["NL alphanumeric", "kpn", "provider 1", "A"],
     }
@@ -170,12 +257,12 @@ def test_what_a_forecast_says_of_providers() -> None:
     assert Names(account(), PLACES).forecast(None) is None
 
 
-def test_words_that_only_look_like_names_stay() -> None:
-    """A sentence may speak of a provider without naming one."""
+def test_alarms_name_nobody_not_even_who_is_gone() -> None:
+    """A provider that isn't in the catalogue any more has no number, and no name either."""
     called = {"north": "provider 1", "north-2": "provider 2"}
-    text = "provider north, provider north-2, provider northern; the provider never answered"
-    assert in_words(text, called) == (
-        "provider 1, provider 2, provider northern; the provider never answered"
+    text = "provider north, provider north-2 and provider northern are away"
+    assert in_words(text, called, ANOTHER) == (
+        "provider 1, provider 2 and another provider are away"
     )
 
 

@@ -26,6 +26,7 @@ ANOTHER: Final = "another provider"
 _BEGINNING: Final = re.compile(rf"(?:^|(?<=\. ))(?:provider \d|{ANOTHER})")
 _NAMED: Final = re.compile(r"\bprovider ([a-z0-9][a-z0-9_-]*)")
 _OF_PROVIDERS: Final = frozenset({"provider", "carrier"})  # what an event's actor begins with
+_WHERE_NAMED: Final = ("provider", "came_over")  # in an event's body
 _MODEL_PROVIDER: Final = 2  # its place in a cell
 
 
@@ -106,7 +107,7 @@ class Names:
         """Return whose messages are kept from their people, in words that name no provider."""
         if words is None:
             return None
-        return in_words(words, dict.fromkeys(self._everybody, ANOTHER) | self._called)
+        return in_words(words, self._called, ANOTHER)
 
     def _cell(self, cell: Sequence[Any]) -> list[Any]:
         return [
@@ -118,8 +119,9 @@ class Names:
         kind, _, name = event.actor.partition(":")
         theirs = name and kind in _OF_PROVIDERS
         body = dict(event.body)
-        if body.get("provider"):
-            body["provider"] = self.of(str(body["provider"]))
+        for place in _WHERE_NAMED:
+            if body.get(place):
+                body[place] = self.of(str(body[place]))
         if "to" in body:
             body["to"] = self._known(body["to"])
         model = body.get("model")
@@ -172,9 +174,12 @@ def names_on(account: Account, catalogue: Catalogue, route_id: int, *, of: str =
     return Names(account, places, tuple(catalogue.providers), of)
 
 
-def in_words(text: str, called: Mapping[str, str]) -> str:
-    """Return a text with its providers called otherwise; it says `provider` before each."""
-    return _NAMED.sub(lambda found: called.get(found[1], found[0]), text)
+def in_words(text: str, called: Mapping[str, str], otherwise: str) -> str:
+    """Return a text that says `provider` before names alone with each called otherwise.
+
+    `otherwise` is what one is called that nobody knows any more.
+    """
+    return _NAMED.sub(lambda found: called.get(found[1], otherwise), text)
 
 
 def _capital(found: re.Match[str]) -> str:

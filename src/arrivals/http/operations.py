@@ -142,7 +142,7 @@ def _before_others(found: Readiness, providers: Sequence[str]) -> Readiness:
     called = {name: f"provider {number}" for number, name in enumerate(providers, 1)}
     return msgspec.structs.replace(
         found,
-        alarms=list(dict.fromkeys(in_words(each, called) for each in found.alarms)),
+        alarms=list(dict.fromkeys(in_words(each, called, ANOTHER) for each in found.alarms)),
         binds={called.get(name, ANOTHER): word for name, word in found.binds.items()},
         receipts={called.get(name, ANOTHER): each for name, each in found.receipts.items()},
     )
