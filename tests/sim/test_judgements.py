@@ -204,14 +204,18 @@ def test_another_logins_receipt_counts_where_that_is_written_down(
     assert watched.ends("unknown") == broken
 
 
-@pytest.mark.parametrize(("ids_of", "broken"), [("north", []), ("", ["38"])])
+@pytest.mark.parametrize(
+    ("ids_of", "shown", "broken"),
+    [("north", "provider 2", []), ("", "provider 2", ["38"]), ("north", "south", ["38"])],
+)
 def test_a_stranger_is_believed_only_where_that_is_written_down(
-    ids_of: str, broken: list[str]
+    ids_of: str, shown: str, broken: list[str]
 ) -> None:
+    """A customer reads of it by its number; its name would be a secret told."""
     watched = Watched(plan(binds={"north": Bind(), "south": Bind(ids_of=ids_of)}))
     watched.taken()
     watched.told(receipt(1), provider="south")
-    event = {"kind": "receipt_delivered", "facts": {"provider": "south"}}
+    event = {"kind": "receipt_delivered", "facts": {"provider": shown}}
     assert watched.ends("delivered", timeline=[event]) == broken
 
 

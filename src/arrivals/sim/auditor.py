@@ -20,7 +20,7 @@ from arrivals.sim.calm import calm_violations
 from arrivals.sim.dossier import Recipient, Submit, is_whole
 from arrivals.sim.evidence import Evidence
 from arrivals.sim.frames import MISSPOKEN, RINVSYSTYP, Frame, read_id, read_short, shown
-from arrivals.sim.plan import SLOWING
+from arrivals.sim.plan import PROVIDERS, SLOWING
 from arrivals.sim.said import BAD, GOOD
 from arrivals.world.installation import fitting
 
@@ -358,7 +358,7 @@ class Auditor:
             if count > 1:
                 self.violation(35, f"{recipient.number} has {copy} {count} times")
         # Customers read of providers by their places in the route's list.
-        called = {f"provider {n}": name for n, name in enumerate(self._plan.worlds, 1)}
+        called = {f"provider {n}": name for n, name in enumerate(PROVIDERS, 1)}
         told = {called.get(facts["provider"], "one by its name") for facts in receipts}
         for each in told - self._evidence.told_by(recipient):
             self.violation(38, f"{recipient.number} believes {each}, which never got it")
