@@ -14,10 +14,11 @@ from arrivals.flows import batches
 from arrivals.flows.batches import BatchStream
 from arrivals.flows.plan import SendRequest
 from arrivals.http.app import Application
-from arrivals.http.batch_lines import JsonLines
+from arrivals.http.batch_lines import JsonLines, LineReader
+from arrivals.http.csv_lines import CsvLines
 from arrivals.store.rows import Batch
 from tests.http.installation import MAIN, Installation
-from tests.http.test_batches import CHUNK, PATH, lines, post, streamed
+from tests.http.test_batches import CHUNK, PATH, lines, pieces, post, streamed
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +90,17 @@ async def test_others_have_their_turn_while_junk_is_read(
     assert turns > 3_000
 
 
+async def test_a_header_is_read_wherever_it_stands(main: httpx.AsyncClient) -> None:
+    """It may come octet by octet, and behind more blank lines than are looked at at once."""
+    for key, head in enumerate(
+        (b"to;text\r\n", b"sep=;\n\nto;text\n", b"\n" * 250 + b"to;text\n")
+    ):
+        body, size = head + b"31612345678;hi, you\n", 1 if key < 2 else 400
+        sent = {"content-type": "text/csv", "idempotency-key": f"{key}"}
+        response = await main.post(PATH, content=pieces(body, size), headers=sent)
+        assert response.json()["accepted"] == 1, response.text
+
+
 async def test_streams_at_once_are_bounded(api: Installation) -> None:
     """An account has some, and no account has all."""
     assert isinstance(api.app, Application)
@@ -122,21 +134,39 @@ async def test_a_stream_that_stops_says_where_it_goes_on(api: Installation) -> N
 
 @pytest.mark.parametrize(
     "line",
-    [b"1\n", b'{"to":"x"}\n', b'{"to":"777000001"}\n', b'{"to":"31612345678","message":" "}\n'],
+    [b"1\n", b'{"to":"x"}\n', b'{"to":"777000001"}\n', b'{"to":"31612345678","message":" "}\n',
+     b'{"to":"31612345678"}\n'],
     ids=repr,
-)
+)  # fmt: skip
 def test_what_is_refused_is_forgotten_at_once(api: Installation, line: bytes) -> None:
     """No ring of exceptions keeps the texts of refused lines until somebody collects it."""
+    forgets(api, JsonLines(), line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"x,y\n", b"1,2,3\n", b'"1"x,2\n', b"1,\xff\n", b"1,\0\n", b"31612345678,hi\n", b'"\n'],
+    ids=repr,
+)
+def test_so_is_what_is_refused_of_csv(api: Installation, line: bytes) -> None:
+    reader = CsvLines()
+    assert list(reader.feed(b"to,text\n")) == [None]
+    forgets(api, reader, line)
+
+
+def forgets(api: Installation, reader: LineReader, line: bytes) -> None:
+    """Assert that of a line again and again nothing is left once it is refused."""
     template = SendRequest(
         account_id=MAIN, key_id="k", environment="test", request_id="r", route_id=1,
-        sender="ARRIVALS", recipients=(), text="hi", partial=True,
+        sender="ARRIVALS", recipients=(), text="hi", partial=True, deduplicate=True,
     )  # fmt: skip
     stream = BatchStream(api.platform, template, Batch(1, MAIN, "k", "{}", 0))
-    read = [each for each in JsonLines().feed(line * 50) if each is not None]
+    read = [each for each in reader.feed(line * 50) if each is not None]
     gc.collect()
     gc.disable()
     try:
-        assert len(stream._decide(read).refusals) == 50
+        # Where the line itself can be sent, all but the first repeat it.
+        assert len(stream._decide(read).refusals) >= len(read) - 1
         assert gc.collect() == 0
     finally:
         gc.enable()
