@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from arrivals.cli.output import ExitCode
+from arrivals.config import DialectTable
 from arrivals.core.depth import LIMITS
 from arrivals.core.errors import ERRORS, Code
 from arrivals.http.feedback import FeedbackBody
@@ -68,6 +69,14 @@ def test_tables_say_what_the_code_says(path: Path) -> None:
     """Every marked table is what scripts/write_reference.py would write now."""
     text = path.read_text("utf-8")
     assert filled(text) == text, "run: python scripts/write_reference.py"
+
+
+def test_every_key_of_a_dialect_is_explained() -> None:
+    """Who needs it, and by what one knows that; nothing else has a row."""
+    text = text_of("providers.md")
+    table = text[text.index("| Key |") :].partition("\n\n")[0]
+    keys = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(keys) == sorted(DialectTable.__struct_fields__)
 
 
 def test_every_table_stands_somewhere() -> None:

@@ -238,6 +238,19 @@ def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
          "A receipt from the provider says receipt."
          " It was matched by destination, not by its id."
          " It contradicts what was known; the stronger word stands."),
+        ("receipt_delivered", {"provider": "north", "stat": "DELIVRD", "came_over": "south",
+                               "number_differs": True},
+         "A receipt from north says DELIVRD. It came over south, another login."
+         " It names another number; its id is this message's alone, and decides."),
+        ("receipt_delivered", {"provider": "north", "stat": "DELIVRD", "unswapped": True},
+         "A receipt from north says DELIVRD. Its addresses stand as we sent them."),
+        ("receipt_failed", {"provider": "north", "stat": "UNDELIV", "tlv_said": "DELIVRD",
+                            "text_said": "UNDELIV"},
+         "A receipt from north says UNDELIV."
+         " Its message_state says DELIVRD and its text UNDELIV."),
+        ("receipt_delivered", {"provider": "north", "stat": "DELIVRD", "tlv_said": "DELIVRD"},
+         "A receipt from north says DELIVRD."
+         " Its message_state says DELIVRD and its text nothing known."),
         ("given_up", {"cause": "the retries are used up"},
          "We stopped trying: the retries are used up."),
         ("feedback", {"confirmed": True, "kind": "otp"},

@@ -51,6 +51,7 @@ class ScriptedConnection:
         self.room = room
         self.is_broken = False
         self.held_for_s = 0.0
+        self.lacks = self.refusal = ""
         self.taken: list[Submission] = []
         self.acknowledged: list[object] = []
         self.stopped = False
@@ -168,3 +169,23 @@ def receipt(
 
 def reference_of(submission: Submission) -> int:
     return handoff_reference(submission.key, submission.attempt)
+
+
+def told(key: int, result: Result) -> Answer:
+    """Return north's answer to a message."""
+    return answer(sent(key), result, "north")
+
+
+def sent(key: int, msisdn: str = "") -> Submission:
+    """Return a message as it is handed over."""
+    return Submission(
+        key=key,
+        attempt=1,
+        epoch=1,
+        sender="ARRIVALS",
+        msisdn=msisdn or f"3161{key:07d}",
+        text="hello",
+        segments=1,
+        reference=1,
+        expires_at_us=0,
+    )

@@ -8,32 +8,25 @@ taken; one that takes no optional parameters refused every message, and senders 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 
 from arrivals.core.catalogue import Strategy
+from arrivals.core.reasons import status_name
 from arrivals.core.selection import Obstacle
 from arrivals.flows import dispatch
-from arrivals.flows.alarms import Alarms
-from arrivals.flows.answer import answer_step
-from arrivals.flows.claim import ClaimRequest, claim_step
-from arrivals.flows.conditions import ALL_OF_S, FEW, IN_A_ROW, Condition, Conditions
-from arrivals.flows.sweep import Sweeper, sweep_step
+from arrivals.flows.alarms import AWAY_MAX_S, Alarms
+from arrivals.flows.conditions import IN_A_ROW, Condition, Conditions
 from arrivals.providers.api import (
-    Answer,
     NotBound,
     NotSent,
     Refused,
-    Result,
-    Submission,
     Taken,
-    Throttled,
     Unanswered,
 )
-from arrivals.telemetry import Telemetry
-from tests.flows.installation import Installation, installed, own_bind, provider, route
-from tests.flows.script import ScriptedConnection, SetClock, answer
+from tests.flows.installation import Installation, installed, provider, route
+from tests.flows.script import ScriptedConnection, SetClock, told
 from tests.flows.story import Story
 from tests.flows.test_dispatcher import dispatching, taken, until
 
@@ -230,210 +223,71 @@ def test_a_queued_message_says_what_its_provider_does() -> None:
     )
 
 
-# --- our way of writing ---------------------------------------------------------------
+async def test_a_provider_that_refuses_the_bind_is_away_and_why_is_said(
+    here: Installation,
+) -> None:
+    """A password that was changed looked like an outage of the network."""
+    alarms, now = Alarms(here.platform), here.platform.clock.monotonic()
+    here.platform.conditions.note("north", Condition.AWAY, now - AWAY_MAX_S - 1, there=True)
+    why = "the bind was refused: ESME_RINVPASWD"
+    here.platform.conditions.bound("north", "", why, now)
+    await alarms.look()
+    await alarms.look()
+    assert here.platform.alarms == (f"provider north is away ({why})",)
 
 
-def refusals(count: int, status: int = 0xC3, *, first: int = 0) -> list[Answer]:
-    refused = Refused(status, "provider_dialect", retryable=False, elsewhere=True)
-    return [told(first + n, refused) for n in range(count)]
+async def test_a_bind_for_receipts_that_is_refused_for_good_is_an_alarm(
+    here: Installation,
+) -> None:
+    """Messages went out, no receipt could ever come, and everything looked well."""
+    alarms, now = Alarms(here.platform), here.platform.clock.monotonic()
+    conditions, why = here.platform.conditions, "the bind was refused: ESME_RBINDFAIL"
+    conditions.bound("north", "a bind for receipts", why, now)
+    await alarms.look()
+    await alarms.look()
+    assert list(here.platform.alarms) == []  # it may be a moment's
+    conditions.bound("north", "", "", now)
+    conditions.bound("north", "a bind for receipts", why, now - AWAY_MAX_S - 1)
+    await alarms.look()
+    await alarms.look()
+    assert here.platform.alarms == (f"provider north lacks a bind for receipts ({why})",)
+    assert "north" not in conditions.troubled  # messages go out all the same
+    conditions.bound("north", "", "", now)
+    await alarms.look()
+    await alarms.look()
+    assert list(here.platform.alarms) == []
 
 
-def told(key: int, result: Result) -> Answer:
-    return answer(sent(key), result, "north")
-
-
-def sent(key: int, msisdn: str = "") -> Submission:
-    return Submission(
-        key=key,
-        attempt=1,
-        epoch=1,
-        sender="ARRIVALS",
-        msisdn=msisdn or f"3161{key:07d}",
-        text="hello",
-        segments=1,
-        reference=1,
-        expires_at_us=0,
-    )
-
-
-def complaint(conditions: Conditions, now: float = NOW) -> int | None:
-    form = conditions.form.get("north")
-    return form.complaint(now) if form else None
-
-
-def test_refusals_of_all_messages_for_their_form_are_the_settings() -> None:
-    conditions = Conditions()
-    conditions.heard("north", refusals(IN_A_ROW - 1), NOW)
-    assert complaint(conditions) is None
-    conditions.heard("north", refusals(1, first=50), NOW)
-    assert complaint(conditions) == 0xC3
-
-
-def test_a_message_that_is_taken_between_them_shows_that_they_aren_t() -> None:
-    conditions = Conditions()
-    conditions.heard("north", [*refusals(IN_A_ROW), told(99, Taken(()))], NOW)
-    assert complaint(conditions) is None
-    conditions.heard("north", refusals(IN_A_ROW, first=100), NOW)
-    assert complaint(conditions) == 0xC3
-
-
-def test_a_few_are_enough_where_they_are_all_of_a_minute_s() -> None:
-    conditions = Conditions()
-    conditions.heard("north", refusals(FEW), NOW)
-    assert complaint(conditions, NOW + ALL_OF_S - 1) is None
-    assert complaint(conditions, NOW + ALL_OF_S) == 0xC3
-    fewer = Conditions()
-    fewer.heard("north", refusals(FEW - 1), NOW)
-    assert complaint(fewer, NOW + 10 * ALL_OF_S) is None
-
-
-def test_one_destination_that_is_refused_again_and_again_is_no_sign() -> None:
-    conditions = Conditions()
-    conditions.heard("north", refusals(1), NOW)
-    for key in range(1, 100):
-        conditions.claimed("north", [sent(key, "31699999999")])
-        conditions.heard("north", refusals(1, first=key), NOW)
-    assert complaint(conditions, NOW + ALL_OF_S) is None
-
-
-def test_refusals_of_what_is_written_are_none() -> None:
-    conditions = Conditions()
-    for key in range(100):
-        refused = Refused(0x0B, "invalid_number", retryable=False, elsewhere=False)
-        conditions.heard("north", [told(key, refused)], NOW)
-    assert conditions.form == {}
-
-
-def test_what_is_kept_in_mind_is_bounded() -> None:
-    conditions = Conditions()
-    conditions.heard("north", refusals(1), NOW)
-    conditions.claimed("north", [sent(key) for key in range(10_000)])
-    conditions.claimed("north", [sent(key) for key in range(10_000)])
-    assert len(conditions.form["north"]._goes_to) <= 2 * IN_A_ROW
+async def test_who_never_knows_of_our_bind_is_not_called_mute(here: Installation) -> None:
+    alarms, now = Alarms(here.platform), here.platform.clock.monotonic()
+    conditions = here.platform.conditions
+    conditions.note("north", Condition.BROKEN, now - 1, there=True)
+    conditions.heard("north", [told(1, NotBound(4))], now)
+    await alarms.look()
+    await alarms.look()
+    assert list(here.platform.alarms) == []
+    assert conditions.words("north") == "says that we aren't bound"
 
 
 @pytest.mark.parametrize(
-    ("status", "where"),
-    [
-        (0xC1, "(ESME_ROPTPARNOTALLWD): look at `optional_parameters` in its dialect"),
-        (0x62, "(ESME_RINVEXPIRY): look at `validity` in its dialect"),
-        (0x48, "(ESME_RINVSRCTON): look at `senders` in its dialect"),
-        (0x15, "(ESME_RINVSERTYP): look at `service_type` in its dialect"),
-        (0x07, "(ESME_RINVREGDLVFLG): ask it how it wants them written"),
-    ],
-)
-async def test_the_alarm_names_what_to_look_at(
-    here: Installation, status: int, where: str
+    ("status", "reason"),
+    [(0x08, "provider_error"), (0x0A, "sender_id_rejected"), (0x45, "provider_error"),
+     (0x4FF, "unclassified")],
+)  # fmt: skip
+async def test_a_provider_that_takes_nothing_at_all_is_an_alarm(
+    here: Installation, status: int, reason: str
 ) -> None:
-    alarms = Alarms(here.platform)
-    now = here.platform.clock.monotonic()
-    here.platform.conditions.heard("north", refusals(IN_A_ROW, status), now)
+    """Every submit was refused for an hour, and nothing but the customers noticed."""
+    alarms, now = Alarms(here.platform), here.platform.clock.monotonic()
+    refused = Refused(status, reason, retryable=True, elsewhere=False)
+    here.platform.conditions.heard("north", [told(n, refused) for n in range(IN_A_ROW)], now)
     await alarms.look()
     await alarms.look()
+    named = status_name(status)
     assert here.platform.alarms == (
-        f"provider north refuses every message for its form {where}",
+        f"provider north refuses every message ({named}): ask it why",
     )
-
-
-async def test_a_dispatcher_counts_them(here: Installation) -> None:
-    """Each goes on to the next provider, and the sender learns nothing of it."""
-    north, south = ScriptedConnection("north", room=40), ScriptedConnection("south", room=40)
-    await here.send(*(f"316{n:08d}" for n in range(IN_A_ROW)))
-    async with dispatching(here, north), dispatching(here, south):
-        await taken(north, IN_A_ROW)
-        assert north.sink is not None
-        refused = Refused(0x62, "provider_dialect", retryable=False, elsewhere=True)
-        north.sink.answered([answer(each, refused, "north") for each in north.taken])
-        assert complaint(here.platform.conditions) == 0x62
-        await taken(south, IN_A_ROW)
-
-
-# --- figures --------------------------------------------------------------------------
-
-
-def test_throttled_answers_are_counted_by_what_they_slow() -> None:
-    conditions = Conditions()
-    slow = [Throttled(0x58), Throttled(0x58, whole_bind=True), Throttled(0x14)]
-    conditions.heard("north", [told(n, each) for n, each in enumerate(slow)], NOW)
-    assert conditions.throttles == {("north", "message"): 2, ("north", "bind"): 1}
-    telemetry = Telemetry()
-    telemetry.throttles(conditions.throttles)
-    telemetry.throttles(conditions.throttles)  # running totals: nothing is counted twice
-    telemetry.condition("north", broken=True, held_s=2.5)
-    shown = telemetry.exposition().decode()
-    assert 'arrivals_provider_throttled_total{provider="north",scope="message"} 2.0' in shown
-    assert 'arrivals_provider_throttled_total{provider="north",scope="bind"} 1.0' in shown
-    assert 'arrivals_provider_broken{provider="north"} 1.0' in shown
-    assert 'arrivals_provider_held_seconds{provider="north"} 2.5' in shown
-
-
-# --- a few that are always throttled, among many --------------------------------------
-
-A_TURN_S = 0.1
-A_TURN = 10  # messages: 100 a second
-
-
-async def turns(place: str, others: int, always: Sequence[str]) -> int:
-    """Return how many turns it takes until all others are taken."""
-    clock = SetClock()
-    numbers = [f"3161{n:07d}" for n in range(others)]
-    left = set(numbers)
-    for n, each in enumerate(always):
-        numbers.insert(n * 37, each)
-    async with installed(place, providers=[NORTH], started=False, clock=clock) as here:
-        platform, write = here.platform, here.store.write
-        await here.send(*numbers)
-        epoch = await own_bind(here.store, "north")
-        claim = claim_step(lambda: platform.catalogue, platform.ranks)
-        record = answer_step(lambda: platform.catalogue, platform.ranks, platform.defaults)
-        sweep = sweep_step(lambda: platform.catalogue, platform.ranks, platform.defaults)
-        wish = ClaimRequest(provider_id="north", epoch=epoch, limit=A_TURN)
-        count = 0
-        while left:
-            count += 1
-            await write(sweep, 500)
-            out = await write(claim, wish)
-            await write(record, [answer(each, _full(each, always), "north") for each in out])
-            left -= {each.msisdn for each in out}
-            clock.tick(A_TURN_S)
-        return count
-
-
-def _full(sent: Submission, always: Sequence[str]) -> Result:
-    if sent.msisdn in always:
-        return Throttled(0x14)
-    return Taken(((1, str(sent.key), str(sent.key)),))
-
-
-@pytest.mark.parametrize(("others", "few"), [(800, 8), (1_000, 1)])
-async def test_a_few_that_are_always_throttled_leave_the_others_their_pace(
-    place: str, others: int, few: int
-) -> None:
-    """They wait by themselves, and come back one by one: nobody else waits for them."""
-    full = [f"3169{n:07d}" for n in range(few)]
-    assert others / A_TURN / await turns(place, others, full) >= 0.95
-
-
-async def test_while_they_are_put_off_again_and_again_the_dispatcher_goes_on(
-    place: str,
-) -> None:
-    full = [f"3169{n:07d}" for n in range(10)]
-    connection = ScriptedConnection("north", room=10)
-    async with installed(place, providers=[NORTH], started=False) as here:
-        await here.send(*full, *(f"3161{n:07d}" for n in range(200)))
-        sweeping = asyncio.create_task(Sweeper(here.platform).run())
-        async with dispatching(here, connection):
-            answered, done = 0, 0
-            async with asyncio.timeout(20):
-                while done < 200:
-                    await taken(connection, answered + 1)
-                    news = connection.taken[answered:]
-                    answered += len(news)
-                    done += sum(each.msisdn not in full for each in news)
-                    assert connection.sink is not None
-                    connection.sink.answered(
-                        [answer(each, _full(each, full), "north") for each in news]
-                    )
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
-        assert answered - done < 10 * 5
+    here.platform.conditions.heard("north", [told(99, Taken(()))], now)
+    await alarms.look()
+    await alarms.look()
+    assert list(here.platform.alarms) == []

@@ -48,8 +48,20 @@ async def a_gatekeeper(
 ) -> AsyncIterator[Gatekeeper]:
     """Listen on a free port, and answer by these manners."""
     here = Gatekeeper()
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            await talk(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         framer = Framer()
         writer.write(greeting)
         with contextlib.suppress(OSError):
@@ -61,11 +73,9 @@ async def a_gatekeeper(
                     here.changed.set()
                     said = manners(pdu)
                     if said is None:
-                        writer.close()
                         return
                     for each in said:
                         writer.write(each if isinstance(each, bytes) else encode(each))
-        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     here.port = server.sockets[0].getsockname()[1]
@@ -73,3 +83,9 @@ async def a_gatekeeper(
         yield here
     finally:
         server.close()
+        # Whoever talks to it has gone by now; a socket left open would be another test's fault.
+        if serving:
+            await asyncio.wait(serving, timeout=1)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)

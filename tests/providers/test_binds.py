@@ -101,6 +101,24 @@ async def test_a_receipt_is_acknowledged_on_the_bind_on_which_it_came():
         await smsc.until(lambda: smsc.peers[0].acknowledged == 1)
 
 
+async def test_a_bind_that_is_refused_for_good_is_told_while_messages_go_out():
+    """Fewer are granted than asked: everything else looks well."""
+    async with an_smsc() as one:
+        one.binds_max = 1
+        async with over([one.port], binds=2, wait=1) as (connection, _):
+            async with asyncio.timeout(5):
+                while not connection.refusal:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+            assert connection.up
+            assert connection.lacks == "some of its binds"
+            assert connection.refusal == "the bind was refused: ESME_RALYBND"
+            one.binds_max = 2
+            async with asyncio.timeout(5):
+                while connection.lacks:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+            assert connection.refusal == ""
+
+
 async def test_transmitters_and_receivers_are_counted_apart():
     apart = {"bind": "transmitter+receiver", "binds": 2}
     async with an_smsc() as smsc, connected(smsc.port, settings=apart) as (connection, news):

@@ -107,10 +107,11 @@ def _shown(trial: Trial) -> dict[str, Any]:
 
 
 def _tell(provider: Provider, trials: list[Trial], *, served: bool) -> None:
-    settings = provider.settings
-    say(f"Provider {provider.provider_id} at {settings.get('host')}:{settings.get('port')}")
+    places = list(dict.fromkeys(each.at for each in trials))
+    say(f"Provider {provider.provider_id} at {', '.join(places)}")
     for each in trials:
-        say(f"  {each.bind}: {_sentence(each)}")
+        where = f" at {each.at}" if len(places) > 1 else ""
+        say(f"  {each.bind}{where}: {_sentence(each)}")
         if each.problem is not None:
             say(f"    What to look at: {each.look_at}")
         for note in _notes(each, provider):

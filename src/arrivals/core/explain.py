@@ -7,8 +7,8 @@ sentence never says more than its events do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -329,13 +329,26 @@ def _receipt(said: _Said) -> str:
     error = f", error {body['err']}" if body.get("err") not in {None, "", "000"} else ""
     part = f" for part {body['part']}" if body.get("part") else ""
     text = f"A receipt{part} from {said.provider} says {stat}{error}{said.because}."
+    return " ".join([text, *_oddities(body)])
+
+
+def _oddities(body: Mapping[str, Any]) -> Iterator[str]:
+    """Say what of a receipt wasn't as it should be, and what was made of it."""
+    if body.get("came_over"):
+        yield f"It came over {body['came_over']}, another login."
     if body.get("id_form"):
-        text += f" It names the message's id in another form ({spaced(body['id_form'])})."
+        yield f"It names the message's id in another form ({spaced(body['id_form'])})."
     if body.get("inferred"):
-        text += f" It was matched by {body.get('matched_by', 'inference')}, not by its id."
+        yield f"It was matched by {body.get('matched_by', 'inference')}, not by its id."
+    if body.get("unswapped"):
+        yield "Its addresses stand as we sent them."
+    if body.get("number_differs"):
+        yield "It names another number; its id is this message's alone, and decides."
+    if body.get("tlv_said"):
+        told = body.get("text_said") or "nothing known"
+        yield f"Its message_state says {body['tlv_said']} and its text {told}."
     if body.get("conflict"):
-        text += " It contradicts what was known; the stronger word stands."
-    return text
+        yield "It contradicts what was known; the stronger word stands."
 
 
 def _given_up(said: _Said) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from arrivals.core.catalogue import LANE_OF_CATEGORY, Flow
-from arrivals.flows.conditions import Condition, about_form
+from arrivals.flows.conditions import Condition, Conditions, about_refusals
 from arrivals.flows.platform import Platform
 from arrivals.store.traces import Backlog
 
@@ -70,20 +70,35 @@ class Alarms:
         """Return what is wrong with providers, for as long as it is."""
         conditions, now = self._platform.conditions, self._platform.clock.monotonic()
         away = conditions.lasting(Condition.AWAY, now, AWAY_MAX_S)
-        broken = conditions.lasting(Condition.BROKEN, now, 0.0)
+        short = conditions.lasting(Condition.SHORT, now, AWAY_MAX_S)
+        # One that doesn't know of our bind answers: it loses nothing.
+        broken = [
+            name
+            for name in conditions.lasting(Condition.BROKEN, now, 0.0)
+            if not conditions.has(name, Condition.UNBOUND)
+        ]
         unbound = conditions.unbound(now, AWAY_MAX_S)
         slowing = [name for name, held_s in conditions.held_s.items() if held_s > SLOWING_MAX_S]
-        found = [f"provider {name} is away" for name in away]
+        found = [f"provider {name} is away{_why(conditions, name)}" for name in away]
+        found += [
+            f"provider {name} lacks {conditions.lacks[name]}{_why(conditions, name)}"
+            for name in short
+        ]
         found += [
             f"provider {name} is broken: it takes messages and never answers" for name in broken
         ]
         found += [f"provider {name} says that we aren't bound" for name in unbound]
         found += [f"provider {name} is slowing us" for name in slowing]
-        for name, form in conditions.form.items():
-            status = form.complaint(now)
+        for name, watch in conditions.refusing.items():
+            status = watch.complaint(now)
             if status is not None:
-                found.append(about_form(name, status))
+                found.append(about_refusals(name, status))
         return found
+
+
+def _why(conditions: Conditions, name: str) -> str:
+    refusal = conditions.refusals.get(name)
+    return f" ({refusal})" if refusal else ""
 
 
 def waiting(backlog: Backlog, now_us: int) -> list[str]:

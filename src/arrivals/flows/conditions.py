@@ -11,11 +11,17 @@ from enum import StrEnum
 from typing import Final
 
 from arrivals.core.catalogue import Route
-from arrivals.core.reasons import REASONS, dialect_key, status_name
+from arrivals.core.reasons import (
+    REASONS,
+    Fault,
+    dialect_key,
+    reason_for_status,
+    status_name,
+)
 from arrivals.providers.api import Answer, NotBound, Refused, Submission, Taken, Throttled
 
-# A provider that refuses so many in a row for their form, or all of a minute's if they are a
-# few at least, refuses what we are set to write, and not this or that message.
+# A provider that refuses so many numbers in a row, or all of a minute's if they are a few at
+# least, refuses what we send or how we write it, and not this or that message.
 IN_A_ROW: Final = 20
 FEW: Final = 5
 ALL_OF_S: Final = 60.0
@@ -33,6 +39,7 @@ class Condition(StrEnum):
     BROKEN = "broken"  # it binds, and hand-offs to it get lost
     SLOWING = "slowing"  # its throttling holds back what could have gone out
     UNBOUND = "unbound"  # it takes our binds, and says that we have none
+    SHORT = "short"  # messages may go out, and not all of its binds are there
 
 
 class Conditions:
@@ -42,7 +49,9 @@ class Conditions:
         self._since: dict[tuple[str, Condition], float] = {}
         self.held_s: dict[str, float] = {}  # of those that are slowing us
         self._unbound_at: dict[str, float] = {}  # when it was said last, or wasn't
-        self.form: dict[str, FormWatch] = {}
+        self.lacks: dict[str, str] = {}  # of those that are short: what
+        self.refusals: dict[str, str] = {}  # of those that refuse a bind: with what words
+        self.refusing: dict[str, RefusalWatch] = {}
         self.throttles: dict[tuple[str, str], int] = {}  # told so far, by provider and scope
 
     def note(
@@ -63,12 +72,19 @@ class Conditions:
         else:
             self.held_s.pop(provider_id, None)
 
+    def bound(self, provider_id: str, lacks: str, refusal: str, now: float) -> None:
+        """Note which binds of a provider aren't there, and with what it refuses them."""
+        self.note(provider_id, Condition.SHORT, now, there=bool(lacks))
+        self.lacks[provider_id], self.refusals[provider_id] = lacks, refusal
+
     def over(self, provider_id: str) -> None:
         """Forget what was noted of a provider: its bind is somebody else's now."""
         for condition in Condition:
             self._since.pop((provider_id, condition), None)
         self.held_s.pop(provider_id, None)
-        self.form.pop(provider_id, None)
+        self.lacks.pop(provider_id, None)
+        self.refusals.pop(provider_id, None)
+        self.refusing.pop(provider_id, None)
 
     def has(self, provider_id: str, condition: Condition) -> bool:
         """Tell whether a condition is there."""
@@ -76,6 +92,8 @@ class Conditions:
 
     def words(self, provider_id: str) -> str | None:
         """Say what ails a provider that can be reached, as the rest of a sentence."""
+        if self.has(provider_id, Condition.UNBOUND):
+            return "says that we aren't bound"
         if self.has(provider_id, Condition.BROKEN):
             return "takes messages and never answers, so they go out one at a time"
         return "is slowing us" if self.has(provider_id, Condition.SLOWING) else None
@@ -106,7 +124,9 @@ class Conditions:
     def troubled(self) -> frozenset[str]:
         """Return the providers to which nothing should move that is merely put off."""
         # Asked by the writer, beside the loop: the copy is one step.
-        return frozenset(name for name, _ in tuple(self._since))
+        return frozenset(
+            name for name, each in tuple(self._since) if each is not Condition.SHORT
+        )
 
     def slows(self, provider_id: str, route: Route) -> bool:
         """Tell whether a provider has held us back for longer than a route waits for it."""
@@ -115,39 +135,39 @@ class Conditions:
         return route.failover and limit_s is not None and held_s > 0 and held_s >= limit_s
 
     def heard(self, provider_id: str, answers: Sequence[Answer], now: float) -> None:
-        """Take in answers: how often a provider throttles, and what it finds unreadable."""
-        form = self.form.get(provider_id)
+        """Take in answers: how often a provider throttles, and whether it takes anything."""
+        watch = self.refusing.get(provider_id)
         bound = unbound = False
         for each in answers:
             result = each.result
             if isinstance(result, Taken):
                 bound = True
-                if form is not None:
-                    form = None
-                    del self.form[provider_id]
+                if watch is not None:
+                    watch = None
+                    del self.refusing[provider_id]
             elif isinstance(result, NotBound):
                 unbound = True
             elif isinstance(result, Throttled):
                 bound = True
                 scope = (provider_id, "bind" if result.whole_bind else "message")
                 self.throttles[scope] = self.throttles.get(scope, 0) + 1
-            elif isinstance(result, Refused) and blames_form(result):
-                if form is None:
-                    form = self.form[provider_id] = FormWatch(now)
-                form.refused(each.key, result.status)
+            elif isinstance(result, Refused) and not blames_recipient(result):
+                if watch is None:
+                    watch = self.refusing[provider_id] = RefusalWatch(now)
+                watch.refused(each.key, result.status)
         if bound or unbound:
             self.note(provider_id, Condition.UNBOUND, now, there=not bound)
             self._unbound_at[provider_id] = now
 
     def claimed(self, provider_id: str, batch: Sequence[Submission]) -> None:
-        """Keep in mind to whom messages go while their form is in question."""
-        form = self.form.get(provider_id)
-        if form is not None:
-            form.claimed(batch)
+        """Keep in mind to whom messages go while everything is refused."""
+        watch = self.refusing.get(provider_id)
+        if watch is not None:
+            watch.claimed(batch)
 
 
-class FormWatch:
-    """The refusals for their form that a provider gives in a row."""
+class RefusalWatch:
+    """The refusals that a provider gives in a row, whoever the recipients are."""
 
     def __init__(self, now: float) -> None:
         self._since = now
@@ -175,16 +195,18 @@ class FormWatch:
         return max(self._statuses, key=lambda each: self._statuses[each])
 
 
-def blames_form(refused: Refused) -> bool:
-    """Tell whether a refusal is about how we write, and not about what is written."""
-    return refused.reason == DIALECT or dialect_key(refused.status) is not None
-
-
-def about_form(provider_id: str, status: int) -> str:
-    """Return the alarm of a provider that takes no message in the form that we write them."""
-    key = dialect_key(status)
-    where = f"look at `{key}` in its dialect" if key else "ask it how it wants them written"
+def blames_recipient(refused: Refused) -> bool:
+    """Tell whether a refusal is about the number, of which a list may hold many bad ones."""
     return (
-        f"provider {provider_id} refuses every message for its form"
-        f" ({status_name(status)}): {where}"
+        REASONS[refused.reason].fault is Fault.RECIPIENT or refused.reason == "invalid_number"
     )
+
+
+def about_refusals(provider_id: str, status: int) -> str:
+    """Return the alarm of a provider that takes no message, and what to look at."""
+    named = status_name(status)
+    key = dialect_key(status)
+    if key is None and reason_for_status(status).reason.code != DIALECT:
+        return f"provider {provider_id} refuses every message ({named}): ask it why"
+    where = f"look at `{key}` in its dialect" if key else "ask it how it wants them written"
+    return f"provider {provider_id} refuses every message for its form ({named}): {where}"

@@ -232,6 +232,7 @@ class Dispatcher:
         away_s = conditions.note(name, Condition.AWAY, now, there=not connection.up)
         broken_s = conditions.note(name, Condition.BROKEN, now, there=connection.is_broken)
         conditions.slowed(name, connection.held_for_s, now)
+        conditions.bound(name, connection.lacks, connection.refusal, now)
         found = None
         if broken_s is not None:  # it has lost enough already
             found = Diversion(name, conditions.unusable, BROKEN, held_us=_us(broken_s))

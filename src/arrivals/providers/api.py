@@ -211,6 +211,14 @@ class Connection(Protocol):
         """Whether hand-offs to it got lost in a row: it counts as away, and is being probed."""
 
     @property
+    def lacks(self) -> str:
+        """Say which of its binds aren't there, though `up`; "" if all are."""
+
+    @property
+    def refusal(self) -> str:
+        """Say with what the provider refuses a bind that isn't there; "" if it doesn't."""
+
+    @property
     def held_for_s(self) -> float:
         """For how long throttling has held back what could have gone out; 0.0: it doesn't."""
 

@@ -114,6 +114,13 @@ class Binds:
         """The links there are, bound or not."""
         return [each.link for each in self.all if each.link is not None]
 
+    @property
+    def missing(self) -> str:
+        """Say which binds aren't there; "" if all are."""
+        if not any(each.live for each in self.all if each.command_id != c.BIND_TRANSMITTER):
+            return "a bind for receipts"
+        return "" if all(each.live for each in self.all) else "some of its binds"
+
     def start(
         self,
         on_events: Callable[[Bind, Link, Sequence[Event]], None],

@@ -26,6 +26,7 @@ from arrivals.smpp.session import (
     WrongState,
 )
 
+REFUSED: Final = "the bind was refused"
 CONNECT_TIMEOUT_S: Final = 10.0
 TICK_S: Final = 0.2  # the session's timers count in seconds
 GOODBYE_S: Final = 1.0  # for a peer to take the last bytes, then it's cut off
@@ -258,8 +259,8 @@ class Link(asyncio.Protocol):
 def _refusal(pdu: Pdu) -> str:
     status = c.status_name(pdu.command_status)
     if pdu.command_id != c.GENERIC_NACK:
-        return f"the bind was refused: {status}"
+        return f"{REFUSED}: {status}"
     hint = ""
     if pdu.command_status == c.ESME_RINVCMDID:
         hint = '; it may want bind = "transmitter+receiver"'
-    return f"the bind was refused by a generic_nack: {status}{hint}"
+    return f"{REFUSED} by a generic_nack: {status}{hint}"

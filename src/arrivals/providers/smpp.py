@@ -21,7 +21,7 @@ from arrivals.providers.binds import LEAVE_WAIT_S, Bind, Binds
 from arrivals.providers.dialling import addresses_of, link_settings
 from arrivals.providers.handoff import BROKEN, HandOff, is_broken
 from arrivals.providers.inbound import News, ignored_event, read_request
-from arrivals.providers.link import Link
+from arrivals.providers.link import REFUSED, Link
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
 from arrivals.smpp.session import (
@@ -63,6 +63,7 @@ class SmppConnection:
         """Prepare to dial; `patience` is how much rarer its timers are looked at."""
         self.provider_id = provider.provider_id
         self.trouble: str | None = "not connected yet"
+        self.refusal = ""  # of a bind that isn't there, in the provider's words
         self.inbound_ignored = 0
         self._provider = provider
         self._clock = clock
@@ -101,6 +102,11 @@ class SmppConnection:
     def is_broken(self) -> bool:
         """Whether hand-offs got lost in a row on all of its binds: it is being probed."""
         return is_broken(self._senders)
+
+    @property
+    def lacks(self) -> str:
+        """Say which of its binds aren't there, though messages may go out; "" if all are."""
+        return self._binds.missing if self.up else ""
 
     @property
     def held_for_s(self) -> float:
@@ -190,6 +196,8 @@ class SmppConnection:
         self.trouble = None
 
     def _trouble(self, reason: str) -> None:
+        if reason.startswith(REFUSED):
+            self.refusal = reason
         if self.is_broken and reason != BROKEN:
             reason = f"{BROKEN} ({reason})"
         if reason != self.trouble and not self._handoff.stopping:
@@ -243,6 +251,8 @@ class SmppConnection:
 
     def _on_bound(self, link: Link) -> None:
         self.trouble = BROKEN if self.is_broken else None
+        if not self._binds.missing:
+            self.refusal = ""
         _log.info("provider %s: bound", self.provider_id)
         if link.receives:
             self._binds.is_receiving()

@@ -88,6 +88,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one bind; times are milliseconds."""
 
     bind: str  # transceiver | receiver | transmitter
+    at: str = ""  # host:port
     tls: str | None = None  # the version spoken
     status: int | None = None  # None: no answer to the bind came
     status_name: str | None = None
@@ -123,7 +124,10 @@ def meaning_of(status: int) -> tuple[str, str]:
 
 async def try_bind(settings: LinkSettings, command_id: int, clock: Clock) -> Trial:
     """Connect, bind, ask for a sign of life, unbind; every failure is in the answer."""
-    bind = c.command_name(command_id).removeprefix("bind_")
+    bind, at = (
+        c.command_name(command_id).removeprefix("bind_"),
+        f"{settings.host}:{settings.port}",
+    )
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(
@@ -134,8 +138,8 @@ async def try_bind(settings: LinkSettings, command_id: int, clock: Clock) -> Tri
             )
     except (OSError, UnicodeError) as error:  # a timeout is one, and so are TLS's
         problem, look_at = _unreached(error)
-        return Trial(bind=bind, problem=problem, look_at=look_at)
-    found = Trial(bind=bind, tls=_tls_of(writer))
+        return Trial(bind=bind, at=at, problem=problem, look_at=look_at)
+    found = Trial(bind=bind, at=at, tls=_tls_of(writer))
     try:
         return await _Talk(settings, reader, writer, clock).hold(found, command_id)
     finally:
