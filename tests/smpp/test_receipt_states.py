@@ -144,7 +144,7 @@ DISAGREEMENTS = [
     ("a rejection's number beside delivered", 8, "DELIVRD", "REJECTD", "REJECTD"),
     ("on its way, filled in before the end", 1, "DELIVRD", "DELIVRD", "ENROUTE"),
     ("accepted, filled in before the end", 6, "UNDELIV", "UNDELIV", "ACCEPTD"),
-    ("a final number beside a word on its way", 2, "ENROUTE", "DELIVRD", "DELIVRD"),
+    ("delivered by the number, beside a word on its way", 2, "ENROUTE", "ENROUTE", "DELIVRD"),
     ("a failure's number beside a word on its way", 5, "ACCEPTD", "UNDELIV", "UNDELIV"),
     ("unknown beside who knows", 7, "DELIVRD", "DELIVRD", "UNKNOWN"),
     ("skipped beside who knows", 9, "UNDELIV", "UNDELIV", "SKIPPED"),

@@ -208,6 +208,8 @@ _TEXT_DECIDES: Final = frozenset(
     {
         # A template says delivered by itself; nobody writes down a failure that wasn't one.
         (_Kind.ARRIVED, _Kind.FAILED),
+        # Delivered can't be taken back; what is on its way may yet be told.
+        (_Kind.ARRIVED, _Kind.UNDERWAY),
         # The number was filled in when the message was taken, the text when it ended.
         (_Kind.UNDERWAY, _Kind.ARRIVED),
         (_Kind.UNDERWAY, _Kind.FAILED),
