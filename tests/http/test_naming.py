@@ -16,7 +16,7 @@ from arrivals.core.layers import Forecast
 from arrivals.core.message import Move
 from arrivals.core.timeline import BROKEN, SLOWED, UNBOUND, TimelineEvent, attempts, stages
 from arrivals.flows.alarms import LOOKS, Alarms
-from arrivals.flows.conditions import IN_A_ROW, Condition, FormWatch
+from arrivals.flows.conditions import IN_A_ROW, Condition, RefusalWatch
 from arrivals.http.naming import ANOTHER, Names, in_words, names_on
 from arrivals.http.table import endpoints
 from arrivals.outcome.habits import Habit
@@ -102,17 +102,20 @@ def be_in_trouble(api: Installation) -> None:
     platform.habits.by_provider["north"] = platform.habits.by_provider["east"] = Habit()
     platform.conditions.slowed("north", 400.0, now - 1_000)
     for name, condition in itertools.product(("south", "east"), Condition):
-        platform.conditions.note(name, condition, now - 1_000, there=True)
+        if (name, condition) != ("south", Condition.UNBOUND):  # it is broken, then
+            platform.conditions.note(name, condition, now - 1_000, there=True)
+        why = "the bind was refused: ESME_RBINDFAIL"
+        platform.conditions.bound(name, "some of its binds", why, now - 1_000)
     platform.conditions.held_s["east"] = 900.0
-    platform.conditions._unbound_at |= {"south": now, "east": now}
-    platform.conditions.form["south"] = refused = FormWatch(now - 1_000)
+    platform.conditions._unbound_at |= {"east": now}
+    platform.conditions.refusing["south"] = refused = RefusalWatch(now - 1_000)
     for key in range(IN_A_ROW):
         refused.refused(key, 1)
     alarms = Alarms(platform)
     for _ in range(LOOKS):
         alarms.weigh([*alarms._ailing(), "much of what provider gone-east sends is ignored"])
     kinds = {re.sub("north|south|east", "", each) for each in platform.alarms}
-    assert len(kinds) == 6, platform.alarms
+    assert len(kinds) == 7, platform.alarms
 
 
 async def everything(api: Installation) -> dict[str, str]:
