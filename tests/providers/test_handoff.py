@@ -114,6 +114,23 @@ async def test_a_part_throttled_again_says_so_each_time():
         assert parts_seen(smsc) == [1, 2, 3, 2, 2]
 
 
+async def test_a_stop_between_two_parts_lets_the_rest_of_the_message_go():
+    """With a window of one a restart left every long message that had begun in doubt."""
+    async with an_smsc() as smsc, connected(smsc.port, window=1) as (connection, news):
+        connection.submit([submission(1, LONG), submission(2)])
+        await smsc.submitted(1)
+        stopping = asyncio.create_task(connection.stop())
+        ids = itertools.count(1)
+        for number in range(3):
+            await smsc.submitted(number + 1)
+            peer, pdu = smsc.submits[number]
+            peer.answer(pdu, f"A{next(ids)}")
+        assert isinstance(await final(news), Taken)
+        await stopping
+        assert parts_seen(smsc) == [1, 2, 3]
+        assert news.of(2) == [NotSent("the platform is stopping")]
+
+
 async def test_a_part_in_doubt_ends_the_message_as_a_doubt():
     """Whether the silent part is there isn't known, so nothing more is sent of it."""
     quick = {"response_timeout_s": 0.3}

@@ -7,6 +7,7 @@ that is put off is tried again by itself, and a bind that loses what it is hande
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -331,16 +332,33 @@ class HandOff:
     # --- the sink --------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Send nothing more, and answer for what was not sent."""
+        """Begin nothing more, and answer for what was not begun.
+
+        The rest of a message that left in part may still go, for as long as `is_under_way`.
+        """
         self.stopping = True
         for bind in self._senders:
+            begun = [each for each in bind.pending if each[0].sent]
+            bind.pending = deque(each for each in bind.pending if not each[0].sent)
             self.drop(bind, STOPPING)
+            bind.pending.extend(begun)
         for flight in self._held.stop():
             self._answer(flight.submission, flight.abandon(STOPPING))
         self.tell()
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether parts wait to go out, or for their answer."""
+        return any(
+            bind.pending or (bind.live and bind.live.session.outstanding)
+            for bind in self._senders
+        )
+
     def close(self) -> None:
-        """Come back for nothing."""
+        """Send nothing at all any more, and come back for nothing."""
+        for bind in self._senders:
+            self.drop(bind, STOPPING)
+        self.tell()
         if self._wake is not None:
             self._wake.cancel()
 

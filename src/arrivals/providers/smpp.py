@@ -172,11 +172,11 @@ class SmppConnection:
         room = self._handoff.room
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_WAIT_S):
-                while self.window_used:
+                while self._handoff.is_under_way:
                     room.clear()
                     await room.wait()
-        await self._binds.stop()
         self._handoff.close()
+        await self._binds.stop()
 
     def _on_lost(self, bind: Bind, reason: str) -> None:
         """Note that a link is no more."""
