@@ -186,6 +186,21 @@ async def test_a_login_that_fits_into_no_bind() -> None:
     assert "doesn't fit" in (found.problem or "")
 
 
+async def test_a_nack_without_our_number_is_the_refusal_all_the_same() -> None:
+    async with a_gatekeeper(lambda _: [Pdu(c.GENERIC_NACK, 0x03, 0)]) as gate:
+        found = await tried(gate.port)
+    assert (found.is_bound, found.status) == (False, 0x03)
+
+
+async def test_an_answer_to_something_else_doesn_t_let_us_in() -> None:
+    async with a_gatekeeper(
+        lambda pdu: [Pdu(c.SUBMIT_SM_RESP, 0, pdu.sequence_number)]
+    ) as gate:
+        found = await tried(gate.port)
+    assert not found.is_bound
+    assert "no answer came" in (found.problem or "")
+
+
 async def test_who_takes_no_connection_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall that drops what comes from an unknown address."""
 

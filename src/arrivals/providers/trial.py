@@ -137,7 +137,7 @@ async def try_bind(settings: LinkSettings, command_id: int, clock: Clock) -> Tri
                 server_hostname=settings.host if settings.tls else None,
             )
     except (OSError, UnicodeError) as error:  # a timeout is one, and so are TLS's
-        problem, look_at = _unreached(error)
+        problem, look_at = _unreached(error, tls=settings.tls is not None)
         return Trial(bind=bind, at=at, problem=problem, look_at=look_at)
     found = Trial(bind=bind, at=at, tls=_tls_of(writer))
     try:
@@ -212,7 +212,7 @@ class _Talk:
                 answer: Pdu | None = None
                 while answer is None:
                     for pdu in await self._read():
-                        if pdu.is_response and pdu.sequence_number == request.sequence_number:
+                        if _answers(pdu, request):
                             answer = pdu
                         self._take(pdu)
         except TimeoutError:
@@ -238,6 +238,14 @@ class _Talk:
             self._waiting += 1
 
 
+def _answers(pdu: Pdu, request: Pdu) -> bool:
+    """Tell whether a PDU is the answer to a request; a nack to the only one needs no number."""
+    if pdu.command_id == c.GENERIC_NACK:
+        return True
+    same = pdu.sequence_number == request.sequence_number
+    return same and pdu.command_id == request.command_id | c.RESPONSE
+
+
 class _Ended(Exception):
     """The other end is of no more use."""
 
@@ -247,7 +255,7 @@ def _tls_of(writer: asyncio.StreamWriter) -> str | None:
     return spoken.version() if spoken is not None else None
 
 
-def _unreached(error: Exception) -> tuple[str, str]:
+def _unreached(error: Exception, *, tls: bool) -> tuple[str, str]:
     """Say why there is no connection, and what to look at."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = f"its certificate isn't trusted: {error.verify_message}"
@@ -256,6 +264,8 @@ def _unreached(error: Exception) -> tuple[str, str]:
         return "no TLS is spoken there", "[[providers]] tls and port: ask for its TLS port"
     if isinstance(error, TimeoutError):
         look_at = "[[providers]] host and port; ask whether our IP address is allowed"
+        if tls:
+            look_at += ", and whether this port speaks TLS"
         return f"no connection within {CONNECT_TIMEOUT_S:g} s", look_at
     why = getattr(error, "strerror", None) or type(error).__name__
     return f"can't connect: {why}", "[[providers]] host and port"
