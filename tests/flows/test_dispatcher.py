@@ -432,7 +432,15 @@ async def test_a_catalogue_that_can_t_be_read_leaves_the_last_one(
 
 # --- what has waited too long ---------------------------------------------------------
 
-QUIET = Backlog(by_state={}, ready=0, overdue=0, parked=0, parked_oldest_us=None, lane_heads=[])
+QUIET = Backlog(
+    by_state={},
+    ready=0,
+    overdue=0,
+    parked=0,
+    parked_oldest_us=None,
+    parked_of=[],
+    lane_heads=[],
+)
 
 
 def test_what_gives_cause_for_an_alarm():
@@ -443,9 +451,12 @@ def test_what_gives_cause_for_an_alarm():
     assert waiting(replace(QUIET, lane_heads=heads), now_us) == [
         "messages wait long in the otp lane of provider north"
     ]
-    assert waiting(replace(QUIET, overdue=1, parked=2), now_us) == [
+    parked = replace(QUIET, overdue=1, parked=2, parked_of=["north", "south"])
+    advice = "match no message: look at its ids_of, and at id_form in its dialect"
+    assert waiting(parked, now_us) == [
         "messages are past their outcome deadline",
-        "receipts match no message",
+        f"receipts of provider north {advice}",
+        f"receipts of provider south {advice}",
     ]
 
 
