@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -38,8 +38,6 @@ from arrivals.store.rows import (
     Told,
 )
 from arrivals.store.running import as_text
-
-T = TypeVar("T")
 
 # In the order of the fields of core/message.py.
 MESSAGE_COLUMNS: Final = (
