@@ -432,7 +432,8 @@ async def test_a_catalogue_that_can_t_be_read_leaves_the_last_one(
 
 # --- what has waited too long ---------------------------------------------------------
 
-QUIET = Backlog(by_state={}, ready=0, overdue=0, parked=0, parked_oldest_us=None, lane_heads=[])
+NOTHING: dict[str, Any] = {"ready": 0, "overdue": 0, "parked": 0, "parked_oldest_us": None}
+QUIET = Backlog(by_state={}, **NOTHING, parked_of=[], lane_heads=[])
 
 
 def test_what_gives_cause_for_an_alarm():
@@ -443,10 +444,10 @@ def test_what_gives_cause_for_an_alarm():
     assert waiting(replace(QUIET, lane_heads=heads), now_us) == [
         "messages wait long in the otp lane of provider north"
     ]
-    assert waiting(replace(QUIET, overdue=1, parked=2), now_us) == [
-        "messages are past their outcome deadline",
-        "receipts match no message",
-    ]
+    parked = replace(QUIET, overdue=1, parked=2, parked_of=["north"])
+    overdue, unmatched = waiting(parked, now_us)
+    assert overdue == "messages are past their outcome deadline"
+    assert unmatched.startswith("receipts of provider north match no message: look at ")
 
 
 async def test_an_alarm_is_said_once_and_doesn_t_flap(

@@ -112,17 +112,23 @@ async def test_in_doubt_are_those_that_may_have_left_unanswered(funded: Ground):
 # --- parked ---------------------------------------------------------------------------------
 
 
+def take_out(tx: Transaction, provider_id: str, forms: list[str]) -> list[ParkedReceipt]:
+    found = tx.parked_under(provider_id, forms)
+    tx.unpark([each.parked_id for each in found])
+    return found
+
+
 async def test_a_parked_receipt_is_taken_out_by_any_form_once(ground: Ground):
     """Invariant 37."""
     forms = ["00ab", "ab", "to:31612345678"]
     assert await ground.run(lambda tx: tx.park("north", forms, "f1", '{"a":"007"}'))
-    assert await ground.run(lambda tx: tx.unpark("north", ["zz"])) == []
-    assert await ground.run(lambda tx: tx.unpark("south", ["ab"])) == []
-    [found] = await ground.run(lambda tx: tx.unpark("north", ["ab", "00ab", "ab"]))
+    assert await ground.run(lambda tx: take_out(tx, "north", ["zz"])) == []
+    assert await ground.run(lambda tx: take_out(tx, "south", ["ab"])) == []
+    [found] = await ground.run(lambda tx: take_out(tx, "north", ["ab", "00ab", "ab"]))
     assert isinstance(found, ParkedReceipt)
     assert (found.provider_id, found.receipt) == ("north", '{"a":"007"}')
     assert found.received_at_us >= ground.clock.us
-    assert await ground.run(lambda tx: tx.unpark("north", forms)) == []
+    assert await ground.run(lambda tx: take_out(tx, "north", forms)) == []
     assert await ground.value("SELECT count(*) FROM parked_forms") == 0
 
 
@@ -134,7 +140,7 @@ async def test_a_receipt_is_parked_for_another_provider_s_ids_as_well(ground: Gr
             tx: Transaction, name: str = name, other: str = other
         ) -> list[list[ParkedReceipt]]:
             tx.park("south", ["ab"], "f1", "r", ids_of="north")
-            return [tx.unpark(name, ["ab"]), tx.unpark(name, ["ab"]), tx.unpark(other, ["ab"])]
+            return [take_out(tx, each, ["ab"]) for each in (name, name, other)]
 
         [found], again, elsewhere = await ground.run(park_and_take)
         assert found.provider_id == "south"
@@ -153,7 +159,7 @@ async def test_the_same_receipt_is_parked_once_and_counted(ground: Ground):
     assert await ground.value("SELECT count FROM parked_receipts") == 4
     assert await ground.run(lambda tx: tx.park("south", ["ab"], "f1", "r"))
     assert await ground.run(lambda tx: tx.park("north", ["ab"], "f2", "r"))
-    found = await ground.run(lambda tx: tx.unpark("north", ["ab"]))
+    found = await ground.run(lambda tx: tx.parked_under("north", ["ab"]))
     assert [each.parked_id for each in found] == sorted(each.parked_id for each in found)
     assert len(found) == 2
 
@@ -161,7 +167,58 @@ async def test_the_same_receipt_is_parked_once_and_counted(ground: Ground):
 async def test_a_receipt_can_be_parked_again_after_it_was_taken_out(ground: Ground):
     for _ in range(2):
         assert await ground.run(lambda tx: tx.park("north", ["ab"], "f1", "r"))
-        assert len(await ground.run(lambda tx: tx.unpark("north", ["ab"]))) == 1
+        assert len(await ground.run(lambda tx: take_out(tx, "north", ["ab"]))) == 1
+
+
+async def test_one_that_stays_parked_is_found_by_what_holds_now(ground: Ground):
+    """Invariants 35 and 37: under other providers and forms, and otherwise as it was."""
+    for _ in range(2):
+        await ground.run(lambda tx: tx.park("south", ["ab"], "f1", "r"))
+    await ground.run(lambda tx: tx.park("south", ["zz"], "f2", "r"))
+    before = "SELECT id, received_at, count FROM parked_receipts ORDER BY id"
+    rows = await ground.sql(before)
+    first, second = (int(row[0]) for row in rows)
+    ground.clock.us += 1_000_000
+    forms = "SELECT provider_id, form FROM parked_forms WHERE parked_id = ? ORDER BY 1, 2"
+    for names in (["south", "north"], ["south", "north"], ["south", "east"], ["south"]):
+
+        def stay(tx: Transaction, names: list[str] = names) -> list[int]:
+            tx.keep_parked(names, [(first, ["ab", "00ab"])])
+            return [len(tx.parked_under(each, ["ab"])) for each in ("south", "north", "east")]
+
+        found = await ground.run(stay)
+        assert found == [int(each in names) for each in ("south", "north", "east")]
+        assert await ground.sql(before) == rows
+        expected = [(name, form) for name in sorted(names) for form in ("00ab", "ab")]
+        assert [tuple(row) for row in await ground.sql(forms, first)] == expected
+        assert [tuple(row) for row in await ground.sql(forms, second)] == [("south", "zz")]
+
+
+async def test_what_is_parked_is_gone_through_in_the_order_it_came(ground: Ground):
+    assert await ground.run(lambda tx: (tx.newest_parked(), tx.parked_after(0, 2))) == (0, [])
+    for name in "abcde":
+        await ground.run(
+            lambda tx, name=name: tx.park("north", [name], name, name)  # type: ignore[misc]
+        )
+    newest = await ground.run(lambda tx: tx.newest_parked())
+
+    def walk(tx: Transaction) -> list[list[int]]:
+        batches = [tx.parked_after(0, 2)]
+        while batches[-1]:
+            batches.append(tx.parked_after(batches[-1][-1], 2))
+        return batches
+
+    batches = await ground.run(walk)
+    assert [len(each) for each in batches] == [2, 2, 1, 0]
+    seen = [parked_id for each in batches for parked_id in each]
+    assert seen == sorted(seen)
+    assert seen[-1] == newest
+    found = await ground.run(lambda tx: tx.parked(seen[::-1]))
+    assert [each.receipt for each in found] == list("abcde")
+    await ground.run(lambda tx: tx.unpark(seen[1:3]))
+    left = await ground.run(lambda tx: tx.parked(seen))
+    assert [each.receipt for each in left] == list("ade")
+    assert await ground.run(lambda tx: tx.parked([])) == []
 
 
 async def test_raw_receipts_are_kept_with_their_message_if_there_is_one(ground: Ground):

@@ -111,7 +111,7 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
     text = statements("traces")
     operators = {
         "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",
-        "parked_count", "parked_oldest", "messages_page", "alarms_page",
+        "parked_count", "parked_oldest", "parked_of", "messages_page", "alarms_page",
         "encoding", "whole", "messages", "events_of_messages", "ending",
     }  # fmt: skip
     filters = {name for name in text if name.startswith(("field ", "order "))} - {
@@ -290,12 +290,16 @@ async def test_the_backlog_counts_what_is_open(api: Installation) -> None:
     order_id = await send(api, "31612345678", "34612345678", "999000001")
     await api.move(message_key(order_id, 0), Move.CLAIMED, Move.TAKEN)
     await api.move(message_key(order_id, 1), Move.CLAIMED)
-    await api.in_store(lambda tx: tx.park("north", ["a1", "A1"], "print", "{}"))
+    for name in ("north", "south", "north"):
+        await api.in_store(
+            lambda tx, name=name: tx.park(name, ["a1", "A1"], "print", "{}")  # type: ignore[misc]
+        )
     lanes = [("north", 2), ("north", 0), ("south", 2)]
     now_us = api.platform.clock.now_us()
     found = await asked(api, lambda reader: reader.backlog(lanes, now_us))
     assert found.by_state == {"accepted": 1, "submitted": 1, "sending": 1}
-    assert (found.ready, found.overdue, found.parked) == (1, 0, 1)
+    assert (found.ready, found.overdue, found.parked) == (1, 0, 2)
+    assert found.parked_of == ["north", "south"]
     assert found.parked_oldest_us is not None
     assert found.parked_oldest_us <= now_us
     [(provider, lane, since_us)] = found.lane_heads

@@ -110,6 +110,9 @@ def waiting(backlog: Backlog, now_us: int) -> list[str]:
     ]
     if backlog.overdue:
         found.append("messages are past their outcome deadline")
-    if backlog.parked:
-        found.append("receipts match no message")
+    found += [
+        f"receipts of provider {name} match no message: look at its ids_of, and at id_form in"
+        " its dialect"
+        for name in backlog.parked_of
+    ]
     return found

@@ -1,8 +1,9 @@
 """Match receipts to messages, and fold each message's receipts to one outcome.
 
 `matching` finds the message. What matches nothing is parked and tried again when an answer,
-or its absence, tells more about a message to that destination. The same receipt twice changes
-a counter and nothing else, and the order in which they come doesn't matter.
+or its absence, tells more about a message to that destination, or when the catalogue tells
+more about its provider (flows/parked.py). The same receipt twice changes a counter and nothing
+else, and the order in which they come doesn't matter.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from arrivals.flows.matching import Matching, UsualForm, nothing_usual, parked_u
 from arrivals.flows.receipt_words import Found, body_of, read
 from arrivals.providers.api import Receipt
 from arrivals.store.api import Step, Transaction
+from arrivals.store.rows import ParkedReceipt
 
 RECEIVE_ORDER: Final = 30
 
@@ -80,16 +82,31 @@ def match_parked(
     tx: Transaction, catalogue: Catalogue, forms: dict[str, set[str]], touched: set[int]
 ) -> None:
     """Try parked receipts again that newly known ids or destinations may explain."""
-    parked = [
-        each for provider_id, wanted in forms.items() for each in tx.unpark(provider_id, wanted)
-    ]
-    if parked:
-        receiving = Receiving(tx, catalogue)
-        receiving.record(
-            [_RECEIPT.decode(each.receipt) for each in parked],
-            parked_since_us=[each.received_at_us for each in parked],
-        )
-        touched |= receiving.journal.touched
+    parked = {
+        each.parked_id: each
+        for provider_id, wanted in forms.items()
+        for each in tx.parked_under(provider_id, wanted)
+    }
+    touched |= try_parked(tx, catalogue, [parked[each] for each in sorted(parked)])
+
+
+def try_parked(
+    tx: Transaction,
+    catalogue: Catalogue,
+    parked: Sequence[ParkedReceipt],
+    usual_form: UsualForm = nothing_usual,
+) -> set[int]:
+    """Record the parked receipts that match now, and return the messages they touched.
+
+    The others stay, under what has to become known by this catalogue; and so do those of a
+    provider that isn't in it.
+    """
+    known = [each for each in parked if each.provider_id in catalogue.providers]
+    if not known:
+        return set()
+    receiving = Receiving(tx, catalogue, usual_form)
+    receiving.record([_RECEIPT.decode(each.receipt) for each in known], parked=known)
+    return receiving.journal.touched
 
 
 class Receiving:
@@ -105,43 +122,55 @@ class Receiving:
         self._tx = tx
         self._catalogue = catalogue
         self._matching = Matching(tx, catalogue, self.journal, usual_form)
+        # Parked receipts that match nothing yet, by the providers whose ids they may tell.
+        self._staying: dict[tuple[str, ...], list[tuple[int, Sequence[str]]]] = {}
 
     def record(
-        self, receipts: Sequence[Receipt], *, parked_since_us: Sequence[int] = ()
+        self, receipts: Sequence[Receipt], *, parked: Sequence[ParkedReceipt] = ()
     ) -> None:
         """Record receipts in the order they came; new ones' bytes are kept for a week.
 
-        `parked_since_us` tells, of receipts that were parked, when each of them came.
+        `parked` are the same receipts as they were parked, if they were.
         """
         self._matching.look_up(receipts)
         kept: list[tuple[str, int | None, str]] = []
+        matched: list[int] = []
         for number, receipt in enumerate(receipts):
-            since_us = parked_since_us[number] if parked_since_us else None
+            again = parked[number] if parked else None
+            since_us = again.received_at_us if again else None
             found = self._matching.whose(number, since_us)
             if found is None:
-                self._park(receipt, since_us)
+                self._park(receipt, again)
             else:
                 self._one(found, since_us)
+                matched += [again.parked_id] if again else []
             kept.append(
                 (receipt.provider_id, found.message.key if found else None, receipt.raw)
             )
         self.journal.flush()
         self._tx.see(list(self._matching.seen.values()))
-        if not parked_since_us:
+        self._tx.unpark(matched)
+        for provider_ids, staying in self._staying.items():
+            self._tx.keep_parked(provider_ids, staying)
+        if not parked:
             self._tx.keep_raw(kept)
 
-    def _park(self, receipt: Receipt, received_at_us: int | None) -> None:
+    def _park(self, receipt: Receipt, again: ParkedReceipt | None) -> None:
         forms = parked_under(receipt)
         if not forms:
             return  # nothing to match it by will ever be heard of; its raw bytes are kept
         provider = self._catalogue.providers.get(receipt.provider_id)
+        ids_of = provider.ids_of if provider else None
+        if again is not None:
+            names = (receipt.provider_id, ids_of) if ids_of else (receipt.provider_id,)
+            self._staying.setdefault(names, []).append((again.parked_id, forms))
+            return
         self._tx.park(
             receipt.provider_id,
             forms,
             receipt.fingerprint,
             _encode(receipt).decode(),
-            received_at_us=received_at_us,
-            ids_of=provider.ids_of if provider else None,
+            ids_of=ids_of,
         )
 
     # --- what does it say ------------------------------------------------------------

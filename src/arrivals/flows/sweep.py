@@ -24,6 +24,7 @@ from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
 from arrivals.flows.claim import expire
 from arrivals.flows.journal import Journal
+from arrivals.flows.parked import Parked
 from arrivals.flows.plan import Defaults
 from arrivals.flows.platform import Endings, Platform
 from arrivals.flows.receive import match_parked
@@ -245,6 +246,7 @@ class Sweeper:
         )
         self._forget = Step("forget", 90, self._run_forget)
         self._rematch = rematch_step(lambda: platform.catalogue)
+        self._parked = Parked(platform)
         self._alarms = Alarms(platform)
         self._limit = SWEEP_MAX  # of the next sweep; 0: not even one message could be swept
 
@@ -270,6 +272,7 @@ class Sweeper:
                 if now - alarmed_at >= ALARM_EVERY_S * self._platform.patience:
                     alarmed_at = now
                     await self._alarms.look()
+                await self._parked.look()
             except StoreError as error:
                 _log.warning("the sweep waits for the store: %s", error)
                 self._limit, more = SWEEP_MAX, False

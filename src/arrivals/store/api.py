@@ -242,24 +242,48 @@ class Transaction(Protocol):
         fingerprint: str,
         receipt: str,
         *,
-        received_at_us: int | None = None,
         ids_of: str | None = None,
     ) -> bool:
         """Keep a receipt that matches nothing; False if the very same one is parked already.
 
-        `received_at_us` is when it came, where that isn't now: one that was taken out and
-        still matches nothing is kept no longer for that. `ids_of` is another provider whose
-        ids it may tell: `unpark` finds it under that one's name as well.
+        `ids_of` is another provider whose ids it may tell: it is found under that one's name
+        as well.
         """
 
-    def unpark(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:
-        """Take out the parked receipts that one of these forms matches, the oldest first."""
+    def keep_parked(
+        self, provider_ids: Sequence[str], receipts: Sequence[tuple[int, Sequence[str]]]
+    ) -> None:
+        """Let receipts that stay parked be found by these forms, under these providers only.
+
+        Nothing else of them changes: not how often each was told, nor since when it is kept.
+        """
+
+    def parked_under(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:
+        """Return the parked receipts that one of these forms matches, the oldest first.
+
+        Nobody else can take them out before this transaction ends.
+        """
 
     def parked_with_match(self, since_us: int, limit: int) -> list[tuple[str, str]]:
         """Return (provider, form) of receipts parked since then that match a hand-off now.
 
         That happens where an answer and its receipt are recorded by two processes at once.
         """
+
+    def parked_after(self, parked_id: int, limit: int) -> list[int]:
+        """Return the next parked receipts after this one, in the order they came.
+
+        Another process may take them out meanwhile: `parked` returns those that are left.
+        """
+
+    def newest_parked(self) -> int:
+        """Return the parked receipt that came last; 0 if none is parked."""
+
+    def parked(self, parked_ids: Sequence[int]) -> list[ParkedReceipt]:
+        """Return these parked receipts, as `parked_under` does."""
+
+    def unpark(self, parked_ids: Sequence[int]) -> None:
+        """Take out parked receipts that are recorded now."""
 
     def keep_raw(self, receipts: Sequence[tuple[str, int | None, str]]) -> None:
         """Keep raw receipts: (provider, message if matched, hex)."""

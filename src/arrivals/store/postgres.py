@@ -37,7 +37,7 @@ from arrivals.store.postgres_reader import PostgresReader
 from arrivals.store.postgres_schema import migrate
 from arrivals.store.postgres_spans import Upkeep, keep_up
 from arrivals.store.postgres_transaction import SQL, PostgresTransaction, SlotShort, Waters
-from arrivals.store.transaction import as_text
+from arrivals.store.running import as_text
 
 T = TypeVar("T")
 

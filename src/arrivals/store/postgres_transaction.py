@@ -18,13 +18,13 @@ from arrivals.core.message import Message
 from arrivals.store.api import RuleBroken, StaleWrite
 from arrivals.store.postgres_connection import PostgresConnection
 from arrivals.store.rows import Balance, Event, Handoff, Match, NewMessage, Outgoing
+from arrivals.store.running import as_text
 from arrivals.store.statements import POSTGRESQL, statements
 from arrivals.store.transaction import (
     MATCHES,
     MESSAGE_COLUMNS,
     MESSAGES,
     SqlTransaction,
-    as_text,
 )
 
 POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence

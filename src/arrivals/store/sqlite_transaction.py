@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import apsw
 
+from arrivals.store.running import as_text
 from arrivals.store.statements import statements
-from arrivals.store.transaction import MESSAGE_COLUMNS, SqlTransaction, as_text
+from arrivals.store.transaction import MESSAGE_COLUMNS, SqlTransaction
 
 _SQL: Final = {
     name: text.replace("{message_columns}", MESSAGE_COLUMNS)

@@ -34,6 +34,7 @@ LOOKALIKES_MAX: Final = 2_000  # messages whose texts are compared for a cohort:
 ROLLED_UP_MAX: Final = 131_072  # messages in one page of orders: as many as one order can have
 BATCH_ORDERS_MAX: Final = 10_000
 COUNTED_MAX: Final = 100_000  # of open messages, for gauges; above it they say "at least"
+PARKED_OF_MAX: Final = 20  # providers whose parked receipts an alarm names
 KEY_MAX: Final = (1 << 63) - 1
 # How much later an order may have been accepted than one of a higher id. Where many processes
 # accept, their transactions overlap by up to a second; the rest is for their clocks.
@@ -129,6 +130,7 @@ class Backlog:
     overdue: int  # past their outcome deadline by more than a minute, and still open
     parked: int
     parked_oldest_us: int | None
+    parked_of: list[str]  # the providers whose receipts are parked
     lane_heads: list[tuple[str, int, int]]  # provider, lane, since when its first is ready
 
 
@@ -398,6 +400,7 @@ class TraceQueries(ReaderBase):
             overdue=self._found("overdue_count", overdue_us, overdue_us, COUNTED_MAX),
             parked=self._found("parked_count", COUNTED_MAX),
             parked_oldest_us=self._found("parked_oldest"),
+            parked_of=msgspec.json.decode(self._found("parked_of", PARKED_OF_MAX)),
             lane_heads=_HEADS.decode(
                 self._connection.execute(
                     trace_statements(self.dialect)["lane_heads"],

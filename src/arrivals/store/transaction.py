@@ -8,9 +8,9 @@ the time it takes from arrays, and the client spends a fifth).
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +21,7 @@ from arrivals.outcome.episodes import Episode
 from arrivals.store.alarms import read_standing, write_alarms
 from arrivals.store.api import Refused, RuleBroken, StaleWrite
 from arrivals.store.documents import read_catalogue
+from arrivals.store.parking import Parking
 from arrivals.store.rows import (
     Answerable,
     Answered,
@@ -33,12 +34,10 @@ from arrivals.store.rows import (
     NewMessage,
     NewOrder,
     Outgoing,
-    ParkedReceipt,
     StoredAnswer,
     Told,
 )
-
-T = TypeVar("T")
+from arrivals.store.running import as_text
 
 # In the order of the fields of core/message.py.
 MESSAGE_COLUMNS: Final = (
@@ -62,7 +61,7 @@ _OF_A_HOLD: Final = frozenset({PostingKind.CAPTURE, PostingKind.RELEASE})
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class SqlTransaction(ABC):
+class SqlTransaction(Parking):
     """One transaction; see store/api.py for what each verb promises."""
 
     def __init__(self, now_us: int) -> None:
@@ -74,22 +73,6 @@ class SqlTransaction(ABC):
         self._catalogue_changed = False
 
     # --- what a database does in its own way -----------------------------------------
-
-    @abstractmethod
-    def _run(self, name: str, *values: Any) -> None:
-        """Run a statement."""
-
-    @abstractmethod
-    def _changed(self, name: str, *values: Any) -> int:
-        """Run a statement; return how many rows it changed."""
-
-    @abstractmethod
-    def _all(self, name: str, *values: Any) -> list[Any]:
-        """Run a statement; return its rows."""
-
-    @abstractmethod
-    def _value(self, name: str, *values: Any) -> Any:
-        """Run a statement; return the first value of its first row, or None."""
 
     @abstractmethod
     def _next_posting_id(self) -> int:
@@ -350,41 +333,6 @@ class SqlTransaction(ABC):
         if rows:
             self._run("see", as_text(rows))
 
-    def park(
-        self,
-        provider_id: str,
-        forms: Sequence[str],
-        fingerprint: str,
-        receipt: str,
-        *,
-        received_at_us: int | None = None,
-        ids_of: str | None = None,
-    ) -> bool:
-        at_us = self.now_us if received_at_us is None else received_at_us
-        parked_id, count = self._all("park", provider_id, at_us, fingerprint, receipt)[0]
-        if count > 1:
-            return False
-        for name in (provider_id, ids_of) if ids_of else (provider_id,):
-            self._run("park_forms", name, parked_id, as_text(list(forms)))
-        return True
-
-    def unpark(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:
-        if self._value("any_parked") is None:
-            return []
-        decoder = msgspec.json.Decoder(list[ParkedReceipt])
-        found = self._rows(decoder, "parked", provider_id, as_text(sorted(set(forms))))
-        self._unpark([each.parked_id for each in found])
-        return sorted(found, key=lambda each: each.parked_id)
-
-    def parked_with_match(self, since_us: int, limit: int) -> list[tuple[str, str]]:
-        found = self._plain("parked_with_match", since_us, limit)
-        return [(provider_id, form) for provider_id, form in found]
-
-    def _unpark(self, parked_ids: list[int]) -> None:
-        if parked_ids:
-            self._run("unpark_forms", as_text(parked_ids))
-            self._run("unpark", as_text(parked_ids))
-
     def keep_raw(self, receipts: Sequence[tuple[str, int | None, str]]) -> None:
         if receipts:
             self._run("keep_raw", self.now_us, as_text(receipts))
@@ -410,7 +358,7 @@ class SqlTransaction(ABC):
         limit: int,
     ) -> int:
         parked: list[int] = self._plain("parked_before", parked_before, limit)
-        self._unpark(parked)
+        self.unpark(parked)
         return len(parked) + sum(
             self._changed(f"forget_{kind}", before, limit)
             for kind, before in (
@@ -480,13 +428,3 @@ class SqlTransaction(ABC):
         return self._all("lane_ranks")
 
     # --- the connection --------------------------------------------------------------
-
-    def _rows(self, decoder: msgspec.json.Decoder[list[T]], name: str, *values: Any) -> list[T]:
-        return decoder.decode(self._value(name, *values))
-
-    def _plain(self, name: str, *values: Any) -> Any:
-        return msgspec.json.decode(self._value(name, *values))
-
-
-def as_text(rows: object) -> str:
-    return _encode(rows).decode()

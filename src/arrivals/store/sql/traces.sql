@@ -164,6 +164,15 @@ SELECT count(*) FROM (SELECT 1 FROM parked_receipts LIMIT ?) AS p
 -- name: parked_oldest
 SELECT min(received_at) FROM parked_receipts
 
+-- name: parked_of
+-- One step of the index for each provider, whatever number of receipts each has.
+WITH RECURSIVE p(name) AS (
+  SELECT min(provider_id) FROM parked_receipts
+  UNION ALL
+  SELECT (SELECT min(r.provider_id) FROM parked_receipts AS r WHERE r.provider_id > p.name)
+  FROM p WHERE p.name IS NOT NULL)
+SELECT {list[}name{]list} FROM (SELECT name FROM p WHERE name IS NOT NULL LIMIT ?) AS named
+
 -- name: field states
 m.state IN (SELECT value FROM {values})
 

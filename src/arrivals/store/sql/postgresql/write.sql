@@ -314,19 +314,32 @@ RETURNING id, count
 
 -- name: park_forms
 INSERT INTO parked_forms (provider_id, form, parked_id)
-SELECT ?, value, ? FROM {values}
+SELECT value->>0, value->>1, (value->>2)::bigint FROM {arrays}
 ON CONFLICT DO NOTHING
 
 -- name: any_parked
 SELECT 1 FROM parked_forms LIMIT 1
 
--- name: parked
+-- name: parked_under
 WITH p AS MATERIALIZED (
   SELECT * FROM parked_receipts
   WHERE id IN (SELECT parked_id FROM parked_forms
                WHERE provider_id = ? AND form IN (SELECT value FROM {values}))
   ORDER BY id FOR UPDATE)
 SELECT {[}p.id, p.provider_id, p.received_at, p.receipt{]} FROM p
+
+-- name: parked
+WITH p AS MATERIALIZED (
+  SELECT * FROM parked_receipts WHERE id IN (SELECT CAST(value AS BIGINT) FROM {values})
+  ORDER BY id FOR UPDATE)
+SELECT {[}p.id, p.provider_id, p.received_at, p.receipt{]} FROM p
+
+-- name: parked_after
+SELECT {list[}id{]list}
+FROM (SELECT id FROM parked_receipts WHERE id > ? ORDER BY id LIMIT ?) AS found
+
+-- name: newest_parked
+SELECT max(id) FROM parked_receipts
 
 -- name: parked_with_match
 SELECT {[}provider_id, form{]} FROM (
@@ -340,6 +353,10 @@ SELECT {[}provider_id, form{]} FROM (
 
 -- name: unpark_forms
 DELETE FROM parked_forms WHERE parked_id IN (SELECT CAST(value AS BIGINT) FROM {values})
+
+-- name: unpark_elsewhere
+DELETE FROM parked_forms WHERE parked_id IN (SELECT CAST(value AS BIGINT) FROM {values})
+  AND provider_id NOT IN (SELECT value FROM {values})
 
 -- name: unpark
 DELETE FROM parked_receipts WHERE id IN (SELECT CAST(value AS BIGINT) FROM {values})

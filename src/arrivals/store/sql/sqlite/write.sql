@@ -212,17 +212,29 @@ RETURNING id, count
 
 -- name: park_forms
 INSERT INTO parked_forms (provider_id, form, parked_id)
-SELECT ?, value, ? FROM json_each(?) WHERE true
+SELECT value->>0, value->>1, value->>2 FROM jsonb_each(?) WHERE true
 ON CONFLICT DO NOTHING
 
 -- name: any_parked
 SELECT 1 FROM parked_forms LIMIT 1
 
--- name: parked
+-- name: parked_under
 SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt))
 FROM parked_receipts AS p
 WHERE p.id IN (SELECT parked_id FROM parked_forms
                WHERE provider_id = ? AND form IN (SELECT value FROM json_each(?)))
+
+-- name: parked
+SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt))
+FROM parked_receipts AS p
+WHERE p.id IN (SELECT value FROM json_each(?))
+
+-- name: parked_after
+SELECT json_group_array(id)
+FROM (SELECT id FROM parked_receipts WHERE id > ? ORDER BY id LIMIT ?)
+
+-- name: newest_parked
+SELECT max(id) FROM parked_receipts
 
 -- name: parked_with_match
 SELECT json_group_array(json_array(provider_id, form)) FROM (
@@ -236,6 +248,10 @@ SELECT json_group_array(json_array(provider_id, form)) FROM (
 
 -- name: unpark_forms
 DELETE FROM parked_forms WHERE parked_id IN (SELECT value FROM json_each(?))
+
+-- name: unpark_elsewhere
+DELETE FROM parked_forms WHERE parked_id IN (SELECT value FROM json_each(?))
+  AND provider_id NOT IN (SELECT value FROM json_each(?))
 
 -- name: unpark
 DELETE FROM parked_receipts WHERE id IN (SELECT value FROM json_each(?))
