@@ -339,3 +339,16 @@ def test_how_many_arrivals_are_anchored_is_told_by_trusted_routes() -> None:
     assert book.anchored_share(source("c"), NOW_US) is None
     tell(every, path("north"), 20, 20)
     assert every.anchored_share(source(), NOW_US) == 1.0
+
+
+def test_what_was_told_long_ago_weighs_the_same_whenever_it_is_reckoned() -> None:
+    """Sums move to a later landmark when something newer is told; nothing else changes."""
+    book, whole = Book(), Book()
+    tell(book, path("north"), 1_000, 700)
+    for each in (book, whole):
+        tell(each, path("south"), 1_000, 700, at_us=NOW_US + 400 * DAY_US)
+    tell(whole, path("north"), 1_000, 700)
+    later_us = NOW_US + 400 * DAY_US
+    one, other = (each.trust(path("north"), later_us).positive for each in (book, whole))
+    assert one.low == pytest.approx(other.low)
+    assert one.high == pytest.approx(other.high)
