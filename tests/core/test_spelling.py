@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrivals.core.phone import normalise_msisdn
-from arrivals.core.spelling import TEXT_MAX, InvalidNumber, spelt_digits
+from arrivals.core.spelling import TEXT_MAX, InvalidNumber, Spelt, spelt_digits
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ from arrivals.core.spelling import TEXT_MAX, InvalidNumber, spelt_digits
         ("decimals behind spaces", "31 612 345 678.00", "31612345678"),
         ("dots between groups", "31.612.345.678", "31612345678"),
         ("dots between groups of an American", "1.415.555.0123", "14155550123"),
-        ("a dot once, between groups", "1415555.0123", "14155550123"),
+        ("a dot once, between groups", "+1415555.0123", "14155550123"),
         ("a dot once, between groups of an Englishman", "+44 20 7946.0958", "442079460958"),
         ("dots between pairs, the last of them 00", "33.6.12.34.56.00", "33612345600"),
-        ("a dot and six zeros early in it", "31612.000000", "31612000000"),
+        ("a dot and six zeros early in it", "+31612.000000", "31612000000"),
         ("a dot at the end of a sentence", "31612345678.", "31612345678"),
         ("marks of the direction of writing", "\u202a+31612345678\u202c", "31612345678"),
         ("isolates of a chat", "\u2068+31612345678\u2069", "31612345678"),
@@ -107,20 +107,33 @@ def test_what_could_be_something_else_is_refused_with_the_reason(
 
 @given(st.integers(10_000_000, 10**15 - 1), st.sampled_from([".0", ".00", ",0", ",00"]))
 def test_a_fraction_of_nothing_is_never_another_number(number: int, fraction: str) -> None:
-    assert spelt_digits(f"{number}{fraction}") == (str(number), False)
+    whole = str(number)
+    assert spelt_digits(f"{number}{fraction}") == Spelt(whole, plus=False, groups=(whole,))
 
 
 @given(st.floats(1e7, 1e15, allow_nan=False, allow_infinity=False))
 def test_a_float_is_its_whole_number_or_refused(value: float) -> None:
     try:
-        digits, _ = spelt_digits(repr(value))
+        digits = spelt_digits(repr(value)).digits
     except InvalidNumber:
         return
     assert digits == str(int(value)) or len(repr(value).partition(".")[2]) > 2
 
 
-def test_a_plus_is_told() -> None:
-    assert spelt_digits("+31 6") == ("316", True)
+@pytest.mark.parametrize(
+    ("text", "plus", "groups"),
+    [
+        ("+31 6", True, ("31", "6")),
+        ("31-6.123", False, ("31", "6", "123")),
+        ("44 (0) 7911", False, ("44", "(0)", "7911")),
+        ("44\uff08 0 \uff097911", False, ("44", "(0)", "7911")),
+        ("(44 7911) 12", False, ("(44", "7911)", "12")),
+        ("31\u200b6", False, ("316",)),
+    ],
+)
+def test_a_plus_and_the_groups_are_told(text: str, plus: bool, groups: tuple[str, ...]) -> None:
+    digits = "".join(groups).translate({ord("("): None, ord(")"): None})
+    assert spelt_digits(text) == Spelt(digits, plus=plus, groups=groups)
 
 
 def test_a_long_text_is_refused_unread() -> None:

@@ -1,19 +1,21 @@
 """Read phone numbers and tell their country.
 
 A number inside Arrivals is its E.164 digits without a plus: 8 to 15 of them, and as many as
-its country has. `spelling` reads the digits, and here they are taken for a number. The country
-comes from the calling code, and where countries share one (+1, +7, +44 …) from the leading
-digits that the numbering plans give each. Country code 999 is assigned to nobody and
-stands for the sandbox's carrier world.
+its country has. `spelling` reads the digits, `grouping` refuses those that are written as at
+home, and here they are taken for a number. The country comes from the calling code, and where
+countries share one (+1, +7, +44 …) from the leading digits that the numbering plans give each.
+Country code 999 is assigned to nobody and stands for the sandbox's carrier world.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from arrivals.core.countries import COUNTRY_NAMES, NETWORK_NAMES
+from arrivals.core.grouping import MARKED_ZERO, refuse_as_at_home
 from arrivals.core.numbering import (
     MAIN_REGIONS,
     NATIONAL_LENGTHS,
@@ -37,6 +39,20 @@ _HEAD: Final = 3  # the longest calling code
 _FORMER_HEADS: Final = ("521",)
 # Longer Belarusian numbers than these have the 8 (or 80) that is dialled within the country.
 _EIGHT_DIALLED: Final = {"3758": 12}
+# But for those that begin, behind the code, with what looks as if it were dialled at home.
+_LOOKS_DIALLED: Final = {
+    code: re.compile(pattern, re.ASCII)
+    for code, pattern in (
+        ("359", r"00800\d{7}"),
+        ("375", r"8(?:0[013]|10)\d{7}|820\d{8}"),
+        ("598", r"0004\d{2,9}"),
+        ("62", r"00[17]803\d{5,11}"),
+        ("66", r"001800\d{7}"),
+        ("81", r"00(?:37|66|77|78|88)\d{4,13}"),
+        ("82", r"00(?:308|368|798)\d{6,9}"),
+        ("91", r"000800\d{7}"),
+    )
+}
 _MASK_MIN: Final = 11  # shorter numbers show less
 
 
@@ -52,30 +68,39 @@ class Country:
 def normalise_msisdn(text: str) -> str:
     """Return the digits of a number as it is written, country code first.
 
-    A 0 that is only dialled within a country is left out, and 00 in front is read as a plus.
-    A number too long or too short for its country is refused. Raises InvalidNumber.
+    With a plus, or 00 for it, a 0 that is only dialled within a country is left out. Without
+    one, what could be a number of another country is refused, and so is a number too long or
+    too short for its country. Raises InvalidNumber.
     """
     if text.isascii() and text.isdigit():
         plan = _plans().by_head.get(text[:_HEAD])
         # The usual form costs one look; everything else is read with care.
-        if plan is not None and len(text) in plan.lengths and text[plan.code_digits] != "0":
+        if (
+            plan is not None
+            and len(text) in plan.sure_lengths
+            and text[plan.code_digits] != "0"
+        ):
             return text
-    digits, plus = spelt_digits(text)
-    if digits[:2] == "00" and not plus:
-        digits = digits[2:]
+    spelt = spelt_digits(text)
+    digits, international = spelt.digits, spelt.plus
+    if digits[:2] == "00" and not international:
+        digits, international = digits[2:], True
         if digits[:1] == "1":
             # To North America from most of the world; to anywhere from Hong Kong or Singapore.
             raise InvalidNumber("001 is dialled for more than one thing; write + instead of 00")
     if digits[:1] == "0":
         raise InvalidNumber("it begins with 0; write the country code first")
-    return _as_its_plan_has_it(digits)
+    if not international and len(spelt.groups) > 1:
+        refuse_as_at_home(spelt.groups, calling_code_of(digits))
+        international = spelt.groups[1] == MARKED_ZERO
+    return _as_its_plan_has_it(digits, international=international)
 
 
-def _as_its_plan_has_it(digits: str) -> str:
+def _as_its_plan_has_it(digits: str, *, international: bool) -> str:
     plan = _plans().by_head.get(digits[:_HEAD])
     if plan is None:
         return _of_any_length(digits)  # of no country that is known: prices decide
-    digits = _without_trunk(digits, plan)
+    digits = _without_trunk(digits, plan, international=international)
     if len(digits) in plan.lengths:
         return digits
     if digits.startswith(_FORMER_HEADS) and len(digits) - 1 in plan.lengths:
@@ -89,21 +114,27 @@ def _as_its_plan_has_it(digits: str) -> str:
     )
 
 
-def _without_trunk(digits: str, plan: _Plan) -> str:
+def _without_trunk(digits: str, plan: _Plan, *, international: bool) -> str:
     """Leave out what is dialled within the country alone; raises InvalidNumber if in doubt."""
-    at = plan.code_digits
-    first = digits[at : at + 1]
-    if first == "0":
-        without = digits[:at] + digits[at + 1 :]
-        again = digits[at + 1 : at + 2] == "0"
+    code, behind = digits[: plan.code_digits], digits[plan.code_digits :]
+    own = _LOOKS_DIALLED.get(code)
+    if own is not None and own.fullmatch(behind) and (international or behind[0] != "0"):
+        return digits
+    if behind[:1] == "0":
+        without = code + behind[1:]
+        again = behind[1:2] == "0"
         if plan.trunk_zero and not again and len(without) in plan.lengths:
-            return without
+            if international:
+                return without
+            raise InvalidNumber(
+                f"it has no + in front, and a 0 behind {code}: is that the country's code? "
+                "then leave out the 0, or write + in front"
+            )
         if not plan.zero_led or (plan.trunk_zero and again):
             raise InvalidNumber(
-                f"no number of {plan.country.name} begins with 0 behind {digits[:at]}; "
-                "leave it out"
+                f"no number of {plan.country.name} begins with 0 behind {code}; leave it out"
             )
-    if len(digits) > _EIGHT_DIALLED.get(digits[: at + 1], len(digits)):
+    if len(digits) > _EIGHT_DIALLED.get(digits[: len(code) + 1], len(digits)):
         raise InvalidNumber(
             "its 8 may be one that is dialled only within Belarus; leave it out"
         )
@@ -173,6 +204,7 @@ def countries() -> tuple[Country, ...]:
 class _Plan:
     country: Country  # the main one of its calling code
     lengths: frozenset[int]  # digits of whole numbers, 8 to 15
+    sure_lengths: frozenset[int]  # those at which nothing can be what is dialled at home
     code_digits: int
     trunk_zero: bool  # a 0 is dialled before its numbers within the country, and not abroad
     zero_led: bool  # numbers themselves may begin with 0, as in Italy
@@ -204,9 +236,12 @@ def _plans() -> _Plans:
     zero_led = frozenset([*ZERO_LED.split(), SANDBOX_CODE])
     by_head: dict[str, _Plan] = {}
     for code, iso2 in regions.items():
+        whole = frozenset(_whole_lengths(code, lengths[code]))
+        sure = _EIGHT_DIALLED.get(f"{code}8", DIGITS_MAX)
         plan = _Plan(
             country=Country(iso2=iso2, name=_name(code, iso2), calling_code=code),
-            lengths=frozenset(_whole_lengths(code, lengths[code])),
+            lengths=whole,
+            sure_lengths=frozenset(n for n in whole if n <= sure),
             code_digits=len(code),
             trunk_zero=code in trunk_zero,
             zero_led=code in zero_led,

@@ -8,12 +8,15 @@ something else is refused and named, for a number that is read wrongly reaches s
     491711234567.5         refused: no number has a fraction
     4.91711E+11            refused: a spreadsheet has shortened it
     31.612.345.678         31612345678; dots are a way of writing
+
+The groups that it was written in are kept: `grouping` judges by them.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Final
 
 TEXT_MAX: Final = 64  # fifteen digits, each between two marks, and then some
@@ -21,12 +24,11 @@ _HEAD_DIGITS_MIN: Final = 8  # before a decimal mark: fewer are no number withou
 _CENTS: Final = 2  # nobody sets the last one or two digits apart, but fractions are so printed
 
 _DASHES: Final = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
-_SEPARATORS: Final = frozenset(_DASHES + ".()\uff0e\uff08\uff09")
+_SEPARATORS: Final = frozenset(_DASHES + ".()")
 _SPACES: Final = frozenset(" \u00a0\u1680\u202f\u205f\u3000") | {
     chr(n) for n in range(0x2000, 0x200B)
 }
-_PLUSES: Final = frozenset("+\uff0b")
-_DOTS: Final = frozenset(".\uff0e")
+_IN_ASCII: Final = {"\uff0b": "+", "\uff0e": ".", "\uff08": "(", "\uff09": ")"}
 
 # Copied along from web pages, address books and chats: soft hyphen, joiners, the marks that
 # set the direction of writing, the byte-order mark, variation selectors.
@@ -44,7 +46,7 @@ _REVERSED: Final = "\u202e"  # what stands behind it is shown from the right: wh
 
 _EXPONENT: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+", re.ASCII)
 _PLAIN: Final = re.compile(r"\+?[0-9]+\.[0-9]+", re.ASCII)
-
+_GROUP: Final = re.compile(r"(\(?)[^0-9()]*([0-9]+)[^0-9()]*(\)?)", re.ASCII)
 
 _COMMA: Final = "it holds a comma: write one number, without it"
 _WHY_NOT: Final = {
@@ -66,11 +68,17 @@ class InvalidNumber(ValueError):
         self.reason = reason
 
 
-def spelt_digits(text: str) -> tuple[str, bool]:
-    """Return the digits that a text spells, and whether a plus stands before them.
+@dataclass(frozen=True, slots=True)
+class Spelt:
+    """What a text spells."""
 
-    Raises InvalidNumber.
-    """
+    digits: str
+    plus: bool  # stands before them
+    groups: tuple[str, ...]  # as they are written, with the parentheses that touch them
+
+
+def spelt_digits(text: str) -> Spelt:
+    """Return the digits that a text spells, and how. Raises InvalidNumber."""
     if len(text) > TEXT_MAX:
         raise InvalidNumber("it is too long")
     seen = _seen(text)
@@ -88,7 +96,8 @@ def spelt_digits(text: str) -> tuple[str, bool]:
     plus = bare[:1] == "+"
     digits = bare[1:] if plus else bare
     if digits.isascii() and digits.isdigit():
-        return digits, plus
+        groups = tuple("".join(each) for each in _GROUP.findall(body))
+        return Spelt(digits, plus, groups)
     raise InvalidNumber(_why_not(digits))
 
 
@@ -104,7 +113,7 @@ def _seen(text: str) -> str:
 def _in_ascii(char: str) -> str:
     if char.isdecimal():
         return str(unicodedata.decimal(char))
-    return "+" if char in _PLUSES else "." if char in _DOTS else char
+    return _IN_ASCII.get(char, char)
 
 
 def _without_fraction(text: str) -> str:
