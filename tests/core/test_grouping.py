@@ -111,6 +111,7 @@ def test_no_american_writes_to_another_country(area: str, exchange: str, line: s
         assert digits == f"1{area}{exchange}{line}"
 
 
+@pytest.mark.slow
 def test_a_number_in_the_form_of_its_country_is_its_own_or_refused() -> None:
     """Independent oracle: every region and kind, in its own groups and with other marks."""
     compared = 0
@@ -128,6 +129,7 @@ def test_a_number_in_the_form_of_its_country_is_its_own_or_refused() -> None:
     assert compared > 50_000
 
 
+@pytest.mark.slow
 def test_every_valid_number_with_a_plus_is_itself() -> None:
     """Report: free numbers of Belarus, Japan and Uruguay were refused."""
     compared = 0
