@@ -247,7 +247,7 @@ async def test_progress_counts_what_became_of_the_messages(
         ("/api/v1/batches?route_id=1", 422, "query_invalid"),
         (PATH.replace("route_id=1", "route_id=99"), 400, "invalid_route"),
         (
-            PATH.replace("route_id=1", "route_id=8") + "&caller_id=NOBODY",
+            "/api/v1/batches?route_id=8&caller_id=NOBODY",
             403,
             "sender_not_allowed",
         ),
@@ -255,6 +255,7 @@ async def test_progress_counts_what_became_of_the_messages(
         (PATH + "&valid_for=0", 422, "query_invalid"),
         (PATH + "&message=%20", 422, "query_invalid"),
         (PATH + "&send_at=tomorrow", 422, "query_invalid"),
+        (PATH + "&caller_id=OTHER", 422, "query_invalid"),
         (PATH + "&send_at=2025-12-24T18:00:00Z", 422, "query_invalid"),
         (PATH + "&valid_for=0.5", 422, "query_invalid"),
         (PATH + "&name=" + "x" * 65, 422, "query_invalid"),

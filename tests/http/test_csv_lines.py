@@ -50,6 +50,7 @@ def read(body: bytes, charset: str | None = None, step: int = 10_000) -> list[St
         ("a line break within quotes", f'to,text\n{N},"a\n""b"" c"\n', [(N, 'a\n"b" c')]),
         ("capitals and spaces in the header", f"To , MESSAGE\n{N},Hi\n", [(N, "Hi")]),
         ("blank lines", f"\n\nto\n\n{N}\n\n", [(N, None)]),
+        ("empty rows of a spreadsheet", f"to;text\n;\n{N};Hi\n ; \n;\n", [(N, "Hi")]),
     ],
 )  # fmt: skip
 def test_csv_as_programs_write_it(report: str, body: str, rows: list[tuple[str, str]]) -> None:

@@ -37,6 +37,8 @@ SEND = {"route_id": 1, "caller_id": "BRIDGE", "numbers": ["31612345678"], "messa
         ),
         ("a name with a dot", "/api/v1/dlr?filter.to=1", "filter.to", "isn't known here"),
         ("no name at all", "/api/v1/dlr?=1", None, "isn't known here"),
+        ("a filter twice", "/api/v1/dlr?status=SENT&status=FAILED", "status", "more than once"),
+        ("a number twice", "/api/v1/messages?msisdn=1&msisdn=2", "msisdn", "more than once"),
     ],
 )
 async def test_an_unknown_parameter_is_refused_by_name(
@@ -108,3 +110,10 @@ async def test_a_refused_key_is_told_before_the_query(api: Installation) -> None
 def test_query_invalid_is_documented_wherever_it_is_answered() -> None:
     for each in endpoints():
         assert ("query_invalid" in each.errors) == (not each.public), each.path
+
+
+async def test_a_zone_s_plus_needn_t_be_escaped(main: httpx.AsyncClient) -> None:
+    """Report: a batch's send_at was refused for having no zone, and it had one."""
+    path = "/api/v1/batches?route_id=1&caller_id=BRIDGE&send_at=2099-12-24T18:00:00+01:00"
+    answer = await main.post(path, content=b'{"to": "31612345678", "message": "hi"}\n')
+    assert "zone" not in answer.text

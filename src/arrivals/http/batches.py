@@ -47,7 +47,7 @@ from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
 from arrivals.http.send_body import BodyMessage
-from arrivals.http.times import read_moment
+from arrivals.http.times import read_moment_in_query
 from arrivals.store.rows import Batch
 from arrivals.store.traces import StateCount
 
@@ -371,7 +371,7 @@ def _options(request: Request) -> Options:
     if "caller_id" not in query:
         raise query_invalid("caller_id", "needed: the sender")
     send_at = query.get("send_at")
-    send_at_us = None if send_at is None else read_moment(send_at, zone_needed=True)
+    send_at_us = None if send_at is None else read_moment_in_query(send_at)
     if send_at is not None and send_at_us is None:
         raise query_invalid("send_at", "must be RFC 3339 with a zone: 2026-11-22T18:00:00Z")
     return Options(

@@ -102,7 +102,9 @@ class CsvLines:
         record = self._whole_record()
         if len(record) > LINE_OCTETS_MAX:
             return refused_line(_never_closed(record))
-        return self._read(record, ended=ended) if record.strip() else None
+        # A spreadsheet's empty row is separators alone.
+        blank = not record.translate(None, delimiter + b" \t\r\n")
+        return None if blank else self._read(record, ended=ended)
 
     def _whole_record(self) -> bytes:
         """Return the lines of a record as one, and begin another."""

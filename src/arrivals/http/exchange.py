@@ -119,7 +119,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """Query parameters by name; of one given twice, the last."""
+        """Query parameters by name; one that stands twice is refused."""
         if self._query is None:
             text: bytes = self.scope.get("query_string", b"")
             self._query = _query(text.decode("latin-1")) if text else {}
@@ -221,7 +221,12 @@ def _query(text: str) -> dict[str, str]:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
         raise query_invalid("", f"has more than {QUERY_FIELDS_MAX} parameters") from None
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise query_invalid(twice, "stands more than once; which one is meant?")
+    return found
 
 
 def too_large(octets_max: int) -> Exception:

@@ -41,6 +41,11 @@ def read_moment(text: str, *, zone_needed: bool = False) -> int | None:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def read_moment_in_query(text: str) -> int | None:
+    """Read a moment with its zone, whether or not its + was escaped; None if it isn't one."""
+    return read_moment(_LOST_PLUS.sub("+", text), zone_needed=True)
+
+
 def read_day_or_moment(text: str) -> tuple[int, int] | None:
     """Read a day or a moment as its first microsecond and the first one after it, or None."""
     if _DATE.fullmatch(text):
