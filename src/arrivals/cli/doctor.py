@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from arrivals.config import Settings
     from arrivals.outcome.habits import Habit
 
+READY_WAIT_S: Final = 2.0  # for a server that runs beside
 FREE_OCTETS_MIN: Final = 1_000_000_000  # a million messages take about as much
 SYNCS: Final = 50
 SYNCS_PER_S_MIN: Final = 50.0  # below, a single send waits longer than people notice
@@ -75,6 +76,8 @@ def _answers(data: str | None, config: Path | None) -> Iterator[Answer]:
         yield from _folder(Path(place), clock)
     yield from _receipts(place)
     yield from _alarms(place)
+    if settings is not None:
+        yield from _running(settings.server.host, settings.server.metrics_port)
     if settings is not None:
         yield _port("API port", settings.server.host, settings.server.port)
         yield _port("metrics port", settings.server.host, settings.server.metrics_port)
@@ -270,7 +273,33 @@ def _alarms(place: str | Path) -> Iterator[Answer]:
     for words in standing:
         yield Answer(what="alarm", state=LOOK, found=words, fix=fix)
     if not standing:
-        yield Answer(what="alarms", state=GOOD, found="none stands")
+        yield Answer(what="alarms of outcome", state=GOOD, found="none stands")
+
+
+def _running(host: str, port: int) -> Iterator[Answer]:
+    """Tell which alarms a running server has; of one that doesn't answer, that it doesn't."""
+    import json
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    what, place = (
+        "alarms of the server",
+        f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+    )
+    try:
+        with urlopen(f"http://{place}/readyz", timeout=READY_WAIT_S) as answer:
+            found = json.load(answer)
+    except HTTPError as error:  # 503 says what is wrong as well
+        found = json.load(error)
+    except (OSError, ValueError):
+        yield Answer(what=what, state=GOOD, found=f"no server answers at {place}")
+        return
+    standing = found.get("alarms") or []
+    for words in standing:
+        fix = "docs/operate.md says what each means"
+        yield Answer(what="alarm of the server", state=LOOK, found=words, fix=fix)
+    if not standing:
+        yield Answer(what=what, state=GOOD, found="none stands")
 
 
 def _dev_file(path: Path) -> Answer:

@@ -87,7 +87,8 @@ def create_key(
         return
     say(key)
     on_stdout().print(
-        f"Key {made.key_id} of account {account} ({environment}). It is shown this once only.",
+        f"Key {made.key_id} of account {account} ({environment}). It is shown this once only; "
+        "a running server knows it within five seconds.",
         style="dim",
     )
 
