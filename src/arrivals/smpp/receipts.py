@@ -30,13 +30,21 @@ from arrivals.smpp.receipt_states import (
     agree_on,
     state_in,
 )
-from arrivals.smpp.receipt_texts import read_values
+from arrivals.smpp.receipt_texts import read_values, speaks_of_an_end
 
 if TYPE_CHECKING:
     from arrivals.smpp.pdu import Pdu, Tlvs
 
 TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
 NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
+ID_CHARS_MAX: Final = 255  # of an id that is kept; 3.4 allows 64
+WORD_CHARS_MAX: Final = 64  # of an error, a date or a state's own word that is kept
+# No handset can set these: whoever sends them reports.
+REPORTING_TLVS: Final = (
+    c.TLV_RECEIPTED_MESSAGE_ID,
+    c.TLV_MESSAGE_STATE,
+    c.TLV_NETWORK_ERROR_CODE,
+)
 DATES_REMEMBERED: Final = 1_024  # many receipts tell the same minute
 VENDOR_TAGS: Final = range(0x1400, 0x4000)  # section 5.3.2
 _MARKS: Final = c.ESM_DELIVERY_RECEIPT | c.ESM_INTERMEDIATE_NOTIFICATION
@@ -91,7 +99,7 @@ def parse_receipt(pdu: Pdu, *, unmarked: bool = False) -> Receipt | None:
     if not (marked or unmarked):
         return None
     get = read_values(split_user_data(pdu)[1]).get
-    text_id = get("id") or None
+    text_id = _plain(get("id"), ID_CHARS_MAX)
     tlv_id = pdu.tlv_text(c.TLV_RECEIPTED_MESSAGE_ID) if tlvs else None
     stat = get("stat") or None
     state, tlv_said = UNRECOGNISED if stat is None else STATES.get(stat) or state_in(stat), None
@@ -101,10 +109,10 @@ def parse_receipt(pdu: Pdu, *, unmarked: bool = False) -> Receipt | None:
         return None
     text = get("text")
     return Receipt(
-        message_id=tlv_id.decode("latin-1") if tlv_id else text_id,
+        message_id=_plain(tlv_id.decode("latin-1"), ID_CHARS_MAX) if tlv_id else text_id,
         state=state,
-        stat_raw=stat,
-        error=get("err") or None,
+        stat_raw=_plain(stat, WORD_CHARS_MAX),
+        error=_plain(get("err"), WORD_CHARS_MAX),
         network_error=_network_error(pdu) if tlvs else None,
         failure_reason=pdu.tlv_int(c.TLV_DELIVERY_FAILURE_REASON) if tlvs else None,
         submit_date=_date(get("submit_date")),
@@ -132,6 +140,27 @@ def resembles_receipt(pdu: Pdu) -> bool:
     return bool(said.get("id")) and bool(said.get("stat"))
 
 
+def may_report(pdu: Pdu) -> bool:
+    """Tell whether a message could be a report, and so isn't surely a person's."""
+    tlvs = pdu.tlvs
+    return bool(
+        (tlvs and any(pdu.tlv(each) is not None for each in REPORTING_TLVS))
+        or speaks_of_an_end(split_user_data(pdu)[1])
+    )
+
+
+def _plain(value: str | None, chars_max: int) -> str | None:
+    """Return a value cut, and with what would steer a terminal written out; None for none."""
+    if not value:
+        return None
+    value = value[:chars_max]
+    return value if value.isprintable() else _written_out(value)
+
+
+def _written_out(value: str) -> str:
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in value)
+
+
 def _network_error(pdu: Pdu) -> tuple[int, int] | None:
     value = pdu.tlv(c.TLV_NETWORK_ERROR_CODE)
     if value is None or len(value) != 3:
@@ -141,7 +170,7 @@ def _network_error(pdu: Pdu) -> tuple[int, int] | None:
 
 def _date(value: str | None) -> str | None:
     """Return a date as sent; all zeros is how some vendors say none."""
-    return value if value and value.strip("0") else None
+    return _plain(value, WORD_CHARS_MAX) if value and value.strip("0") else None
 
 
 def _count(value: str | None) -> int | None:
@@ -188,7 +217,8 @@ def format_receipt(
 
 def normal_form(message_id: str) -> str:
     """Return the one form under which a provider's message id is stored; zeros stay."""
-    return message_id.strip().casefold()
+    normal = message_id.strip().casefold()
+    return normal if normal.isprintable() else _written_out(normal)
 
 
 def id_candidates(message_id: str) -> tuple[str, ...]:
@@ -200,7 +230,7 @@ def id_candidates(message_id: str) -> tuple[str, ...]:
     """
     literal = message_id.strip()
     numbers = _numbers(literal.casefold())
-    forms = [literal, literal.casefold(), *numbers.values()]
+    forms = [literal, normal_form(literal), *numbers.values()]
     for number in numbers.values():
         forms += _padded(number)
     return tuple(dict.fromkeys(forms))
