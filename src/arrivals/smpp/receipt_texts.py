@@ -29,14 +29,18 @@ from arrivals.smpp.receipt_states import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ID_CHARS_MAX: Final = 255  # of an id that is kept; 3.4 allows 64
+WORD_CHARS_MAX: Final = 64  # of an error, a date or a state's own word that is kept
 # Receipts have a few hundred octets; what stands behind these is nobody's receipt.
 TEXT_CHARS_READ: Final = 1_024
 _OCTETS_READ: Final = 2 * TEXT_CHARS_READ + 3  # of UTF-16 with the longest mark
 
 # Appendix B to the letter, which most receipts are; the scan reads it too, but slower.
+# What it takes is plain already: printable, and no longer than `plain` would leave it.
 _USUAL: Final = re.compile(
-    r"id:([^\s\"'<>\x11]+) sub:(\S+) dlvrd:(\S+) submit date:(\S+) done date:(\S+)"
-    r" stat:(\w+) err:(\w+) [Tt]ext:(.*)",
+    r"id:([!#-&(-;=?-~]{1,255}) sub:([!-~]{1,64}) dlvrd:([!-~]{1,64})"
+    r" submit date:([!-~]{1,64}) done date:([!-~]{1,64})"
+    r" stat:(\w{1,64}) err:(\w{1,64}) [Tt]ext:(.*)",
     re.ASCII | re.DOTALL,
 )
 _USUAL_KEYS: Final = ("id", "sub", "dlvrd", "submit_date", "done_date", "stat", "err", "text")
@@ -119,6 +123,17 @@ def _stand_in(wide: str) -> str:
     return '"' if kind in {"Pi", "Pf"} else "\xaa"
 
 
+def plain(value: str, chars_max: int) -> str:
+    """Return a value cut, and with what would steer a terminal written out."""
+    value = value[:chars_max]
+    return value if value.isprintable() else written_out(value)
+
+
+def written_out(value: str) -> str:
+    """Return a value with whatever can't be printed as its number."""
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in value)
+
+
 def tell_of_a_state(octets: bytes) -> bool:
     """Tell whether octets that are no PDU hold a receipt's words, in whatever alphabet."""
     plain = octets.replace(b"\0", b"").decode("latin-1").upper()
@@ -153,7 +168,8 @@ def scan_text(text: str) -> dict[str, str]:
         if name == "stat":
             stats.append(value)
         elif name:
-            found.setdefault(name, value.replace(_GSM_UNDERSCORE, "_"))
+            chars_max = ID_CHARS_MAX if name == "id" else WORD_CHARS_MAX
+            found.setdefault(name, plain(value.replace(_GSM_UNDERSCORE, "_"), chars_max))
         loose["err" in found].append(rest)
     stat = of_stats(stats) if stats else _bare_state(*loose)
     if stat:

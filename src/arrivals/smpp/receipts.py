@@ -30,15 +30,20 @@ from arrivals.smpp.receipt_states import (
     agree_on,
     state_in,
 )
-from arrivals.smpp.receipt_texts import read_values, speaks_of_an_end
+from arrivals.smpp.receipt_texts import (
+    ID_CHARS_MAX,
+    WORD_CHARS_MAX,
+    plain,
+    read_values,
+    speaks_of_an_end,
+    written_out,
+)
 
 if TYPE_CHECKING:
     from arrivals.smpp.pdu import Pdu, Tlvs
 
 TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
 NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
-ID_CHARS_MAX: Final = 255  # of an id that is kept; 3.4 allows 64
-WORD_CHARS_MAX: Final = 64  # of an error, a date or a state's own word that is kept
 # No handset can set these: whoever sends them reports.
 REPORTING_TLVS: Final = (
     c.TLV_RECEIPTED_MESSAGE_ID,
@@ -99,7 +104,7 @@ def parse_receipt(pdu: Pdu, *, unmarked: bool = False) -> Receipt | None:
     if not (marked or unmarked):
         return None
     get = read_values(split_user_data(pdu)[1]).get
-    text_id = _plain(get("id"), ID_CHARS_MAX)
+    text_id = get("id") or None
     tlv_id = pdu.tlv_text(c.TLV_RECEIPTED_MESSAGE_ID) if tlvs else None
     stat = get("stat") or None
     state, tlv_said = UNRECOGNISED if stat is None else STATES.get(stat) or state_in(stat), None
@@ -109,10 +114,10 @@ def parse_receipt(pdu: Pdu, *, unmarked: bool = False) -> Receipt | None:
         return None
     text = get("text")
     return Receipt(
-        message_id=_plain(tlv_id.decode("latin-1"), ID_CHARS_MAX) if tlv_id else text_id,
+        message_id=plain(tlv_id.decode("latin-1"), ID_CHARS_MAX) if tlv_id else text_id,
         state=state,
-        stat_raw=_plain(stat, WORD_CHARS_MAX),
-        error=_plain(get("err"), WORD_CHARS_MAX),
+        stat_raw=stat and plain(stat, WORD_CHARS_MAX),
+        error=get("err") or None,
         network_error=_network_error(pdu) if tlvs else None,
         failure_reason=pdu.tlv_int(c.TLV_DELIVERY_FAILURE_REASON) if tlvs else None,
         submit_date=_date(get("submit_date")),
@@ -149,18 +154,6 @@ def may_report(pdu: Pdu) -> bool:
     )
 
 
-def _plain(value: str | None, chars_max: int) -> str | None:
-    """Return a value cut, and with what would steer a terminal written out; None for none."""
-    if not value:
-        return None
-    value = value[:chars_max]
-    return value if value.isprintable() else _written_out(value)
-
-
-def _written_out(value: str) -> str:
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in value)
-
-
 def _network_error(pdu: Pdu) -> tuple[int, int] | None:
     value = pdu.tlv(c.TLV_NETWORK_ERROR_CODE)
     if value is None or len(value) != 3:
@@ -170,7 +163,7 @@ def _network_error(pdu: Pdu) -> tuple[int, int] | None:
 
 def _date(value: str | None) -> str | None:
     """Return a date as sent; all zeros is how some vendors say none."""
-    return _plain(value, WORD_CHARS_MAX) if value and value.strip("0") else None
+    return value if value and value.strip("0") else None
 
 
 def _count(value: str | None) -> int | None:
@@ -218,7 +211,7 @@ def format_receipt(
 def normal_form(message_id: str) -> str:
     """Return the one form under which a provider's message id is stored; zeros stay."""
     normal = message_id.strip().casefold()
-    return normal if normal.isprintable() else _written_out(normal)
+    return normal if normal.isprintable() else written_out(normal)
 
 
 def id_candidates(message_id: str) -> tuple[str, ...]:
