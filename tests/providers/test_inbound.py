@@ -131,6 +131,11 @@ def test_a_reply_is_between_two_numbers_and_has_no_text(command_id: int):
         written(esm_class=c.ESM_DELIVERY_RECEIPT),
         # A receipt that doesn't say so: its failure would be taken for proof of an arrival.
         written(short_message=b"id:77 sub:001 dlvrd:000 stat:UNDELIV err:006"),
+        written(short_message=b"F1,UNDELIV,045"),
+        written(short_message="F1 UNDELIV 045".encode("utf-16-be")),
+        written(short_message=b"Message F1 could not be delivered"),
+        msgspec.structs.replace(written(), tlvs=((c.TLV_MESSAGE_STATE, b"\5"),)),
+        msgspec.structs.replace(written(), tlvs=((c.TLV_NETWORK_ERROR_CODE, b"\3\0\1"),)),
     ],
 )
 def test_what_surely_isn_t_one_is_none(pdu: Pdu):
@@ -173,6 +178,13 @@ def test_what_may_be_a_receipt_is_kept_with_its_octets(pdu: Pdu, fate: Fate):
     assert found.raw not in repr(found)
 
 
+@pytest.mark.parametrize("text", [b"F1,UNDELIV,045", "F1 REJECTD".encode("utf-16-le")])
+def test_a_report_without_keys_comes_to_nothing_and_is_kept_with_its_octets(text: bytes):
+    pdu = written(short_message=text)
+    found = ignored(read_request(NORTH, pdu, 7))
+    assert (found.fate, bytes.fromhex(found.raw)) == (Fate.UNREADABLE, encode(pdu))
+
+
 CANARY = b"canary"
 
 
@@ -183,9 +195,17 @@ CANARY = b"canary"
         written(short_message=CANARY, source_addr=b"ARRIVALS"),
         written(short_message=CANARY, esm_class=0x08),
         written(short_message=CANARY, esm_class=0x10),
+        written(short_message=CANARY + b" was not delivered"),
         Pdu(c.DATA_SM, fields={"esm_class": 8}, tlvs=((c.TLV_MESSAGE_PAYLOAD, CANARY),)),
     ],
-    ids=["to a name", "from a name", "an acknowledgement", "a person's", "a payload"],
+    ids=[
+        "to a name",
+        "from a name",
+        "an acknowledgement",
+        "a person's",
+        "of a delivery",
+        "a payload",
+    ],
 )
 def test_what_somebody_may_have_written_is_kept_without_its_text(pdu: Pdu):
     found = ignored(read_request(NORTH, pdu, 7))

@@ -28,6 +28,7 @@ from arrivals.providers.api import (
     Unanswered,
 )
 from arrivals.smpp import constants as c
+from arrivals.smpp.receipt_texts import ID_CHARS_MAX, plain
 from arrivals.smpp.receipts import normal_form
 
 _US: Final = 1_000_000
@@ -219,7 +220,10 @@ class Flight:
 
     def all_ids(self) -> tuple[tuple[int, str, str], ...]:
         """Return the ids by part, in normal form and as sent."""
-        return tuple((part, normal_form(raw), raw) for part, raw in sorted(self.ids.items()))
+        return tuple(
+            (part, normal_form(raw), plain(raw, ID_CHARS_MAX))
+            for part, raw in sorted(self.ids.items())
+        )
 
     def statuses(self) -> tuple[int, ...]:
         """Return the refusals in the order of their parts."""

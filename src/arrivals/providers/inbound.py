@@ -11,8 +11,8 @@ from arrivals.providers.api import Fate, Ignored, Receipt, Reply, Sink
 from arrivals.smpp import constants as c
 from arrivals.smpp.events import ProtocolError, UnexpectedAnswer
 from arrivals.smpp.pdu import HEADER_OCTETS, Pdu, UnencodablePdu, encode
-from arrivals.smpp.receipt_texts import tell_of_a_state
-from arrivals.smpp.receipts import normal_form, parse_receipt, resembles_receipt
+from arrivals.smpp.receipt_texts import has_abbreviation, tell_of_a_state
+from arrivals.smpp.receipts import may_report, normal_form, parse_receipt, resembles_receipt
 
 # Of what comes to nothing: a receipt whole, and of a flood of payloads its beginnings.
 IGNORED_OCTETS_MAX: Final = 1_024
@@ -65,7 +65,7 @@ def read_reply(provider_id: str, pdu: Pdu, now_us: int) -> Reply | None:
     None for whatever isn't surely one, such as a receipt that doesn't say that it is: a word
     that something failed must not be taken for proof that it arrived.
     """
-    if pdu.number("esm_class") & c.ESM_MESSAGE_TYPE_MASK or resembles_receipt(pdu):
+    if pdu.number("esm_class") & c.ESM_MESSAGE_TYPE_MASK or may_report(pdu):
         return None
     msisdn = digits_of(pdu.octets("source_addr").decode("latin-1"))
     sender = digits_of(pdu.octets("destination_addr").decode("latin-1"))
@@ -116,11 +116,11 @@ def _ignored(provider_id: str, fate: Fate, pdu: Pdu) -> Ignored:
 
 
 def _octets(pdu: Pdu) -> bytes:
-    """Return a PDU's octets; of a text that isn't written like a receipt, all but the text.
+    """Return a PDU's octets; of a text without a receipt's own words, all but the text.
 
     What somebody wrote is nobody's business here, however a carrier sent it.
     """
-    if not pdu.message or resembles_receipt(pdu):
+    if not pdu.message or resembles_receipt(pdu) or has_abbreviation(pdu.message):
         return encode(pdu)
     fields = {name: value for name, value in pdu.fields.items() if name != "short_message"}
     tlvs = tuple(each for each in pdu.tlvs if each[0] != c.TLV_MESSAGE_PAYLOAD)

@@ -28,6 +28,8 @@ STATES: Final[dict[str, str]] = {
     "DELIVRED": "DELIVRD",
     "DELIVD": "DELIVRD",
     "DLIVRD": "DELIVRD",
+    "DLVRD": "DELIVRD",
+    "DELVRD": "DELIVRD",
     "EXPIRD": "EXPIRED",
     "DELETE": "DELETED",
     "CANCELLED": "DELETED",
@@ -37,6 +39,7 @@ STATES: Final[dict[str, str]] = {
     "UNDELIVRD": "UNDELIV",
     "UNDELIVERD": "UNDELIV",
     "UNDELV": "UNDELIV",
+    "UNDEL": "UNDELIV",  # cut; what begins so can't be anything else
     "UNDLVRD": "UNDELIV",
     "FAILED": "UNDELIV",
     "FAIL": "UNDELIV",
@@ -78,7 +81,7 @@ def _each(words: str) -> frozenset[str]:
 
 # Words that stand nowhere but in receipts: one of them tells the state without its key.
 ABBREVIATIONS: Final = _each(
-    "DELIVRD DELIVERD DELIVRED DLIVRD UNDELIV UNDELIVRD UNDELIVERD UNDELV UNDLVRD "
+    "DELIVRD DELIVERD DELIVRED DLIVRD DELVRD UNDELIV UNDELIVRD UNDELIVERD UNDELV UNDLVRD "
     "REJECTD REJCTD ACCEPTD ENROUTE EXPIRD SUBMITD BUFFRED BUFFRD SCHEDLD"
 )
 
@@ -120,15 +123,30 @@ _UNDERWAY: Final[dict[str, str]] = {
     **dict.fromkeys(_each("ACCEPTED ACCEPTD"), "ACCEPTD"),
     "SCHEDULED": "SCHEDULED",
 }
-_NEGATIONS: Final = _each("NOT NON NO NEVER UN WITHOUT T")  # as in "couldn't"
+_NEGATIONS: Final = _each("NOT NON NO NEVER UN CANNOT WITHOUT T")  # as in "couldn't"
 _DELIVERY: Final = _ARRIVED | _each("DELIVER DELIVERY DELIVERABLE REACHED")
 # These leave it open whether anything ended.
 _OPEN: Final = _each("TEMPORARY TEMPORARILY ATTEMPT PARTIALLY PARTLY IF MAYBE")
 
+_ENDS: Final = (
+    _DELIVERY | _FAILING.keys() | ABBREVIATIONS | _each("DLVRD DELIV UNDEL BLIST NOROUTE")
+)
 _TELLING: Final = _ARRIVED | _FAILING.keys() | _UNDERWAY.keys() | _NEGATIONS | _OPEN
 
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+")
-_WITH_DIGITS: Final = re.compile(r"\S*\d\S*")
+_LETTERS: Final = re.compile(r"[A-Za-z]+")
+_DIGIT: Final = re.compile(r"\d")
+# What parts a word from its number, as in `Delivered: 0` and `DELIVRD(5)`.
+_BEFORE_NUMBER: Final = re.compile(r"(?<=[^\W\d_])[\"']?[:=(/,](?=[ \"']?\d)")
+# Dates, clocks and long ids say nothing about a word beside them; of counts only one and all.
+_HARMLESS_NUMBER: Final = re.compile(
+    r"\d{6,}|0*1|1/1|100%|\d{2,4}[-./]\d\d[-./]\d{2,4}|\d\d:\d\d(?::\d\d)?", re.ASCII
+)
+_NONE: Final = re.compile(r"0+%?|0+/\d+", re.ASCII)
+# An abbreviation with the error's code behind it: no count, for nobody counts in these words.
+_CODED: Final = re.compile(r"([A-Z]{3,12})[ _:/(-]{1,2}\d{1,10}\)?", re.ASCII | re.IGNORECASE)
+# What makes the opposite of a word, or a question; an exclamation mark does so before it.
+_DOUBT: Final = re.compile(r"[?~^\xac]|(?<![\w-])-+(?=\w)")
 MARKS: Final = " \t\r\n.:!?*\"'`()[]{}<>"
 
 
@@ -138,42 +156,87 @@ def state_in(value: str) -> str:
     plain = value.strip(MARKS)
     if plain.isascii() and plain.isdigit():
         # Zero is how vendors say none, and 3.4 knows no such state.
-        number = int(plain[:9])
+        number = 0 if _is_doubted(value) else int(plain[:9])
         return c.MESSAGE_STATE_WORDS.get(number, UNRECOGNISED) if number else UNRECOGNISED
-    return state_in_words(plain)
+    return state_in_words(value)
 
 
 def state_in_words(phrase: str) -> str:
     """Return what a word or a phrase comes to; what holds a digit is no word of it."""
     plain = phrase.strip(MARKS)
+    if len(plain) > PHRASE_CHARS_MAX:
+        return UNRECOGNISED
     known = STATES.get(plain.upper())
-    if known is not None or len(plain) > PHRASE_CHARS_MAX:
-        return known or UNRECOGNISED
-    words = _words(plain)
+    if known is None and (coded := _CODED.fullmatch(plain)) is not None:
+        word = coded[1].upper()
+        known = STATES[word] if word in ABBREVIATIONS else None
+    if known is not None:
+        return UNRECOGNISED if _is_doubted(phrase) else known
+    words, numbers = _words_and_numbers(plain)
     said = frozenset(words)
-    failing = [_FAILING[each] for each in words if each in _FAILING]
-    underway = [_UNDERWAY[each] for each in words if each in _UNDERWAY]
     arrived = bool(said & _ARRIVED) or ("DELIVERY" in said and bool(said & _SUCCEEDED))
     if said & _OPEN:
         return UNRECOGNISED
+    failing = [_FAILING[each] for each in words if each in _FAILING]
+    underway = [_UNDERWAY[each] for each in words if each in _UNDERWAY]
     if said & _NEGATIONS:
         return _negated(said, failing, underway)
     if failing:
-        return UNRECOGNISED if arrived or underway else failing[0]
+        none = any(_NONE.fullmatch(each) for each in numbers)
+        return UNRECOGNISED if arrived or underway or none else failing[0]
     if underway:
         return UNRECOGNISED if arrived else underway[0]
-    if arrived and said <= _HARMLESS | _HALFWAY:
+    if arrived and said <= _HARMLESS | _HALFWAY and _without_doubt(phrase, numbers):
         return "ENROUTE" if said & _HALFWAY else "DELIVRD"
     return UNRECOGNISED
 
 
-def _words(phrase: str) -> list[str]:
-    return [each.upper() for each in _WORD.findall(_WITH_DIGITS.sub(" ", phrase))]
+def _without_doubt(phrase: str, numbers: list[str]) -> bool:
+    return not _is_doubted(phrase) and all(map(_HARMLESS_NUMBER.fullmatch, numbers))
+
+
+def _is_doubted(phrase: str) -> bool:
+    return "!" in phrase.rstrip(MARKS) or _DOUBT.search(phrase) is not None
+
+
+def _words_and_numbers(phrase: str) -> tuple[list[str], list[str]]:
+    """Return a phrase's words, and by themselves whatever holds a digit."""
+    words: list[str] = []
+    numbers: list[str] = []
+    for each in _BEFORE_NUMBER.sub(" ", phrase).split():
+        if _DIGIT.search(each):
+            numbers.append(each.strip(MARKS + ",;|"))
+        else:
+            words += _WORD.findall(each)
+    return [each.upper() for each in words], numbers
 
 
 def tells_of_states(phrase: str) -> bool:
     """Tell whether any word of a phrase could be about what became of a message."""
-    return not _TELLING.isdisjoint(_words(phrase))
+    return not _TELLING.isdisjoint(_words_and_numbers(phrase)[0])
+
+
+def letters_in(text: str) -> list[str]:
+    """Return a text's runs of letters, whatever joins them."""
+    return _LETTERS.findall(text)
+
+
+def tells_of_an_end(text: str) -> bool:
+    """Tell whether a text has any word of what became of a message, be it a person's own."""
+    runs = letters_in(text)
+    return any(each in STATES or each.upper() in _ENDS for each in runs) or not (
+        _ENDS.isdisjoint(each.upper() for each in _WORD.findall(text))
+    )
+
+
+def is_harmless(field: str) -> bool:
+    """Tell whether what stands before a word is one value, or words that leave it as it is."""
+    return " " not in field or _HARMLESS.issuperset(_words_and_numbers(field)[0])
+
+
+def is_negation(token: str) -> bool:
+    """Tell whether a token has a word that denies what follows it."""
+    return not _NEGATIONS.isdisjoint(_words_and_numbers(token)[0])
 
 
 def _negated(said: frozenset[str], failing: list[str], underway: list[str]) -> str:

@@ -30,13 +30,26 @@ from arrivals.smpp.receipt_states import (
     agree_on,
     state_in,
 )
-from arrivals.smpp.receipt_texts import read_values
+from arrivals.smpp.receipt_texts import (
+    ID_CHARS_MAX,
+    WORD_CHARS_MAX,
+    plain,
+    read_values,
+    speaks_of_an_end,
+    written_out,
+)
 
 if TYPE_CHECKING:
     from arrivals.smpp.pdu import Pdu, Tlvs
 
 TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
 NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
+# No handset can set these: whoever sends them reports.
+REPORTING_TLVS: Final = (
+    c.TLV_RECEIPTED_MESSAGE_ID,
+    c.TLV_MESSAGE_STATE,
+    c.TLV_NETWORK_ERROR_CODE,
+)
 DATES_REMEMBERED: Final = 1_024  # many receipts tell the same minute
 VENDOR_TAGS: Final = range(0x1400, 0x4000)  # section 5.3.2
 _MARKS: Final = c.ESM_DELIVERY_RECEIPT | c.ESM_INTERMEDIATE_NOTIFICATION
@@ -101,9 +114,9 @@ def parse_receipt(pdu: Pdu, *, unmarked: bool = False) -> Receipt | None:
         return None
     text = get("text")
     return Receipt(
-        message_id=tlv_id.decode("latin-1") if tlv_id else text_id,
+        message_id=plain(tlv_id.decode("latin-1"), ID_CHARS_MAX) if tlv_id else text_id,
         state=state,
-        stat_raw=stat,
+        stat_raw=stat and plain(stat, WORD_CHARS_MAX),
         error=get("err") or None,
         network_error=_network_error(pdu) if tlvs else None,
         failure_reason=pdu.tlv_int(c.TLV_DELIVERY_FAILURE_REASON) if tlvs else None,
@@ -130,6 +143,15 @@ def resembles_receipt(pdu: Pdu) -> bool:
     """Tell whether a text is written like a receipt's, with an id and a state."""
     said = read_values(split_user_data(pdu)[1])
     return bool(said.get("id")) and bool(said.get("stat"))
+
+
+def may_report(pdu: Pdu) -> bool:
+    """Tell whether a message could be a report, and so isn't surely a person's."""
+    tlvs = pdu.tlvs
+    return bool(
+        (tlvs and any(pdu.tlv(each) is not None for each in REPORTING_TLVS))
+        or speaks_of_an_end(split_user_data(pdu)[1])
+    )
 
 
 def _network_error(pdu: Pdu) -> tuple[int, int] | None:
@@ -188,7 +210,8 @@ def format_receipt(
 
 def normal_form(message_id: str) -> str:
     """Return the one form under which a provider's message id is stored; zeros stay."""
-    return message_id.strip().casefold()
+    normal = message_id.strip().casefold()
+    return normal if normal.isprintable() else written_out(normal)
 
 
 def id_candidates(message_id: str) -> tuple[str, ...]:
@@ -200,7 +223,7 @@ def id_candidates(message_id: str) -> tuple[str, ...]:
     """
     literal = message_id.strip()
     numbers = _numbers(literal.casefold())
-    forms = [literal, literal.casefold(), *numbers.values()]
+    forms = [literal, normal_form(literal), *numbers.values()]
     for number in numbers.values():
         forms += _padded(number)
     return tuple(dict.fromkeys(forms))
