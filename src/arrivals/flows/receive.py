@@ -32,6 +32,7 @@ from arrivals.core.parts import (
     place_of,
     roll_up,
 )
+from arrivals.flows.doubt import is_awaited, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.matching import Matching, UsualForm, nothing_usual, parked_under
 from arrivals.flows.receipt_words import Found, body_of, read
@@ -62,7 +63,9 @@ def receive_step(
     def run(tx: Transaction, batches: Sequence[Sequence[Receipt]]) -> list[set[int]]:
         receiving = Receiving(tx, catalogue(), usual_form)
         receiving.record([receipt for batch in batches for receipt in batch])
-        return [receiving.journal.touched for _ in batches]
+        touched = receiving.journal.touched
+        match_parked(tx, catalogue(), receiving.heard_of, touched, usual_form)
+        return [touched for _ in batches]
 
     return Step("receive", RECEIVE_ORDER, run)
 
@@ -77,19 +80,31 @@ KEEP_RAW: Final[Step[Receipt, None]] = Step("keep raw", RECEIVE_ORDER, _keep_raw
 
 
 def match_parked(
-    tx: Transaction, catalogue: Catalogue, forms: dict[str, set[str]], touched: set[int]
+    tx: Transaction,
+    catalogue: Catalogue,
+    forms: dict[str, set[str]],
+    touched: set[int],
+    usual_form: UsualForm = nothing_usual,
 ) -> None:
-    """Try parked receipts again that newly known ids or destinations may explain."""
-    parked = [
-        each for provider_id, wanted in forms.items() for each in tx.unpark(provider_id, wanted)
-    ]
-    if parked:
-        receiving = Receiving(tx, catalogue)
+    """Try parked receipts again that newly known ids or destinations may explain.
+
+    And again, while one of them ends a doubt for which others waited.
+    """
+    while forms:
+        parked = [
+            each
+            for provider_id, wanted in forms.items()
+            for each in tx.unpark(provider_id, wanted)
+        ]
+        if not parked:
+            return
+        receiving = Receiving(tx, catalogue, usual_form)
         receiving.record(
             [_RECEIPT.decode(each.receipt) for each in parked],
             parked_since_us=[each.received_at_us for each in parked],
         )
         touched |= receiving.journal.touched
+        forms = receiving.heard_of
 
 
 class Receiving:
@@ -105,6 +120,9 @@ class Receiving:
         self._tx = tx
         self._catalogue = catalogue
         self._matching = Matching(tx, catalogue, self.journal, usual_form)
+        self._doubtful: dict[int, Message] = {}
+        # The destinations, by provider, of which one doubt less is left.
+        self.heard_of: dict[str, set[str]] = {}
 
     def record(
         self, receipts: Sequence[Receipt], *, parked_since_us: Sequence[int] = ()
@@ -127,6 +145,10 @@ class Receiving:
             )
         self.journal.flush()
         self._tx.see(list(self._matching.seen.values()))
+        for key, message in self._doubtful.items():
+            if not is_awaited(self.journal.get(key) or message):
+                numbers = self.heard_of.setdefault(message.provider_id, set())
+                numbers.add(unnamed(message.msisdn))
         if not parked_since_us:
             self._tx.keep_raw(kept)
 
@@ -157,7 +179,7 @@ class Receiving:
         body = body_of(found, reason, provider)
         if since_us is not None:
             body["came_at"] = since_us
-        message = self._heard_of(self.journal.get(found.message.key) or found.message, said)
+        message = self._heard_of(found.message, said)
         move, parts = said, message.parts
         attempt = found.handoff.attempt
         is_long = count_of(parts, message.segments, attempt) > 1
@@ -200,7 +222,13 @@ class Receiving:
         )
 
     def _heard_of(self, message: Message, said: Move | None) -> Message:
-        """Take back what was only inferred from silence, now that there's a word."""
+        """Return the message as it is now that there's a word of it.
+
+        What was only inferred from silence is taken back.
+        """
+        message = self.journal.get(message.key) or message
+        if is_awaited(message):
+            self._doubtful.setdefault(message.key, message)
         if said not in FINAL_MOVES or not is_inferred(message):
             return message
         cause = {"cause": "a receipt came after all"}
