@@ -117,7 +117,12 @@ class Story:
         provider, submission = self.out[int(number) - 1]
         told = answer(submission, result_of(word, ids), provider, late=late)
         platform = self.here.platform
-        step = answer_step(self._catalogue, self.ranks, platform.defaults)
+        step = answer_step(
+            self._catalogue,
+            self.ranks,
+            platform.defaults,
+            usual_form=platform.habits.id_form,
+        )
         await self.here.store.write(step, [told])
 
     async def _late(self, number: str, word: str, *ids: str) -> None:

@@ -7,20 +7,28 @@ provider, `north`; `south` only ever reports what isn't its own.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-SECOND = 1_000_000
+from tests.model.facts import (
+    CLIMB,
+    DOUBTED_FOR,
+    SECOND,
+    Account,
+    Handoff,
+    Message,
+    Receipt,
+    same_id,
+)
+
+__all__ = ["SAYS", "SECOND", "Account", "Handoff", "Message", "Receipt", "Reference"]
+
 SENDING_AT_MOST = 300 * SECOND  # then nobody will answer any more
 RESEND_AFTER = 60 * SECOND
-DOUBTED_FOR = 72 * 3_600 * SECOND
 PARKED_FOR, ANSWERS_FOR = 3 * 86_400 * SECOND, 7 * 86_400 * SECOND
 TRIES_AT_MOST = 5
 
 QUEUED = ("accepted", "scheduled", "waiting")
 OUT = ("waiting", "sending", "ambiguous", "submitted")  # a provider may have it
-CLIMB = ("unknown", "expired", "failed", "filtered", "delivered")  # evidence only climbs
 ENDED = (*CLIMB, "cancelled")
 SAYS = {
     ("DELIVRD", "000"): "delivered",
@@ -29,85 +37,6 @@ SAYS = {
     ("EXPIRED", "000"): "expired",
     ("ENROUTE", "000"): "submitted",
 }
-
-
-@dataclass(kw_only=True)
-class Account:
-    available: int = 0
-    held: int = 0
-    limit: int = 0
-    refund_on: frozenset[str] = frozenset()
-    recharge: bool = False
-
-
-@dataclass(kw_only=True)
-class Message:
-    key: int
-    account: Account
-    price: int
-    number: str
-    policy: str
-    lane: int
-    expires: int
-    deadline: int
-    state: str
-    wake: tuple[int, int] | None  # between these two somebody must look at it again
-    ready: bool
-    reach: int = 0  # 1: a provider may have it, 2: one has it
-    begun: dict[int, int] = field(default_factory=dict)  # attempts, and when
-    possible: set[int] = field(default_factory=set)  # those not proved to have come to nothing
-    taken: set[int] = field(default_factory=set)  # those that north answered for
-    changed: int = 0
-    tries: int = 0
-    unbound: int = 0  # times that north said it doesn't know of our bind
-    resends: int = 0
-    epoch: int = 0
-    cost: int = 0
-    resolution: str | None = None
-    paid: bool = False
-    confirmed: str = "none"
-
-    def in_doubt(self, now: int) -> bool:
-        """Whether bytes may be out that no answer came for, even if it has ended since."""
-        if self.state in {"sending", "ambiguous"}:
-            return True
-        if self.state == "waiting":
-            return self.reach > 0
-        unanswered = self.reach == 1 and self.state in {"failed", "unknown"}
-        elsewhere = self.resends > 0 and self.state in {"submitted", *CLIMB[:-1]}
-        return (unanswered or elsewhere) and self.changed >= now - DOUBTED_FOR
-
-
-@dataclass(kw_only=True, frozen=True)
-class Receipt:
-    provider: str
-    id: str  # as sent; "" without one
-    number: str  # "" without one
-    word: str
-    error: str
-    attempt_echoed: tuple[int, int] | None = None  # message and attempt
-
-    @property
-    def fingerprint(self) -> str:
-        return repr((self.provider, self.id, self.number, self.word, self.attempt_echoed))
-
-
-@dataclass(kw_only=True)
-class Handoff:
-    provider: str
-    id: str
-    message: Message
-    attempt: int
-    at: int
-    seen: Counter[str] = field(default_factory=Counter)
-
-
-def same_id(stored: str, told: str) -> bool:
-    """Tell whether a told id is the stored one: hexadecimal or decimal, padded, in any case."""
-    if stored == told.casefold():
-        return True
-    numbers = {told.lstrip("0").casefold(), str(int(told, 16))}
-    return stored.lstrip("0") in numbers | ({f"{int(told):x}"} if told.isdigit() else set())
 
 
 class Reference:
@@ -265,7 +194,13 @@ class Reference:
 
     # --- receipts --------------------------------------------------------------------
 
-    def receive(self, receipt: Receipt, since: int | None = None) -> None:
+    def receive(self, receipt: Receipt) -> None:
+        """Hear a receipt, and then what waited for a doubt that it ended."""
+        before = self._awaited()
+        self._receive(receipt)
+        self._hear_of_ends(before)
+
+    def _receive(self, receipt: Receipt, since: int | None = None) -> None:
         """Hear a receipt, now or since it was parked."""
         handoff = self._whose(receipt, since)
         if handoff is None:
@@ -309,6 +244,8 @@ class Reference:
             fits = [each for each in mine if receipt.number in {"", each.message.number}]
             as_sent = [each for each in fits if each.id == receipt.id.casefold()]
             named = as_sent or [each for each in fits if same_id(each.id, receipt.id)]
+            if named and not as_sent and self._is_awaited(receipt, named, since):
+                return None
             named = self._open_first(named)
             if named and (receipt.number or len({each.message.key for each in named}) == 1):
                 return max(named, key=lambda each: each.at)
@@ -340,6 +277,15 @@ class Reference:
         if len({each.message.key for each in nameless}) == 1:
             return nameless[0]
         return self._by_id_alone(receipt, mine) if receipt.id else None
+
+    def _is_awaited(self, receipt: Receipt, named: list[Handoff], since: int | None) -> bool:
+        """Whether an answer may yet give just the id that is told in another form."""
+        return receipt.provider == "north" and any(
+            each.is_awaited()
+            for each in self.messages.values()
+            if each.number == receipt.number and each not in [one.message for one in named]
+            if self._attempts(each, receipt, since)
+        )
 
     def _by_id_alone(self, receipt: Receipt, mine: list[Handoff]) -> Handoff | None:
         """Find the only message with the id, of late and as it is told, whatever number is."""
@@ -398,8 +344,19 @@ class Reference:
             and (each.number in numbers or (each.id and any(same_id(i, each.id) for i in ids)))
         ]
         self.parked = [each for each in self.parked if each not in again]
+        before = self._awaited()
         for since, each in again:
-            self.receive(each, since)
+            self._receive(each, since)
+        self._hear_of_ends(before)
+
+    def _awaited(self) -> list[Message]:
+        return [each for each in self.messages.values() if each.is_awaited()]
+
+    def _hear_of_ends(self, before: list[Message]) -> None:
+        """Try again what waited for doubts that have ended."""
+        ended = {each.number for each in before if not each.is_awaited()}
+        if ended:
+            self._hear(numbers=ended)
 
     # --- time ------------------------------------------------------------------------
 
@@ -410,6 +367,7 @@ class Reference:
             for each in self.messages.values()
             if each.wake is not None and each.wake[1] <= self.now
         ]
+        before = [each for each in due if each.is_awaited()]
         for each in due:
             if each.state in {"submitted", "ambiguous"}:
                 self._no_news(each)
@@ -418,6 +376,7 @@ class Reference:
             elif each.state in QUEUED:
                 each.ready = True
                 self._wake(each, each.expires)
+        self._hear_of_ends(before)
         self.lose(each for each in due if each.state == "sending")
         return len(due)
 

@@ -18,6 +18,7 @@ from arrivals.core.message import Message, Move, Reach, State, allows, is_termin
 from arrivals.core.parts import count_of
 from arrivals.core.retry import RULES, Cause, next_at, share_of
 from arrivals.flows.halfway import Halfway
+from arrivals.flows.matching import UsualForm, nothing_usual
 from arrivals.flows.onward import Onward, cause_of
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import match_parked
@@ -52,6 +53,7 @@ def answer_step(
     ranks: FairRanks,
     defaults: Defaults,
     avoid: Callable[[], Collection[str]] = nobody,
+    usual_form: UsualForm = nothing_usual,
 ) -> Step[Sequence[Answer], set[int]]:
     """Return the step that records answers; its result is the messages it touched.
 
@@ -59,7 +61,7 @@ def answer_step(
     """
 
     def run(tx: Transaction, batches: Sequence[Sequence[Answer]]) -> list[set[int]]:
-        recording = Recording(tx, catalogue(), ranks, defaults, avoid())
+        recording = Recording(tx, catalogue(), ranks, defaults, avoid(), usual_form)
         recording.record([answer for batch in batches for answer in batch])
         return [recording.journal.touched for _ in batches]
 
@@ -76,10 +78,12 @@ class Recording(Halfway):
         ranks: FairRanks,
         defaults: Defaults,
         avoid: Collection[str] = (),
+        usual_form: UsualForm = nothing_usual,
     ) -> None:
         super().__init__(tx, catalogue, defaults)
         self._onward = Onward(tx, self.journal, catalogue, ranks)
         self._avoid = avoid
+        self._usual_form = usual_form
         self._epochs: dict[str, int] = {}
         self._orders: dict[int, tuple[str, ...]] = {}
 
@@ -112,7 +116,8 @@ class Recording(Halfway):
         self._tx.add_handoffs(self._handoffs)
         for each in self._handoffs:
             self._heard_of.setdefault(each.provider_id, set()).add(each.external_id)
-        match_parked(self._tx, self._catalogue, self._heard_of, self.journal.touched)
+        touched = self.journal.touched
+        match_parked(self._tx, self._catalogue, self._heard_of, touched, self._usual_form)
 
     def _one(self, message: Message, answer: Answer) -> None:
         if isinstance(answer.result, NotSent) and self._is_fenced(message, answer):

@@ -73,10 +73,11 @@ class Dispatcher:
         ranks, defaults = platform.ranks, platform.defaults
         self._unrecorded = Unrecorded(platform, connection.provider_id)
         self._claimant = Claimant(platform, claim_step(catalogue, ranks))
+        usual = usual_forms(catalogue, platform.habits)
         self._answer = answer_step(
-            catalogue, ranks, defaults, lambda: platform.conditions.troubled
+            catalogue, ranks, defaults, lambda: platform.conditions.troubled, usual
         )
-        self._receive = receive_step(catalogue, usual_forms(catalogue, platform.habits))
+        self._receive = receive_step(catalogue, usual)
         self._reply = reply_step(catalogue, defaults.probes)
         self._recover = recover_step(catalogue, ranks, defaults)
         self._divert = divert_step(catalogue, ranks)

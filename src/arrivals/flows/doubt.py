@@ -39,6 +39,13 @@ def may_be_out(message: Message) -> bool:
     return message.reach is Reach.HANDOFF_UNKNOWN or message.resends > 0 or is_long
 
 
+def is_awaited(message: Message) -> bool:
+    """Tell whether news of a hand-off may still decide what becomes of a message."""
+    if message.state is State.WAITING:
+        return message.reach is not Reach.NONE
+    return message.state in {State.SENDING, State.AMBIGUOUS}
+
+
 def keep_in_mind(tx: Transaction, message: Message, refused: int | None = None) -> None:
     """Write down a provider's unanswered hand-offs of a message that now goes to another one.
 

@@ -8,8 +8,11 @@
                                recent, and nothing to the number that is told may be out
 
 The last two come in that order: of a number with a hand-off in doubt a receipt is more likely
-than an id that was used twice. All of it is looked up among the ids of the provider that sent
-the receipt, then among those of the provider that its `ids_of` names, and nobody else's.
+than an id that was used twice. While the answer to another hand-off to the number is awaited,
+an id decides only as its provider usually tells ids: in another form, or among another login's
+ids, it may as well be the one that the answer will give. All of it is looked up among the ids
+of the provider that sent the receipt, then among those of the provider that its `ids_of` names,
+and nobody else's.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from arrivals.core.handsets import Fit, fit_of
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, State, is_terminal
 from arrivals.core.parts import part_in_doubt
-from arrivals.flows.doubt import DOUBTED_FOR_US, is_unnamed, may_be_out, unnamed
+from arrivals.flows.doubt import DOUBTED_FOR_US, is_awaited, is_unnamed, may_be_out, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.receipt_words import Found
 from arrivals.providers.api import Receipt, form_of, forms_in, forms_of
@@ -152,11 +155,47 @@ class Matching:
 
         `since_us` is when it came, if it has been parked.
         """
-        for told, looked in self._ways[number]:
-            found = self._by_id(told, _named(self._with_inferred(told, looked.fitting)))
+        ways = self._ways[number]
+        for told, looked in ways:
+            matches = _named(self._with_inferred(told, looked.fitting))
+            sure = [each for each in matches if self._is_sure(told, each)]
+            if len(sure) < len(matches) and self._is_awaited(
+                ways[0][0], told, matches, since_us
+            ):
+                if not sure:
+                    return None
+                matches = sure
+            found = self._by_id(told, matches)
             if found is not None:
                 return found
-        return self._whose_without_both(self._ways[number], since_us)
+        return self._whose_without_both(ways, since_us)
+
+    def _is_sure(self, told: Receipt, match: Match) -> bool:
+        """Tell whether a receipt tells an id as its provider surely gave it."""
+        handoff = match.handoff
+        if told.reference == handoff_reference(handoff.message_id, handoff.attempt):
+            return True
+        usual = self._usual_form(told.provider_id)
+        if told.came_over or usual in _LITERAL:
+            as_given = form_of(told, handoff.external_id) is IdForm.AS_GIVEN
+            return as_given and not told.came_over
+        return handoff.external_id in forms_in(told, usual)
+
+    def _is_awaited(
+        self, own: Receipt, told: Receipt, matches: Sequence[Match], since_us: int | None
+    ) -> bool:
+        """Tell whether an answer is awaited that may give the id that a receipt tells.
+
+        `own` is the receipt as its provider sent it, `told` as the one whose ids it may tell.
+        """
+        known = {each.handoff.message_id for each in matches}
+        return any(
+            message.key not in known
+            and is_awaited(message)
+            and self._attempts(message, since_us, receipt)
+            for receipt in ((own,) if own is told else (own, told))
+            for message in self._in_doubt(receipt)
+        )
 
     def _whose_without_both(
         self, ways: Sequence[tuple[Receipt, _LookedUp]], since_us: int | None
@@ -213,6 +252,7 @@ class Matching:
         be another hand-off to a number that is told, which has no id yet.
         """
         since = self._tx.now_us - DOUBTED_FOR_US
+        told = [receipt for receipt, _ in ways]
         for receipt, apart in ways:
             form = self._usual_form(receipt.provider_id) or IdForm.AS_GIVEN
             exact = [
@@ -223,7 +263,7 @@ class Matching:
             if len({each.handoff.message_id for each in sure}) != 1 or not recent:
                 continue
             candidates = self._open_first(recent)
-            if candidates and not self._may_be_another_s(receipt, since):
+            if candidates and not any(self._may_be_another_s(each, since) for each in told):
                 message, best = max(candidates, key=lambda each: each[1].handoff.at_us)
                 return self._found(receipt, message, best, "id", 1.0)
         return None

@@ -33,6 +33,7 @@ from arrivals.core.parts import (
     place_of,
     roll_up,
 )
+from arrivals.flows.doubt import is_awaited, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.matching import Matching, UsualForm, nothing_usual, parked_under
 from arrivals.flows.receipt_words import Found, body_of, read
@@ -64,7 +65,9 @@ def receive_step(
     def run(tx: Transaction, batches: Sequence[Sequence[Receipt]]) -> list[set[int]]:
         receiving = Receiving(tx, catalogue(), usual_form)
         receiving.record([receipt for batch in batches for receipt in batch])
-        return [receiving.journal.touched for _ in batches]
+        touched = receiving.journal.touched
+        match_parked(tx, catalogue(), receiving.heard_of, touched, usual_form)
+        return [touched for _ in batches]
 
     return Step("receive", RECEIVE_ORDER, run)
 
@@ -79,15 +82,27 @@ KEEP_RAW: Final[Step[Receipt, None]] = Step("keep raw", RECEIVE_ORDER, _keep_raw
 
 
 def match_parked(
-    tx: Transaction, catalogue: Catalogue, forms: dict[str, set[str]], touched: set[int]
+    tx: Transaction,
+    catalogue: Catalogue,
+    forms: dict[str, set[str]],
+    touched: set[int],
+    usual_form: UsualForm = nothing_usual,
 ) -> None:
-    """Try parked receipts again that newly known ids or destinations may explain."""
-    parked = {
-        each.parked_id: each
-        for provider_id, wanted in forms.items()
-        for each in tx.parked_under(provider_id, wanted)
-    }
-    touched |= try_parked(tx, catalogue, [parked[each] for each in sorted(parked)])
+    """Try parked receipts again that newly known ids or destinations may explain.
+
+    And again, while one of them ends a doubt for which others waited.
+    """
+    while forms:
+        parked = {
+            each.parked_id: each
+            for provider_id, wanted in forms.items()
+            for each in tx.parked_under(provider_id, wanted)
+        }
+        receiving = _tried(tx, catalogue, [parked[each] for each in sorted(parked)], usual_form)
+        if receiving is None:
+            return
+        touched |= receiving.journal.touched
+        forms = receiving.heard_of
 
 
 def try_parked(
@@ -101,12 +116,26 @@ def try_parked(
     The others stay, under what has to become known by this catalogue; and so do those of a
     provider that isn't in it.
     """
+    receiving = _tried(tx, catalogue, parked, usual_form)
+    if receiving is None:
+        return set()
+    touched = set(receiving.journal.touched)
+    match_parked(tx, catalogue, receiving.heard_of, touched, usual_form)
+    return touched
+
+
+def _tried(
+    tx: Transaction,
+    catalogue: Catalogue,
+    parked: Sequence[ParkedReceipt],
+    usual_form: UsualForm,
+) -> Receiving | None:
     known = [each for each in parked if each.provider_id in catalogue.providers]
     if not known:
-        return set()
+        return None
     receiving = Receiving(tx, catalogue, usual_form)
     receiving.record([_RECEIPT.decode(each.receipt) for each in known], parked=known)
-    return receiving.journal.touched
+    return receiving
 
 
 class Receiving:
@@ -124,6 +153,9 @@ class Receiving:
         self._matching = Matching(tx, catalogue, self.journal, usual_form)
         # Parked receipts that match nothing yet, by the providers whose ids they may tell.
         self._staying: dict[tuple[str, ...], list[tuple[int, Sequence[str]]]] = {}
+        self._doubtful: dict[int, Message] = {}
+        # The destinations, by provider, of which one doubt less is left.
+        self.heard_of: dict[str, set[str]] = {}
 
     def record(
         self, receipts: Sequence[Receipt], *, parked: Sequence[ParkedReceipt] = ()
@@ -152,6 +184,10 @@ class Receiving:
         self._tx.unpark(matched)
         for provider_ids, staying in self._staying.items():
             self._tx.keep_parked(provider_ids, staying)
+        for key, message in self._doubtful.items():
+            if not is_awaited(self.journal.get(key) or message):
+                numbers = self.heard_of.setdefault(message.provider_id, set())
+                numbers.add(unnamed(message.msisdn))
         if not parked:
             self._tx.keep_raw(kept)
 
@@ -186,7 +222,7 @@ class Receiving:
         body = body_of(found, reason, provider)
         if since_us is not None:
             body["came_at"] = since_us
-        message = self._heard_of(self.journal.get(found.message.key) or found.message, said)
+        message = self._heard_of(found.message, said)
         move, parts = said, message.parts
         attempt = found.handoff.attempt
         is_long = count_of(parts, message.segments, attempt) > 1
@@ -229,7 +265,13 @@ class Receiving:
         )
 
     def _heard_of(self, message: Message, said: Move | None) -> Message:
-        """Take back what was only inferred from silence, now that there's a word."""
+        """Return the message as it is now that there's a word of it.
+
+        What was only inferred from silence is taken back.
+        """
+        message = self.journal.get(message.key) or message
+        if is_awaited(message):
+            self._doubtful.setdefault(message.key, message)
         if said not in FINAL_MOVES or not is_inferred(message):
             return message
         cause = {"cause": "a receipt came after all"}

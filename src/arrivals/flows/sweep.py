@@ -23,6 +23,7 @@ from arrivals.core.verdicts import Judged, body_of
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import Recording
 from arrivals.flows.claim import expire
+from arrivals.flows.doubt import is_awaited, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.parked import Parked
 from arrivals.flows.plan import Defaults
@@ -105,10 +106,19 @@ class _Sweep:
                 self._one(each)
         self._journal.flush()
         self.touched |= self._journal.touched
+        match_parked(self._tx, self._catalogue, self._doubts_ended(due), self.touched)
         if lost:
             recording = Recording(self._tx, self._catalogue, self._ranks, self._defaults)
             recording.lose(lost)
             self.touched |= recording.journal.touched
+
+    def _doubts_ended(self, due: Sequence[Message]) -> dict[str, set[str]]:
+        """Return the destinations, by provider, of which one doubt less is left."""
+        found: dict[str, set[str]] = {}
+        for each in due:
+            if is_awaited(each) and not is_awaited(self._journal.get(each.key) or each):
+                found.setdefault(each.provider_id, set()).add(unnamed(each.msisdn))
+        return found
 
     def _one(self, message: Message) -> None:
         now_us = self._tx.now_us
