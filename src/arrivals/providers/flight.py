@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from arrivals.core.reason_codes import UNWRITABLE
 from arrivals.core.reasons import RefusalKind, Retry, StatusMeaning, reason_for_status
 from arrivals.core.retry import Cause, next_at
 from arrivals.providers.api import (
@@ -99,8 +100,13 @@ class Flight:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nothing whatever was answered to it."""
-        return bool(self.sent) and not self.ids and not self.refusals
+        """Whether it came to nothing: a part wasn't answered, or the bind was forgotten."""
+        return bool(self.silences) or NOT_BOUND in self.refusals.values()
+
+    @property
+    def came_back(self) -> bool:
+        """Whether what was to go out stayed here, so that nothing was answered to it."""
+        return UNWRITABLE in self.refusals.values() or bool(self.behind and not self.refusals)
 
     def left(self) -> None:
         """Note that a part's bytes left."""

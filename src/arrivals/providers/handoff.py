@@ -20,13 +20,11 @@ from arrivals.core.reason_codes import UNWRITABLE
 from arrivals.core.reasons import RefusalKind, reason_for_status
 from arrivals.providers.api import (
     Answer,
-    NotBound,
     NotSent,
     Refused,
     Result,
     Sink,
     Submission,
-    Unanswered,
 )
 from arrivals.providers.binds import Bind
 from arrivals.providers.flight import NOT_BOUND, Flight
@@ -234,8 +232,6 @@ class HandOff:
             self._refused(flight, part, _status(pdu))
         if status != NOT_BOUND:
             link.served = True
-            if bind.breaker.answered():
-                self._on_mended()
         self._conclude(bind, flight)
         return taken
 
@@ -264,29 +260,37 @@ class HandOff:
         flight.silent()
         self._conclude(bind, flight)
 
-    def late(self, bind: Bind, token: object, pdu: Pdu) -> None:
+    def late(self, bind: Bind, link: Link, token: object, pdu: Pdu) -> None:
         """Take an answer to what was told as unanswered."""
         flight, part = _of(token)
         ended = flight.ended
+        link.served = True
         result = flight.late(part, _message_id(pdu) if _took(pdu) else None, _status(pdu))
         if ended and result is not None:
             self._answer(flight.submission, result, late=True)
-        if bind.breaker.answered():
+        if ended and not flight.silences and bind.breaker.regained():
             self._on_mended()
 
     def _conclude(self, bind: Bind, flight: Flight, cause: str = "it was not sent") -> None:
         """Answer for a submission once nothing more of it is under way."""
         result = flight.end(cause)
-        if result is None:
-            if flight.can_go_on:
-                bind.out -= 1
-                self._put_off(bind, flight)
+        if result is None and not flight.can_go_on:
             return
         bind.out -= 1
-        is_lost = isinstance(result, Unanswered) and flight.is_lost
-        if is_lost or isinstance(result, NotBound):
+        self._weigh(bind, flight)
+        if result is None:
+            self._put_off(bind, flight)
+        else:
+            self._answer(flight.submission, result)
+
+    def _weigh(self, bind: Bind, flight: Flight) -> None:
+        """Tell the breaker what became of a hand-off, for now."""
+        if flight.is_lost:
             self._lost(bind)
-        self._answer(flight.submission, result)
+        elif flight.came_back:
+            bind.breaker.unsent()
+        elif bind.breaker.answered():
+            self._on_mended()
 
     def _lost(self, bind: Bind) -> None:
         """Count a hand-off that came to nothing."""
