@@ -33,6 +33,8 @@ from arrivals.smpp.receipts import normal_form
 
 _US: Final = 1_000_000
 
+COUNTRY_DIGITS: Final = 2  # enough to tell countries apart, or their neighbourhood
+
 NOT_BOUND: Final = c.ESME_RINVBNDSTS  # it concerns the bind; nothing was looked at
 _NEVER_LEFT: Final = 0  # no status: the part waits behind another, or lost its link
 
@@ -82,6 +84,13 @@ class Flight:
         self.whole_bind = False  # whether throttling it concerned more than itself
         self._namespace = namespace
         self._turns: dict[Cause, int] = {}  # how often in a row it was put off for each
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What it has in common with others that a provider may throttle for good."""
+        submission = self.submission
+        mine = (f"from {submission.sender}", f"to {submission.msisdn[:COUNTRY_DIGITS]}")
+        return mine if self.total == 1 else (*mine, "long")
 
     @property
     def stopped(self) -> bool:
