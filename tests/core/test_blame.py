@@ -150,6 +150,109 @@ def test_it_isn_t_absolved_while_others_are_throttled_too() -> None:
     assert throttled(blame, "c") == [Verdict.MESSAGE]
 
 
+# --- what they have in common ----------------------------------------------------------
+
+BAD, GOOD = ("from BAD", "to 31"), ("from GOOD", "to 31")
+
+
+def slowed_by_a_sender(blame: Blame) -> None:
+    verdicts = [blame.throttled(f"n{n}", NOW, held=False, traits=BAD) for n in range(3)]
+    assert verdicts == [Verdict.MESSAGE, Verdict.MESSAGE, Verdict.BIND]
+
+
+def absolved_by_others(blame: Blame) -> None:
+    slowed_by_a_sender(blame)
+    found = [blame.taken(f"good {n}", GOOD) for n in range(rules.ACQUITTED_BY)]
+    assert found == [Verdict.MESSAGE] * (rules.ACQUITTED_BY - 1) + [Verdict.ABSOLVED]
+
+
+def test_a_sender_that_is_throttled_for_good_is_accused_and_others_absolve_the_bind() -> None:
+    """Two hundred messages of one sender, each to a fresh number, kept all others waiting."""
+    blame = Blame()
+    absolved_by_others(blame)
+    assert not blame.accuses_traits
+    for number in range(rules.ANSWERS_MAX - 1):
+        verdict = blame.throttled(f"m{number}", NOW, held=False, traits=BAD)
+        assert verdict is Verdict.MESSAGE
+
+
+def test_what_is_accused_is_what_all_have_in_common() -> None:
+    blame = Blame()
+    slowed_by_a_sender(blame)
+    assert blame.is_accused(BAD)
+    assert blame.is_accused((*BAD, "long"))
+    assert not blame.is_accused(GOOD)
+    blame.throttled("x", NOW, held=True, traits=("from OTHER", "to 31"))
+    assert blame.is_accused(GOOD), "it may be the country"
+    blame.throttled("y", NOW, held=True, traits=("from OTHER", "to 49"))
+    assert not blame.accuses_traits, "it is the bind"
+    assert not blame.is_accused(BAD)
+
+
+def test_a_sender_of_which_one_was_taken_beside_is_not_accused() -> None:
+    blame = Blame()
+    blame.throttled("a", NOW, held=False, traits=BAD)
+    blame.taken("b", BAD)
+    throttled_too = [blame.throttled(n, NOW, held=False, traits=BAD) for n in ("c", "d")]
+    assert throttled_too[-1] is Verdict.BIND
+    assert not blame.accuses_traits
+
+
+def test_an_accused_sender_that_is_taken_is_cleared_and_the_bind_is_not() -> None:
+    blame = Blame()
+    slowed_by_a_sender(blame)
+    assert [blame.taken(f"t{n}", BAD) for n in range(5)] == [Verdict.MESSAGE] * 5
+    assert not blame.accuses_traits
+
+
+def test_a_suspect_sender_that_is_taken_counts_again() -> None:
+    blame = Blame()
+    absolved_by_others(blame)
+    blame.taken("x", BAD)
+    found = [blame.throttled(f"m{n}", NOW, held=False, traits=BAD) for n in range(3)]
+    assert Verdict.BIND in found
+
+
+def test_a_sender_is_suspected_for_a_while_only() -> None:
+    blame = Blame()
+    absolved_by_others(blame)
+    blame.throttled("m", NOW, held=False, traits=BAD)
+    later = NOW + rules.SUSPECT_US
+    found = [blame.throttled(f"m{n}", later, held=False, traits=BAD) for n in range(3)]
+    assert Verdict.BIND in found
+
+
+def test_suspects_alone_slow_the_bind_again() -> None:
+    """Nobody else is there to show that it is well, so it isn't hammered."""
+    blame = Blame()
+    absolved_by_others(blame)
+    found = [
+        blame.throttled(f"m{n}", NOW, held=False, traits=BAD)
+        for n in range(rules.ANSWERS_MAX + 3)
+    ]
+    assert Verdict.BIND in found
+
+
+def test_a_number_s_load_test_accuses_no_sender() -> None:
+    blame, found = Blame(), []
+    for _ in range(rules.ANSWERS_MAX):
+        blame.taken("mine", BAD)
+        found += [blame.throttled("mine", NOW, held=False, traits=BAD) for _ in range(2)]
+    assert Verdict.BIND in found
+    assert not blame.accuses_traits
+
+
+def test_what_is_remembered_of_senders_is_bounded() -> None:
+    blame = Blame()
+    for number in range(2 * rules.TRAITS_MAX):
+        blame.taken("a", (f"from {number}",))
+        blame._traits[f"from {number} too"] = NOW
+    slowed_by_a_sender(blame)
+    for number in range(rules.ACQUITTED_BY):
+        blame.taken(f"good {number}", GOOD)
+    assert len(blame._taken_at) == len(blame._traits) == rules.TRAITS_MAX
+
+
 # --- a bind and a provider over time ---------------------------------------------------
 
 STEP_US = 5_000

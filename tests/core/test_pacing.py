@@ -307,3 +307,12 @@ def test_a_storm_of_throttles_finds_the_rate_that_is_allowed(
         under_way.append((accepted, sent - accepted))
     possible = 600 * min(allowed, within(configured)[0] if configured else allowed)
     assert taken >= 0.8 * possible
+
+
+def test_a_hold_is_short_while_it_is_in_doubt_whose_fault_it_is() -> None:
+    pacer, now, holds = Pacer(100, 10), 0, []
+    for _ in range(6):
+        pacer.throttled(now, in_doubt=True)
+        holds.append(pacer.held_until_us - now)
+        now = pacer.held_until_us
+    assert [each // 1_000_000 for each in holds] == [1, 2, 4, 5, 5, 5]

@@ -244,11 +244,18 @@ def test_who_stops_says_that_a_part_was_put_off():
     assert flight.abandon("stopped") == Unanswered("stopped: part 3 of 3 was put off", ids)
 
 
-def test_a_message_that_was_answered_at_all_is_not_lost():
-    for fates in ("s", "ss", "s-"):
+def test_a_message_is_lost_with_any_part_that_isn_t_answered():
+    for fates in ("s", "ss", "s-", "ts", "hs"):
         assert fly(fates)[0].is_lost
-    for fates in ("t", "h", "ts", "hs", "-", "t-"):
+    for fates in ("t", "h", "-", "t-"):
         assert not fly(fates)[0].is_lost
+
+
+def test_a_message_of_which_a_part_stayed_here_was_not_answered():
+    for fates in ("-", "t-"):
+        assert fly(fates)[0].came_back
+    for fates in ("t", "h", "th", "h-"):
+        assert not fly(fates)[0].came_back
 
 
 def test_a_submission_is_answered_once():

@@ -10,7 +10,6 @@ from arrivals.smpp.events import (
     BindRefused,
     BindRequested,
     Bound,
-    LateAnswer,
     LinkDead,
     Nacked,
     PeerUnbound,
@@ -428,17 +427,33 @@ def test_unbind_waits_for_answers_and_gives_up_the_rest() -> None:
     assert esme.state is SessionState.CLOSED
 
 
-def test_a_peer_unbinds_and_a_late_answer_still_counts() -> None:
+def test_a_peer_unbinds_and_what_is_under_way_may_still_be_answered() -> None:
+    """An SMSC unbound and answered ten messages 100 ms later; all were in doubt."""
     esme, smsc = bound_pair()
-    number = esme.send_request(MESSAGE, 0, "t")
+    first, second = (esme.send_request(MESSAGE, 0, token) for token in ("t", "u"))
     smsc.unbind(1)
-    unanswered, ended = deliver(smsc, esme, 1)
-    assert isinstance(unanswered, Unanswered)
-    assert ended == PeerUnbound()
-    assert [pdu.command_id for pdu in sent_by(esme)] == [c.SUBMIT_SM, c.UNBIND_RESP]
-    late = Pdu(c.SUBMIT_SM_RESP, 0, number, {"message_id": b"7F"})
-    assert hear(esme, [late], 2) == [LateAnswer(late, "t")]
-    assert hear(esme, [late], 2) == [UnexpectedAnswer(late)]
+    assert deliver(smsc, esme, 1) == [PeerUnbound()]
+    assert [pdu.command_id for pdu in sent_by(esme)] == [
+        c.SUBMIT_SM,
+        c.SUBMIT_SM,
+        c.UNBIND_RESP,
+    ]
+    assert (esme.outstanding, esme.window_free) == (2, 0)
+    answer = Pdu(c.SUBMIT_SM_RESP, 0, first, {"message_id": b"7F"})
+    assert hear(esme, [answer], 2) == [Answered("t", first, answer, 2)]
+    assert hear(esme, [answer], 2) == [UnexpectedAnswer(answer)]
+    lost = Unanswered("u", second, UnansweredReason.CONNECTION_LOST)
+    assert (esme.connection_lost(), esme.given_up) == ([lost], 1)
+
+
+def test_what_an_smsc_sent_comes_back_when_its_customer_unbinds() -> None:
+    esme, smsc = bound_pair()
+    number = smsc.send_request(Pdu(c.DELIVER_SM, fields=dict(MESSAGE.fields)), 0, "t")
+    esme.unbind(1)
+    assert deliver(esme, smsc, 1) == [
+        Unanswered("t", number, UnansweredReason.UNBOUND),
+        PeerUnbound(),
+    ]
 
 
 def test_both_unbind_at_once() -> None:

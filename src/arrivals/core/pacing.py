@@ -25,6 +25,7 @@ from typing import Final
 
 HOLD_FIRST_US: Final = 1_000_000
 HOLD_MAX_US: Final = 60_000_000
+HOLD_IN_DOUBT_US: Final = 5_000_000  # while it isn't known whether it was the pace
 FLOOR_DIVISOR: Final = 64  # six halvings: a bind of 100/s still tries 1.6/s
 RECOVERY_STEPS: Final = 20  # a twentieth of the full rate each second: 20 s from standstill
 LEARNED_FLOOR_PER_S: Final = 1  # a bind without a rate is never slowed below one a second
@@ -131,8 +132,11 @@ class Pacer:
         missing = max(0, _PDU - self._level)
         return max(now_us, self._until_us) - (-missing // self._rate)
 
-    def throttled(self, now_us: int) -> None:
-        """Note a throttled answer: hold the whole bind, and halve its rate if that was it."""
+    def throttled(self, now_us: int, *, in_doubt: bool = False) -> None:
+        """Note a throttled answer: hold the whole bind, and halve its rate if that was it.
+
+        `in_doubt` says that it may be somebody's own fault: then the hold is a short one.
+        """
         if now_us < self._until_us:
             return
         if self.slowed_since_us is None:
@@ -144,6 +148,8 @@ class Pacer:
         rate = self._full if self._rate is None else self._rate
         was_pace = self._succeeded_us >= max(self._until_us, now_us - _SECOND_US)
         self._rate = max(rate // 2, self._floor(self._full)) if was_pace else rate
+        if in_doubt:
+            self._hold_us = min(self._hold_us, HOLD_IN_DOUBT_US)
         self._until_us = now_us + self._hold_us
         # One PDU for each second of silence tries the ground when the hold ends, so that one
         # answer doesn't speak for all; the rest comes at the new rate.

@@ -3,7 +3,7 @@
 A provider may be reached by several binds over several hosts. Each bind looks after itself:
 a dead host holds up nobody else, and what one bind loses opens its own breaker only.
 
-A bind that lived for a while, or on which something was answered, is dialled again soon and
+A bind that lived for a while, or on which a hand-off was answered, is dialled again soon and
 where it was. One that was never of use is dialled at the next host, after pauses that grow.
 """
 
@@ -35,7 +35,7 @@ STEADY_S: Final = (
 )
 RECEIVER_FIRST_S: Final = 5.0  # what a transmitter waits for its receiver, and no longer
 CLOSE_WAIT_S: Final = 0.5  # for the provider to see us off
-LEAVE_WAIT_S: Final = 1.0  # for what is under way when the provider has forgotten the bind
+LEAVE_WAIT_S: Final = 1.0  # for what is under way when the provider has ended the bind
 
 Part = tuple[Flight, int, Pdu]
 
@@ -141,12 +141,15 @@ class Binds:
         """Note that receipts find us: the transmitters may begin."""
         self._receiving.set()
 
-    def leave(self, link: Link, reason: str, wait_s: float) -> None:
-        """Send nothing more over a link; end it once its answers are there, or time is up."""
+    def leave(self, link: Link, reason: str, wait_s: float, *, late: bool = False) -> None:
+        """Send nothing more over a link; end it once its answers are there, or time is up.
+
+        `late`: even those that were given up, for they tell what became of the messages.
+        """
         if link.leaving:
             return
-        link.leaving, link.reason = True, reason
-        if link.session.outstanding:
+        link.leaving, link.reason, link.awaits_late = True, reason, late
+        if not link.is_settled:
             asyncio.get_running_loop().call_later(wait_s, link.close)
         else:
             link.close()

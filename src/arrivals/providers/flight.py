@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from arrivals.core.reason_codes import UNWRITABLE
 from arrivals.core.reasons import RefusalKind, Retry, StatusMeaning, reason_for_status
 from arrivals.core.retry import Cause, next_at
 from arrivals.providers.api import (
@@ -32,6 +33,8 @@ from arrivals.smpp.receipt_texts import ID_CHARS_MAX, plain
 from arrivals.smpp.receipts import normal_form
 
 _US: Final = 1_000_000
+
+COUNTRY_DIGITS: Final = 2  # enough to tell countries apart, or their neighbourhood
 
 NOT_BOUND: Final = c.ESME_RINVBNDSTS  # it concerns the bind; nothing was looked at
 _NEVER_LEFT: Final = 0  # no status: the part waits behind another, or lost its link
@@ -84,6 +87,13 @@ class Flight:
         self._turns: dict[Cause, int] = {}  # how often in a row it was put off for each
 
     @property
+    def traits(self) -> tuple[str, ...]:
+        """What it has in common with others that a provider may throttle for good."""
+        submission = self.submission
+        mine = (f"from {submission.sender}", f"to {submission.msisdn[:COUNTRY_DIGITS]}")
+        return mine if self.total == 1 else (*mine, "long")
+
+    @property
     def stopped(self) -> bool:
         """Whether the parts that didn't leave yet stay here: one was refused."""
         return bool(self.refusals)
@@ -100,8 +110,13 @@ class Flight:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nothing whatever was answered to it."""
-        return bool(self.sent) and not self.ids and not self.refusals
+        """Whether it came to nothing: a part wasn't answered, or the bind was forgotten."""
+        return bool(self.silences) or NOT_BOUND in self.refusals.values()
+
+    @property
+    def came_back(self) -> bool:
+        """Whether what was to go out stayed here, so that nothing was answered to it."""
+        return UNWRITABLE in self.refusals.values() or bool(self.behind and not self.refusals)
 
     def left(self) -> None:
         """Note that a part's bytes left."""

@@ -20,13 +20,11 @@ from arrivals.core.reason_codes import UNWRITABLE
 from arrivals.core.reasons import RefusalKind, reason_for_status
 from arrivals.providers.api import (
     Answer,
-    NotBound,
     NotSent,
     Refused,
     Result,
     Sink,
     Submission,
-    Unanswered,
 )
 from arrivals.providers.binds import Bind
 from arrivals.providers.flight import NOT_BOUND, Flight
@@ -39,6 +37,13 @@ from arrivals.smpp.pdu import Pdu, UnencodablePdu
 BROKEN: Final = "it answers nothing of what it is handed: one message at a time tries it"
 STOPPING: Final = "the platform is stopping"
 LEASE_OVER: Final = "the bind's lease has run out"
+ASIDE: Final = "what it has in common with others is throttled: it makes room for the rest"
+# While what is throttled has something in common, others are looked for behind it.
+SCOUTS_MAX: Final = 3  # out at once; what they meet tells whose fault it is
+LOOK_US: Final = 50_000  # between looks
+LOOK_MAX: Final = 10  # messages a look
+ASIDE_MAX: Final = 1_000  # put aside since anything was taken; then we look more rarely
+LOOK_RARELY_US: Final = 1_000_000
 WANTED_US: Final = 5_000_000  # a rest so long, and nothing is held back; looks come each second
 _US: Final = 1_000_000
 
@@ -71,6 +76,9 @@ class HandOff:
         self._chance = chance
         self._on_broken, self._on_mended = on_broken, on_mended
         self._blame = Blame()
+        self._aside = 0  # put aside, since the last time that something was taken
+        self._look_us = 0  # when others may be looked for next
+        self._scouts: set[Flight] = set()
         self._held = HeldParts(clock, self._go_on, self._hold, self._give_up, self.tell)
         self._answers: list[Answer] = []
         self._wake: asyncio.TimerHandle | None = None
@@ -85,7 +93,20 @@ class HandOff:
         if self.stopping:
             return 0
         room = sum(bind.room(now_us) for bind in self._senders)
-        return min(room, self.pacer.available(now_us)) if room else 0
+        if not room:
+            return 0
+        allowed = self.pacer.available(now_us)
+        if not allowed and self._is_looking(now_us) and now_us >= self._look_us:
+            allowed = LOOK_MAX
+        return min(room, allowed)
+
+    def _is_looking(self, now_us: int) -> bool:
+        """Tell whether it is held for some who have much in common: others may be fine."""
+        return (
+            now_us < self.pacer.held_until_us
+            and self._blame.accuses_traits
+            and len(self._scouts) < SCOUTS_MAX
+        )
 
     async def ready(self) -> None:
         """Wait until `capacity` is above zero."""
@@ -119,6 +140,8 @@ class HandOff:
         moments = [self.pacer.next_at(now_us)]
         if moments[0] is not None:
             self._note_wanted(now_us)
+        if self._is_looking(now_us) and now_us < self._look_us:
+            moments.append(self._look_us)
         moments += [bind.breaker.next_at(now_us) for bind in self._senders]
         next_us = min((each for each in moments if each is not None), default=None)
         if next_us is None or (self._wake is not None and self._wake_us <= next_us):
@@ -140,6 +163,10 @@ class HandOff:
     def submit(self, batch: Sequence[Submission]) -> None:
         """Send what was claimed; every one will be answered to the sink."""
         now_us, wall_us = self._now_us(), self._clock.now_us()
+        is_looking = self._is_looking(now_us)
+        if is_looking:
+            pause_us = LOOK_US if self._aside < ASIDE_MAX else LOOK_RARELY_US
+            self._look_us = now_us + pause_us
         for submission in batch:
             try:
                 pdus = submit_sm(submission, wall_us, self._provider.dialect)
@@ -153,8 +180,17 @@ class HandOff:
                 continue
             # All its parts go over one bind, in order (invariant 29).
             flight = Flight(submission, len(pdus), self._provider.error_namespace)
+            if is_looking and self._blame.is_accused(flight.traits):
+                self._aside += 1
+                self._answer(submission, NotSent(ASIDE))
+                continue
             bind.begin()
-            bind.pending.extend((flight, part, pdu) for part, pdu in enumerate(pdus, 1))
+            parts = [(flight, part, pdu) for part, pdu in enumerate(pdus, 1)]
+            if is_looking and len(self._scouts) < SCOUTS_MAX:
+                self._scouts.add(flight)
+                bind.pending.extendleft(reversed(parts))
+            else:
+                bind.pending.extend(parts)
         self._pump_all()
         self.tell()
 
@@ -188,7 +224,7 @@ class HandOff:
         while bind.pending:
             flight, part, pdu = bind.pending[0]
             if not flight.stopped:
-                if not link.session.window_free or not self.pacer.take(1, now_us):
+                if not link.session.window_free or not self._may_go(flight, now_us):
                     self._wake_when_there_is_room(now_us)
                     break
                 self._send(link, flight, part, pdu, now)
@@ -199,6 +235,9 @@ class HandOff:
             if not flight.open:
                 self._conclude(bind, flight)
         link.flush()
+
+    def _may_go(self, flight: Flight, now_us: int) -> bool:
+        return flight in self._scouts or self.pacer.take(1, now_us) > 0
 
     def _send(self, link: Link, flight: Flight, part: int, pdu: Pdu, now: float) -> None:
         try:
@@ -229,15 +268,21 @@ class HandOff:
         taken = _took(pdu)
         if taken:
             flight.taken(part, _message_id(pdu), waited_s)
-            self._blame.taken(flight.submission.msisdn)
+            self._taken(flight)
         else:
             self._refused(flight, part, _status(pdu))
         if status != NOT_BOUND:
             link.served = True
-            if bind.breaker.answered():
-                self._on_mended()
         self._conclude(bind, flight)
         return taken
+
+    def _taken(self, flight: Flight) -> None:
+        if len(flight.ids) < flight.total:
+            return  # that one part is taken tells nothing of the others
+        self._aside = 0
+        verdict = self._blame.taken(flight.submission.msisdn, flight.traits)
+        if verdict is Verdict.ABSOLVED:
+            self.pacer.absolve()
 
     def _refused(self, flight: Flight, part: int, status: int) -> None:
         flight.refused(part, status)
@@ -246,11 +291,12 @@ class HandOff:
             return
         now_us = self._now_us()
         held = now_us < self.pacer.held_until_us
-        verdict = self._blame.throttled(flight.submission.msisdn, now_us, held=held)
+        number = flight.submission.msisdn
+        verdict = self._blame.throttled(number, now_us, held=held, traits=flight.traits)
         flight.whole_bind = verdict is Verdict.BIND
         self.throttles["bind" if flight.whole_bind else "message"] += 1
         if verdict is Verdict.BIND:
-            self.pacer.throttled(now_us)
+            self.pacer.throttled(now_us, in_doubt=self._blame.accuses_traits)
         elif verdict is Verdict.ABSOLVED:
             self.pacer.absolve()
 
@@ -264,29 +310,38 @@ class HandOff:
         flight.silent()
         self._conclude(bind, flight)
 
-    def late(self, bind: Bind, token: object, pdu: Pdu) -> None:
+    def late(self, bind: Bind, link: Link, token: object, pdu: Pdu) -> None:
         """Take an answer to what was told as unanswered."""
         flight, part = _of(token)
         ended = flight.ended
+        link.served = True
         result = flight.late(part, _message_id(pdu) if _took(pdu) else None, _status(pdu))
         if ended and result is not None:
             self._answer(flight.submission, result, late=True)
-        if bind.breaker.answered():
+        if ended and not flight.silences and bind.breaker.regained():
             self._on_mended()
 
     def _conclude(self, bind: Bind, flight: Flight, cause: str = "it was not sent") -> None:
         """Answer for a submission once nothing more of it is under way."""
         result = flight.end(cause)
-        if result is None:
-            if flight.can_go_on:
-                bind.out -= 1
-                self._put_off(bind, flight)
+        if result is None and not flight.can_go_on:
             return
         bind.out -= 1
-        is_lost = isinstance(result, Unanswered) and flight.is_lost
-        if is_lost or isinstance(result, NotBound):
+        self._scouts.discard(flight)
+        self._weigh(bind, flight)
+        if result is None:
+            self._put_off(bind, flight)
+        else:
+            self._answer(flight.submission, result)
+
+    def _weigh(self, bind: Bind, flight: Flight) -> None:
+        """Tell the breaker what became of a hand-off, for now."""
+        if flight.is_lost:
             self._lost(bind)
-        self._answer(flight.submission, result)
+        elif flight.came_back:
+            bind.breaker.unsent()
+        elif bind.breaker.answered():
+            self._on_mended()
 
     def _lost(self, bind: Bind) -> None:
         """Count a hand-off that came to nothing."""

@@ -18,7 +18,6 @@ from arrivals.smpp.session import (
     Bound,
     Event,
     LinkDead,
-    PeerUnbound,
     Role,
     Session,
     SessionSettings,
@@ -27,6 +26,7 @@ from arrivals.smpp.session import (
 )
 
 REFUSED: Final = "the bind was refused"
+UNBOUND: Final = "the provider unbound"
 CONNECT_TIMEOUT_S: Final = 10.0
 TICK_S: Final = 0.2  # the session's timers count in seconds
 GOODBYE_S: Final = 1.0  # for a peer to take the last bytes, then it's cut off
@@ -77,8 +77,9 @@ class Link(asyncio.Protocol):
     ) -> None:
         self.closed = asyncio.Event()
         self.was_bound = False
-        self.served = False  # whether it was of use: an answer or a receipt came over it
+        self.served = False  # whether it was of use: a hand-off was answered over it
         self.leaving = False  # whether nothing more is to go out over it
+        self.awaits_late = False  # whether it stays for answers that we gave up on, too
         self.reason = "the connection was lost"
         self._settings = settings
         self._command_id = command_id
@@ -101,6 +102,12 @@ class Link(asyncio.Protocol):
     def receives(self) -> bool:
         """Whether receipts come over this bind."""
         return self._command_id != c.BIND_TRANSMITTER
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no answer is waited for."""
+        late = self.session.given_up if self.awaits_late else 0
+        return not self.session.outstanding and not late
 
     @property
     def is_connected(self) -> bool:
@@ -221,14 +228,13 @@ class Link(asyncio.Protocol):
             self._handle(self.session.tick(now))
 
     def _handle(self, events: Sequence[Event]) -> None:
+        # A peer that unbinds is for our owner to leave: what is under way has a moment.
         over = dead = False
         for event in events:
             if isinstance(event, Bound):
                 self.was_bound = True
             elif isinstance(event, LinkDead):
                 self.reason, dead = event.reason, True
-            elif isinstance(event, PeerUnbound):
-                self.reason, over = "the provider unbound", True
             elif isinstance(event, BindRefused):
                 self.reason, over = _refusal(event.pdu), True
             elif isinstance(event, Unbound):

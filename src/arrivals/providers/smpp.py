@@ -21,7 +21,7 @@ from arrivals.providers.binds import LEAVE_WAIT_S, Bind, Binds
 from arrivals.providers.dialling import addresses_of, link_settings
 from arrivals.providers.handoff import BROKEN, HandOff, is_broken
 from arrivals.providers.inbound import News, ignored_event, read_request
-from arrivals.providers.link import REFUSED, Link
+from arrivals.providers.link import REFUSED, UNBOUND, Link
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
 from arrivals.smpp.session import (
@@ -31,6 +31,7 @@ from arrivals.smpp.session import (
     Event,
     LateAnswer,
     Nacked,
+    PeerUnbound,
     ProtocolError,
     RequestReceived,
     Unanswered,
@@ -189,7 +190,8 @@ class SmppConnection:
         """Say that a bind's breaker is open; leave a bind that lives and does nothing."""
         self._trouble(BROKEN)
         if bind.live is not None:
-            self._binds.leave(bind.live, _MUTE, self._settings.response_timeout_s)
+            wait_s = self._settings.response_timeout_s
+            self._binds.leave(bind.live, _MUTE, wait_s, late=True)
 
     def _on_mended(self) -> None:
         _log.info("provider %s: it answers again", self.provider_id)
@@ -214,7 +216,7 @@ class SmppConnection:
             handoff.some_taken()
         if bind.pending:
             handoff.pump(bind)
-        if link.leaving and not link.session.outstanding:
+        if link.leaving and link.is_settled:
             link.close()
         handoff.tell()
         if self._sink is not None:
@@ -231,18 +233,19 @@ class SmppConnection:
             case Nacked(token, pdu):
                 return self._handoff.answered(bind, link, token, pdu, 0.0)
             case RequestReceived(pdu):
-                link.served = True
                 self._on_request(link, pdu, news)
             case Unanswered(token, _, _):
                 self._handoff.silent(bind, token)
             case LateAnswer(pdu, token):
-                self._handoff.late(bind, token, pdu)
+                self._handoff.late(bind, link, token, pdu)
             case Bound():
                 self._on_bound(link)
             case BindForgotten():
                 # What is under way has a moment to be answered.
                 self._trouble(_FORGOTTEN)
                 self._binds.leave(link, _FORGOTTEN, LEAVE_WAIT_S)
+            case PeerUnbound():
+                self._binds.leave(link, UNBOUND, LEAVE_WAIT_S)
             case ProtocolError() | UnexpectedAnswer():
                 news.add(ignored_event(self.provider_id, event))
             case _:  # the link ends with it, and says so itself

@@ -80,7 +80,10 @@ class UnexpectedAnswer(msgspec.Struct, frozen=True):
 
 
 class PeerUnbound(msgspec.Struct, frozen=True):
-    """The peer asked to unbind and was answered; close once the bytes are out."""
+    """The peer asked to unbind and was answered; close once the bytes are out.
+
+    An ESME may wait a moment before: answers to what is under way still count.
+    """
 
 
 class Unbound(msgspec.Struct, frozen=True):

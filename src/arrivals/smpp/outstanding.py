@@ -42,6 +42,11 @@ class Outstanding:
         """Whether an answer with this number would mean an earlier request."""
         return number in self._waiting or number in self._late
 
+    @property
+    def late(self) -> int:
+        """How many were given up and are remembered."""
+        return len(self._late)
+
     def tokens(self) -> tuple[object, ...]:
         """Return the tokens of what waits, oldest first."""
         return tuple(sent.token for sent in self._waiting.values())

@@ -137,6 +137,11 @@ class Session:
         """How many requests of the caller's wait for their answers."""
         return len(self._sent)
 
+    @property
+    def given_up(self) -> int:
+        """How many requests timed out whose answers may come yet."""
+        return self._sent.late
+
     def outstanding_tokens(self) -> tuple[object, ...]:
         """Return the tokens of unanswered requests, oldest first."""
         return self._sent.tokens()
@@ -394,7 +399,9 @@ class Session:
         elif command_id == c.UNBIND:
             self.send_response(pdu)
             self._close()
-            events += self._sent.abandon(UnansweredReason.UNBOUND)
+            if self.role is Role.SMSC:
+                events += self._sent.abandon(UnansweredReason.UNBOUND)
+            # Our messages may still be answered for as long as the connection holds.
             events.append(PeerUnbound())
         elif command_id in BINDS:
             self.state = SessionState.BINDING
