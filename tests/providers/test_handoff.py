@@ -149,6 +149,33 @@ async def test_a_part_in_doubt_ends_the_message_as_a_doubt():
         assert parts_seen(smsc) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("status", [0x0B, THROTTLED])
+async def test_a_late_answer_about_a_part_ends_the_doubt(status: int):
+    """Part 2 was refused after its time-out, and the message stayed in doubt to its end."""
+    quick = {"response_timeout_s": 0.3}
+    async with an_smsc() as smsc, connected(smsc.port, settings=quick) as (connection, news):
+        judge = taking(lambda *_: None)
+        smsc.judging = lambda peer, pdu: (
+            None if parts_seen(smsc) == [1, 2] else judge(peer, pdu)
+        )
+        connection.submit([submission(1, LONG)])
+        doubt = await final(news)
+        assert isinstance(doubt, Unanswered)
+        assert len(doubt.parts_accepted) == 2
+        peer, pdu = smsc.submits[1]
+        peer.answer(pdu, status)
+        if status == THROTTLED:
+            await news.until(lambda: isinstance(news.of(1)[-1], PartHeld))
+            await news.until(lambda: isinstance(news.of(1)[-1], Taken))
+            assert parts_seen(smsc) == [1, 2, 3, 2]
+        else:
+            await news.until(lambda: isinstance(news.of(1)[-1], Refused))
+            assert news.of(1)[-1] == Refused(
+                status, "invalid_number", False, False, 2, doubt.parts_accepted
+            )
+        assert (connection.window_used, connection.capacity()) == (0, 10)
+
+
 async def test_a_message_that_waits_for_a_part_takes_no_place_in_the_window():
     async with an_smsc() as smsc, connected(smsc.port, window=2) as (connection, news):
         smsc.judging = taking(lambda n, _: THROTTLED if n == 3 else None)
@@ -183,15 +210,27 @@ async def test_a_part_that_is_throttled_past_its_validity_was_refused():
         assert [number for number, _, _ in result.parts_accepted] == [1, 3]
 
 
+def stopped(part: int, ids: tuple[tuple[int, str, str], ...]) -> Refused:
+    return Refused(
+        THROTTLED,
+        "stopped_halfway",
+        retryable=False,
+        elsewhere=False,
+        part=part,
+        parts_accepted=ids,
+        cause="the platform is stopping",
+    )
+
+
 async def test_stopping_tells_of_a_part_that_was_put_off():
+    """A restart turned what was known of every part into a doubt, and that is paid for."""
     async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
         smsc.judging = taking(lambda n, _: THROTTLED if n == 2 else None)
         connection.submit([submission(1, LONG)])
         await news.results(1)
         await connection.stop()
-        cause = "the platform is stopping: part 2 of 3 was put off"
         ids = ((1, "a1", "A1"), (3, "a2", "A2"))
-        assert news.of(1)[-1] == Unanswered(cause, ids)
+        assert news.of(1)[-1] == stopped(2, ids)
         assert parts_seen(smsc) == [1, 2, 3]
 
 
@@ -202,7 +241,8 @@ async def test_a_part_put_off_under_a_lease_that_has_run_out_is_left_alone():
         await news.results(1)
         news.lease_runs = False
         result = await final(news)
-        assert isinstance(result, Unanswered)
+        assert isinstance(result, Refused)
+        assert (result.part, result.status) == (2, THROTTLED)
         assert "lease" in result.cause
         assert parts_seen(smsc) == [1, 2, 3], "nothing left under another's lease"
 

@@ -136,7 +136,7 @@ def _whose_word(message: Message, events: Sequence[TimelineEvent], limit: Limit 
 
 def _why_so(message: Message, end: TimelineEvent | None) -> str:
     """Return what a verdict leaves out: why it failed, where it expired."""
-    lacking = lacking_part(end, message.segments)
+    lacking = lacking_part(end, message)
     reason = REASONS.get(message.reason or "")
     if message.state is State.FAILED and reason is not None:
         return f": {lacking}{lower(reason.title)}"

@@ -30,6 +30,7 @@ from arrivals.core.timeline import (
     TimelineEvent,
     Trace,
     held_us,
+    part_of,
     provider_of,
     result_of,
 )
@@ -77,8 +78,7 @@ class _Said(msgspec.Struct, frozen=True):
 
     @property
     def part(self) -> str:
-        part = self.event.body.get("part")
-        return f"part {part} of {self.trace.message.segments}" if part else "a part"
+        return part_of(self.event, self.trace.message)
 
     @property
     def parts_there(self) -> str:
@@ -245,8 +245,14 @@ def _part_held(said: _Said) -> str:
 
 def _part_refused(said: _Said) -> str:
     whole = f"{said.parts_there}, so it is never sent again whole." if said.parts_there else ""
-    refused = f"{upper(said.part)} was refused by {said.provider}{said.status}{said.because}."
-    return f"{refused}{whole}"
+    cause = said.event.body.get("cause")
+    if not cause:
+        refused = f"was refused by {said.provider}{said.status}{said.because}"
+    elif said.status:
+        refused = f"was put off by {said.provider}{said.status} and isn't sent again: {cause}"
+    else:
+        refused = f"never left for {said.provider}: {cause}"
+    return f"{upper(said.part)} {refused}.{whole}"
 
 
 def _not_sent(said: _Said) -> str:

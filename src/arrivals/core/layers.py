@@ -287,7 +287,7 @@ def _end_cause(message: Message, end: TimelineEvent | None) -> Cause | None:
     if not message.reason:
         return None
     cause = _cause(message.reason, end)
-    lacking = lacking_part(end, message.segments)
+    lacking = lacking_part(end, message)
     if lacking:
         text = f"{lacking}{cause.text[:1].lower()}{cause.text[1:]}"
         cause = msgspec.structs.replace(cause, text=text[:1].upper() + text[1:])

@@ -55,7 +55,8 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     """No. `retryable` says whether a later try may fare better.
 
     Nothing was taken, unless `part` names the part that was refused for good after others
-    were taken; their ids are in `parts_accepted`.
+    were taken; their ids are in `parts_accepted`. `cause` says why we stop sending such a part,
+    where no refusal is the provider's last word; `status` is 0 then if it never left.
     """
 
     status: int
@@ -64,6 +65,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     elsewhere: bool  # another provider may take it
     part: int = 0
     parts_accepted: tuple[tuple[int, str, str], ...] = ()
+    cause: str = ""
 
 
 class NotSent(msgspec.Struct, frozen=True, tag=True):

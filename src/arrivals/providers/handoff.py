@@ -38,6 +38,7 @@ from arrivals.smpp.pdu import Pdu, UnencodablePdu
 
 BROKEN: Final = "it answers nothing of what it is handed: one message at a time tries it"
 STOPPING: Final = "the platform is stopping"
+TOO_MANY: Final = "too many messages wait for a part"
 LEASE_OVER: Final = "the bind's lease has run out"
 WANTED_US: Final = 5_000_000  # a rest so long, and nothing is held back; looks come each second
 _US: Final = 1_000_000
@@ -271,6 +272,8 @@ class HandOff:
         result = flight.late(part, _message_id(pdu) if _took(pdu) else None, _status(pdu))
         if ended and result is not None:
             self._answer(flight.submission, result, late=True)
+        elif ended and not flight.ended:
+            self._put_off(bind, flight)
         if bind.breaker.answered():
             self._on_mended()
 
@@ -305,8 +308,11 @@ class HandOff:
             self._answer(flight.submission, flight.abandon(LEASE_OVER))
         else:
             due_us = flight.put_off(self._clock.now_us(), self._chance.uniform())
-            if due_us is None or not self._held.add(bind, flight, due_us):
+            if due_us is None:
                 self._give_up(flight)
+            elif not self._held.add(bind, flight, due_us):
+                result = flight.give_up() if flight.refusals else flight.abandon(TOO_MANY)
+                self._answer(flight.submission, result)
 
     def _hold(self, flight: Flight, until_us: int) -> None:
         self._answer(flight.submission, flight.held(until_us))
