@@ -155,7 +155,9 @@ def test_a_part_that_was_throttled_is_tried_by_itself():
     flight, _ = fly("tht")
     assert flight.put_off(NOW, 1.0) == NOW + SECOND
     taken = ((1, "id1", "ID1"), (3, "id3", "ID3"))
-    assert flight.held(NOW + 9 * SECOND) == PartHeld(2, THROTTLED, NOW + 9 * SECOND, taken)
+    assert flight.held(NOW + 9 * SECOND, NOW + 1) == PartHeld(
+        2, THROTTLED, NOW + 9 * SECOND, taken, NOW + 1
+    )
     assert go_on(flight, "t") == [2]
     result = flight.end("gone")
     assert isinstance(result, Taken)
@@ -172,7 +174,7 @@ def test_parts_behind_one_that_is_put_off_go_out_after_it():
 def test_parts_that_lost_their_link_before_they_left_go_out_on_the_next():
     flight, _ = fly("t--")
     assert flight.put_off(NOW, 1.0) == NOW + SECOND // 2
-    assert flight.held(NOW).status == 0
+    assert flight.held(NOW, NOW).status == 0
     assert go_on(flight, "tt") == [2, 3]
     assert isinstance(flight.end("gone"), Taken)
 

@@ -177,7 +177,7 @@ _REFUSALS: Final = frozenset(
     {Move.REFUSED, Move.FAILED_OVER, Move.PART_REFUSED, Move.REFUSED_RETRYABLE}
 )
 _OF_ATTEMPTS: Final = frozenset({*_RESULTS, Move.CLAIMED, PART_HELD})
-_MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until", "came_at"})
+_MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until", "due", "came_at"})
 
 
 def attempts(events: Sequence[TimelineEvent]) -> list[Attempt]:
@@ -385,8 +385,8 @@ def stages(events: Sequence[TimelineEvent]) -> list[Stage]:
 def part_of(event: TimelineEvent, message: Message) -> str:
     """Name the part that an event is about, among those in which its hand-off left."""
     part = event.body.get("part")
-    if not part:
-        return "a part"
+    if not isinstance(part, int) or not part:
+        return f"part {part}" if part else "a part"
     attempt = event.body.get("attempt", message.attempts)
     # The row of a hand-off that came to nothing may be gone; it had this part at least.
     total = max(part, count_of(message.parts, message.segments, attempt))

@@ -47,6 +47,8 @@ class Halfway:
         """Note that a part is put off; the hand-off goes on, and what was taken is known."""
         parts = held.parts_accepted
         body = _in_part(answer, parts) | {"part": held.part, "until": held.until_us}
+        if held.due_us:
+            body["due"] = held.due_us
         if held.status:  # else it waits for its turn or for its link, and nobody put it off
             body["status"] = held.status
         if self._was_told(message, PART_HELD, body, ("attempt", "part", "until")):

@@ -88,6 +88,7 @@ class PartHeld(msgspec.Struct, frozen=True, tag=True):
     status: int  # 0: it waits behind another part, or its link was lost before it left
     until_us: int  # wall time by which the next news of this attempt is due
     parts_accepted: tuple[tuple[int, str, str], ...] = ()
+    due_us: int = 0  # wall time at which it is tried again, room permitting
 
 
 Result = Taken | Throttled | NotBound | Refused | NotSent | Unanswered | PartHeld

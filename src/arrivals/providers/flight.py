@@ -185,11 +185,11 @@ class Flight:
             until_us = max(until_us, at_us)
         return until_us
 
-    def held(self, until_us: int) -> PartHeld:
-        """Say that a part is put off; `until_us` is when the next news is due at the latest."""
+    def held(self, until_us: int, due_us: int) -> PartHeld:
+        """Say that a part is put off until `due_us`; by `until_us` there is news of it."""
         part = self._missing()
         status = self.refusals.get(part, _NEVER_LEFT)
-        return PartHeld(part, status, until_us, self.all_ids())
+        return PartHeld(part, status, until_us, self.all_ids(), due_us)
 
     def resume(self) -> list[int]:
         """Return the parts that go out now, in order."""

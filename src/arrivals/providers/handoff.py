@@ -314,8 +314,8 @@ class HandOff:
                 result = flight.give_up() if flight.refusals else flight.abandon(TOO_MANY)
                 self._answer(flight.submission, result)
 
-    def _hold(self, flight: Flight, until_us: int) -> None:
-        self._answer(flight.submission, flight.held(until_us))
+    def _hold(self, flight: Flight, until_us: int, due_us: int) -> None:
+        self._answer(flight.submission, flight.held(until_us, due_us))
 
     def _give_up(self, flight: Flight) -> None:
         self._answer(flight.submission, flight.give_up())
