@@ -11,6 +11,7 @@ import pytest
 
 from arrivals import __version__, cli
 from arrivals.cli import COMMANDS
+from arrivals.cli.output import visible
 from arrivals.world.fixed_fates import SCRIPTS
 from tests.cli.typed import type_in
 
@@ -152,3 +153,9 @@ def test_the_package_runs_as_a_module() -> None:
     )
     assert found.returncode == 64
     assert b"\x1b" not in found.stderr
+
+
+def test_what_a_terminal_would_obey_is_spelled_out() -> None:
+    """A provider's id cleared the screen of whoever asked what became of a message."""
+    assert visible("id \x1b[2Jab\x07\x9b\u202e €") == r"id \x1b[2Jab\x07\x9b\u202e €"
+    assert visible("one\n\ttwo") == "one\n\ttwo"

@@ -209,9 +209,6 @@ def test_what_holds_a_message_now_is_said_and_cites_nothing() -> None:
          {"provider": "north", "attempt": 2, "cause": "timeout", "policy": "resend"},
          "north never answered attempt 2 (timeout): it may have the message or not."
          " The policy is to send it once more if no word comes."),
-        ("unanswered", {"parts_accepted": [1, 2]},
-         "The provider never answered an attempt: it may have the message or not."
-         " Of its parts it had taken 1, 2, so it is never sent again whole."),
         ("lease_lost", {"policy": "fail"},
          "Whoever was sending it stopped, and its bytes may have left."
          " The policy is to call that a failure."),

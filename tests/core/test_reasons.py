@@ -24,7 +24,7 @@ NAMESPACES = st.sampled_from(["gsm_map", "carrier_world", "sinch", "generic", ""
 
 
 def test_reasons_say_what_to_do() -> None:
-    assert len(REASONS) == 31
+    assert len(REASONS) == 32
     for code, reason in REASONS.items():
         assert reason.code == code
         assert reason.title

@@ -122,7 +122,7 @@ def result_of(word: str, ids: Sequence[str]) -> Result:
     """Read a result as a story writes it: `taken A1`, `refused no_route`, `partly A1`, …
 
     Of parts: `part_held 30 2 1=A1` is tried again until half a minute into the story;
-    `part_refused no_route 2 1=A1`.
+    `part_refused no_route 2 1=A1`; `part_stopped 2 58 1=A1` was put off with that status.
     """
     match word:
         case "taken":
@@ -135,6 +135,10 @@ def result_of(word: str, ids: Sequence[str]) -> Result:
         case "part_refused":
             parts = _named(ids[2:])
             return Refused(0x45, ids[0], False, False, int(ids[1]), parts)
+        case "part_stopped":
+            status, parts = int(ids[1], 16), _named(ids[2:])
+            reason, cause = "stopped_halfway", "the platform is stopping"
+            return Refused(status, reason, False, False, int(ids[0]), parts, cause)
         case "refused":
             return Refused(0x0B, ids[0], retryable=False, elsewhere=False)
         case "refused_here":

@@ -261,6 +261,39 @@ STORIES: list[StoryRow] = [
         receipt  A3 DELIVRD
         state    delivered
         """, {}),
+    ("the platform stops while a part is put off: known, and given back as a failure", """
+        accept   31612345678 LONG
+        claim
+        answer   1 part_held 5 2 1=A1
+        answer   1 part_stopped 2 58 1=A1
+        state    failed
+        is       execution handed_off
+        is       reason stopped_halfway
+        receipt  A1 DELIVRD
+        state    failed
+        balance  100
+        """, {"account": {"refund_on": frozenset({"failed"})}}),
+    ("a part is refused late, when the others were known: no doubt is left", """
+        accept   31612345678 LONG
+        claim
+        answer   1 partly A1
+        receipt  A1 DELIVRD
+        late     1 part_refused invalid_number 2 1=A1 3=A3
+        state    failed
+        is       reason invalid_number
+        balance  99.85
+        """, {}),
+    ("a part is put off late, and taken", """
+        accept   31612345678 on_ambiguous=resend LONG
+        claim
+        answer   1 partly A1
+        late     1 part_held 5 2 1=A1 3=A3
+        state    ambiguous
+        answer   1 taken A1 A2 A3
+        state    submitted
+        tick     3600
+        claim    north 0
+        """, {}),
     ("told twice", """
         accept   31612345678 LONG
         claim
@@ -320,3 +353,38 @@ async def test_it_is_told_which_part_was_refused_and_what_was_taken(place: str) 
         cause = layers(trace.message, events, trace.accepted_at_us).outcome.cause
         assert cause is not None
         assert cause.text == "Part 2 of 3 was refused: the provider had an error of its own"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "why"),
+    [
+        ("58", "was put off by north (ESME_RTHROTTLED) and isn't sent again", "was put off"),
+        ("0", "never left for north", "never left"),
+    ],
+)
+async def test_it_is_told_that_we_stopped_between_two_parts(
+    place: str, status: str, said: str, why: str
+) -> None:
+    """It was told as "north never answered", which was not so."""
+    clock = SetClock()
+    async with installed(
+        place,
+        providers=[provider("north", 1)],
+        routes=[route(1, ["north"])],
+        accounts=[account(1)],
+        defaults=Defaults(),
+        started=False,
+        clock=clock,
+    ) as here:
+        story = Story(here, clock)
+        await story.play(f"accept 31612345678 {LONG}\nclaim\n"
+                         f"answer 1 part_stopped 2 {status} 1=A1 3=A3")  # fmt: skip
+        trace, events = await story.journey()
+        texts = [each.text for each in explain(trace, events)]
+        assert texts[2] == (
+            f"Part 2 of 3 {said}: the platform is stopping."
+            " Parts 1, 3 were taken, so it is never sent again whole."
+        )
+        assert texts[3] == (
+            f"So it failed: part 2 of 3 {why}: we stopped before all of its parts were sent."
+        )

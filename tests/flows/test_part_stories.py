@@ -219,6 +219,98 @@ STORIES: list[StoryRow] = [
         receipt  A1 DELIVRD
         depth    submitted
         """, {"provider": {"receipt_depth": "handset"}}),
+    ("parts that share one id, and a receipt for each that is the very same", """
+        accept   31612345678 LONG
+        claim
+        answer   1 taken A1 A1 A1
+        receipt  A1 DELIVRD
+        receipt  A1 DELIVRD
+        state    submitted
+        receipt  A1 DELIVRD
+        state    delivered
+        receipt  A1 DELIVRD
+        state    delivered
+        events   accepted claimed taken receipt_delivered receipt_delivered receipt_delivered
+        """, {}),
+    ("they came before the answer", """
+        accept   31612345678 LONG
+        claim
+        receipt  A1 DELIVRD
+        receipt  A1 DELIVRD
+        receipt  A1 DELIVRD
+        answer   1 taken A1 A1 A1
+        parked   0
+        state    delivered
+        """, {}),
+    ("one of them says that its part didn't arrive", """
+        accept   31612345678 LONG
+        claim
+        answer   1 taken A1 A1 A1
+        receipt  A1 DELIVRD
+        receipt  A1 UNDELIV err=001
+        state    failed
+        receipt  A1 DELIVRD
+        state    failed
+        receipt  A1 UNDELIV err=001
+        state    failed
+        """, {}),
+    ("one receipt for an id of all parts is one part's, unless its profile says more", """
+        accept   31612345678 LONG
+        claim
+        answer   1 taken A1 A1 A1
+        receipt  A1 DELIVRD
+        tick     3601
+        state    submitted
+        """, {}),
+    ("which it does: one for all", """
+        accept   31612345678 LONG
+        claim
+        answer   1 taken A1 A1 A1
+        receipt  A1 DELIVRD
+        state    delivered
+        receipt  A1 DELIVRD
+        events   accepted claimed taken receipt_delivered
+        """, {"provider": {"receipts_per": "message"}}),
+    ("or may do", """
+        accept   31612345678 LONG
+        claim
+        answer   1 taken A1 A1 A1
+        receipt  A1 DELIVRD
+        state    submitted
+        tick     3601
+        state    delivered
+        """, {"provider": {"receipts_per": "unknown"}}),
+    ("progress of parts that share an id is told once", """
+        accept   31612345678 LONG
+        claim
+        answer   1 taken A1 A1 A1
+        receipt  A1 ENROUTE
+        receipt  A1 ENROUTE
+        events   accepted claimed taken receipt_progress
+        """, {}),
+    ("two of three share one id", """
+        accept   31612345678 LONG
+        claim
+        answer   1 taken A1 A1 A3
+        receipt  A3 DELIVRD
+        receipt  A1 DELIVRD
+        state    submitted
+        receipt  A1 DELIVRD
+        state    delivered
+        """, {}),
+    ("a receipt that came before its answer and then again is one part's", """
+        accept   31612345678 LONG
+        claim
+        answer   1 unanswered
+        receipt  A1 DELIVRD
+        late     1 taken A1 A2 A3
+        receipt  A1 DELIVRD
+        receipt  A1 DELIVRD
+        state    submitted
+        receipt  A2 DELIVRD
+        receipt  A3 DELIVRD
+        state    delivered
+        """, {}),
     ("a long one in doubt is put together from its receipts", """
         accept   31612345678 LONG
         claim

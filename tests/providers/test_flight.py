@@ -37,6 +37,14 @@ def refused_part(part: int, *taken: int, status: int = BAD_NUMBER) -> Refused:
     )
 
 
+STOPPED = "stopped_halfway"
+
+
+def lacking(part: int, status: int, reason: str, cause: str, *taken: int) -> Refused:
+    ids = refused_part(part, *taken).parts_accepted
+    return Refused(status, reason, False, False, part, ids, cause)
+
+
 # What happens to each part in turn: t(aken), s(ilent), r(efused), b(ad number), h(eld off),
 # u(nbound) or stays (-); and what that adds up to. None: it goes on, part by part.
 CASES: list[tuple[str, Result | None]] = [
@@ -147,7 +155,9 @@ def test_a_part_that_was_throttled_is_tried_by_itself():
     flight, _ = fly("tht")
     assert flight.put_off(NOW, 1.0) == NOW + SECOND
     taken = ((1, "id1", "ID1"), (3, "id3", "ID3"))
-    assert flight.held(NOW + 9 * SECOND) == PartHeld(2, THROTTLED, NOW + 9 * SECOND, taken)
+    assert flight.held(NOW + 9 * SECOND, NOW + 1) == PartHeld(
+        2, THROTTLED, NOW + 9 * SECOND, taken, NOW + 1
+    )
     assert go_on(flight, "t") == [2]
     result = flight.end("gone")
     assert isinstance(result, Taken)
@@ -164,7 +174,7 @@ def test_parts_behind_one_that_is_put_off_go_out_after_it():
 def test_parts_that_lost_their_link_before_they_left_go_out_on_the_next():
     flight, _ = fly("t--")
     assert flight.put_off(NOW, 1.0) == NOW + SECOND // 2
-    assert flight.held(NOW).status == 0
+    assert flight.held(NOW, NOW).status == 0
     assert go_on(flight, "tt") == [2, 3]
     assert isinstance(flight.end("gone"), Taken)
 
@@ -205,7 +215,7 @@ def test_a_part_that_is_throttled_until_its_validity_ends_was_refused():
 def test_a_part_that_never_left_until_its_validity_ended():
     flight, _ = fly("t--")
     assert flight.put_off(flight.submission.expires_at_us, 1.0) is None
-    assert flight.give_up() == Unanswered("part 2 of 3 never left", ((1, "id1", "ID1"),))
+    assert flight.give_up() == lacking(2, 0, "expired_in_our_queue", "its validity ended", 1)
 
 
 def test_a_bind_that_was_forgotten_between_parts_costs_half_a_second():
@@ -239,9 +249,19 @@ def test_a_part_tried_again_and_never_answered_is_a_doubt():
 
 
 def test_who_stops_says_that_a_part_was_put_off():
+    """Each part's fate is known: it was called unanswered, and charged as a doubt."""
     flight, _ = fly("tth")
-    ids = ((1, "id1", "ID1"), (2, "id2", "ID2"))
-    assert flight.abandon("stopped") == Unanswered("stopped: part 3 of 3 was put off", ids)
+    assert flight.abandon("stopped") == lacking(3, THROTTLED, STOPPED, "stopped", 1, 2)
+    flight, _ = fly("t--")
+    assert flight.abandon("stopped") == lacking(2, 0, STOPPED, "stopped", 1)
+
+
+def test_who_stops_between_two_tries_of_a_part_says_why_it_was_put_off():
+    flight, _ = fly("tth")
+    flight.resume()
+    flight.stays(3)
+    assert flight.end("gone") is None
+    assert flight.abandon("stopped") == lacking(3, THROTTLED, STOPPED, "stopped", 1, 2)
 
 
 def test_a_message_is_lost_with_any_part_that_isn_t_answered():
@@ -280,6 +300,53 @@ def test_late_refusals_count_when_they_are_all_there():
     )
 
 
-def test_a_message_that_ended_in_doubt_stays_there_when_a_part_is_refused_late():
-    flight, _ = fly("ts")
+def test_a_part_refused_late_ends_the_doubt_once_every_part_is_answered():
+    """It stayed "unknown whether it was handed off" although all three were answered."""
+    flight, _ = fly("tst")
+    assert flight.late(2, None, BAD_NUMBER) == refused_part(2, 1, 3)
+    flight, _ = fly("tss")
     assert flight.late(2, None, BAD_NUMBER) is None
+    assert flight.late(3, None, THROTTLED) == refused_part(2, 1)
+    flight, _ = fly("tss")
+    assert flight.late(2, None, BAD_NUMBER) is None
+    assert flight.late(3, "ID3", 0) == refused_part(2, 1, 3)
+    flight, _ = fly("sb")
+    assert flight.late(1, "ID1", 0) == refused_part(2, 1)
+
+
+@pytest.mark.parametrize("status", [THROTTLED, SYSTEM_ERROR, NOT_BOUND])
+def test_a_part_put_off_late_is_tried_again_by_itself(status: int):
+    flight, _ = fly("tst")
+    assert flight.late(2, None, status) is None
+    assert flight.can_go_on
+    assert flight.put_off(NOW, 1.0) is not None
+    assert go_on(flight, "t") == [2]
+    assert isinstance(flight.end("gone"), Taken)
+
+
+def test_a_part_that_stayed_behind_a_silence_goes_out_once_that_is_answered():
+    flight, _ = fly("ts-")
+    assert flight.late(2, "ID2", 0) is None
+    flight.put_off(NOW, 1.0)
+    assert go_on(flight, "t") == [3]
+    assert isinstance(flight.end("gone"), Taken)
+
+
+def test_nothing_more_is_sent_of_a_doubt_that_may_have_been_sent_again_whole():
+    """It ended with nothing known, so a policy may have let it go out a second time."""
+    flight, _ = fly("ss")
+    assert flight.late(1, "ID1", 0) == Unanswered("an answer came late", ((1, "id1", "ID1"),))
+    assert flight.late(2, None, THROTTLED) == refused_part(2, 1, status=THROTTLED)
+    assert not flight.can_go_on
+    flight, _ = fly("s-")
+    assert flight.late(1, "ID1", 0) == lacking(2, 0, STOPPED, "it was in doubt", 1)
+
+
+def test_a_late_answer_changes_nothing_of_what_is_still_under_way():
+    flight = Flight(submission(expires_at_us=NOW + 3_600 * SECOND), 2, "")
+    flight.left()
+    flight.left()
+    flight.silent()
+    assert flight.late(1, "ID1", 0) is None
+    flight.taken(2, "ID2", 0.0)
+    assert isinstance(flight.end("gone"), Taken)

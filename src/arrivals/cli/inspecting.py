@@ -9,7 +9,7 @@ import typer
 
 from arrivals.cli.connection import AsJson, Client, Key, Url
 from arrivals.cli.following import Screen, exit_code_of, follow
-from arrivals.cli.output import STYLES, ExitCode, on_stdout, put_json, say
+from arrivals.cli.output import STYLES, ExitCode, on_stdout, put_json, say, visible
 
 _MESSAGE_ID: Final = re.compile(r"BX-[0-9]{1,14}-[0-9a-f]{16}")
 _ORDER_ID: Final = re.compile(r"(?:BX-)?([0-9]{1,14})")
@@ -120,7 +120,7 @@ def _cited(sentence: dict[str, Any]) -> Any:
     from rich.text import Text
 
     cites = ", ".join(str(each) for each in sentence["cites"])
-    text = Text(f"  {sentence['text']}")
+    text = Text(f"  {visible(sentence['text'])}")
     return text.append(f" [{cites}]", style="dim") if cites else text
 
 
@@ -140,7 +140,8 @@ def compare(
         if as_json:
             put_json(client.get("/api/v1/compare", **wanted))
         else:
-            say(client.get_text("/api/v1/compare", format="text", **wanted).rstrip("\n"))
+            text = client.get_text("/api/v1/compare", format="text", **wanted)
+            say(visible(text.rstrip("\n")))
 
 
 def timeline(
@@ -153,4 +154,4 @@ def timeline(
         if as_json:
             put_json(client.get(path))
         else:
-            say(client.get_text(path, format="text").rstrip("\n"))
+            say(visible(client.get_text(path, format="text").rstrip("\n")))

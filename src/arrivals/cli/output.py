@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -168,6 +169,17 @@ def _put_rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:
     for row in cells:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     on_stdout().print(table)
+
+
+# Controls and what turns the direction of writing, but for the ends of lines and tabs.
+_OBEYED: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def visible(text: str) -> str:
+    """Return a text from elsewhere with what a terminal would obey spelled out."""
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def money(micros: int, currency: str) -> str:

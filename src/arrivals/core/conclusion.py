@@ -98,7 +98,9 @@ def conclusion(
     """Say how a message ended and on whose word, or how it stands."""
     end = ended_by(events)
     if not is_terminal(message.state):
-        return Sentence(text=_still_open(message), cites=[event.seq for event in events[-1:]])
+        return Sentence(
+            text=_still_open(message, events), cites=[event.seq for event in events[-1:]]
+        )
     text = f"{_VERDICTS[message.state]}{_why_so(message, end)}."
     if is_inferred(message):
         text = "So it counts as filtered, by what is missing; nobody said so."
@@ -136,7 +138,7 @@ def _whose_word(message: Message, events: Sequence[TimelineEvent], limit: Limit 
 
 def _why_so(message: Message, end: TimelineEvent | None) -> str:
     """Return what a verdict leaves out: why it failed, where it expired."""
-    lacking = lacking_part(end, message.segments)
+    lacking = lacking_part(end, message)
     reason = REASONS.get(message.reason or "")
     if message.state is State.FAILED and reason is not None:
         return f": {lacking}{lower(reason.title)}"
@@ -145,8 +147,13 @@ def _why_so(message: Message, end: TimelineEvent | None) -> str:
     return ""
 
 
-def _still_open(message: Message) -> str:
+def _still_open(message: Message, events: Sequence[TimelineEvent]) -> str:
     deadline = rfc3339(message.outcome_deadline_us)
+    if message.state is State.AMBIGUOUS and any(e.body.get("parts_accepted") for e in events):
+        return (
+            "So a part of it was handed off, and it is open whether the rest was; "
+            f"it ends as unknown at {deadline}."
+        )
     if message.state is State.AMBIGUOUS:
         return (
             f"So it is open whether it was handed off at all; it ends as unknown at {deadline}."

@@ -30,6 +30,7 @@ from arrivals.core.timeline import (
     TimelineEvent,
     Trace,
     held_us,
+    part_of,
     provider_of,
     result_of,
 )
@@ -77,8 +78,7 @@ class _Said(msgspec.Struct, frozen=True):
 
     @property
     def part(self) -> str:
-        part = self.event.body.get("part")
-        return f"part {part} of {self.trace.message.segments}" if part else "a part"
+        return part_of(self.event, self.trace.message)
 
     @property
     def parts_there(self) -> str:
@@ -232,9 +232,13 @@ def _not_bound(said: _Said) -> str:
 
 
 def _part_held(said: _Said) -> str:
-    until_us = said.event.body.get("until")
+    due_us, until_us = said.event.body.get("due"), said.event.body.get("until")
     news = ""
-    if isinstance(until_us, int):
+    if isinstance(due_us, int):
+        wait_us = due_us - said.event.at_us
+        when = f"in {spell(wait_us)} or later" if wait_us > 0 else "as soon as there is room"
+        news = f" It is tried again {when}."
+    elif isinstance(until_us, int):  # told before we noted more than the time of the next news
         news = f" It is tried again within {spell(max(0, until_us - said.event.at_us))}."
     there = f"{said.parts_there} already." if said.parts_there else ""
     part = upper(said.part)
@@ -245,8 +249,14 @@ def _part_held(said: _Said) -> str:
 
 def _part_refused(said: _Said) -> str:
     whole = f"{said.parts_there}, so it is never sent again whole." if said.parts_there else ""
-    refused = f"{upper(said.part)} was refused by {said.provider}{said.status}{said.because}."
-    return f"{refused}{whole}"
+    cause = said.event.body.get("cause")
+    if not cause:
+        refused = f"was refused by {said.provider}{said.status}{said.because}"
+    elif said.status:
+        refused = f"was put off by {said.provider}{said.status} and isn't sent again: {cause}"
+    else:
+        refused = f"never left for {said.provider}: {cause}"
+    return f"{upper(said.part)} {refused}.{whole}"
 
 
 def _not_sent(said: _Said) -> str:
@@ -285,16 +295,21 @@ _PUT_OFF: Final[dict[str, str]] = {
 def _unanswered(said: _Said) -> str:
     cause = said.event.body.get("cause")
     why = f" ({cause})" if cause else ""
+    if said.parts_there:
+        text = f"{capital(said.provider)} never answered for all of {said.attempt}{why}: "
+        text += (
+            f"it may have the rest or not.{said.parts_there}, so it is never sent again whole."
+        )
+        return text + _policy(said)
     text = f"{capital(said.provider)} never answered {said.attempt}{why}: "
     text += "it may have the message or not."
-    parts = said.event.body.get("parts_accepted")
-    if parts:
-        numbers = ", ".join(str(part) for part in parts)
-        text += f" Of its parts it had taken {numbers}, so it is never sent again whole."
     return text + _policy(said)
 
 
 def _lease_lost(said: _Said) -> str:
+    if said.parts_there:
+        known = f"{said.parts_there}, so it is never sent again whole"
+        return f"Whoever was sending it stopped.{known}; whether the rest left isn't known."
     return f"Whoever was sending it stopped, and its bytes may have left.{_policy(said)}"
 
 

@@ -162,6 +162,13 @@ _OUR_WORDS: Final[dict[str, str]] = {
 }
 
 
+# What is to be done once we have stopped trying, where there was nothing to do before.
+_FIX_AT_THE_END: Final[dict[str, str]] = {
+    "rate_limited_provider": "Send it again later, or have the provider's rate raised.",
+    "provider_error": "Send it again later, or over another route.",
+}
+
+
 def layers(
     message: Message,
     events: Sequence[TimelineEvent],
@@ -287,7 +294,9 @@ def _end_cause(message: Message, end: TimelineEvent | None) -> Cause | None:
     if not message.reason:
         return None
     cause = _cause(message.reason, end)
-    lacking = lacking_part(end, message.segments)
+    if message.reason in _FIX_AT_THE_END:
+        cause = msgspec.structs.replace(cause, fix=_FIX_AT_THE_END[message.reason])
+    lacking = lacking_part(end, message)
     if lacking:
         text = f"{lacking}{cause.text[:1].lower()}{cause.text[1:]}"
         cause = msgspec.structs.replace(cause, text=text[:1].upper() + text[1:])

@@ -15,6 +15,7 @@ import msgspec
 from arrivals.core.depth import Limit, shallowest
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import Message, Move, State, is_terminal
+from arrivals.core.parts import count_of
 from arrivals.core.reasons import status_name
 from arrivals.core.selection import Record
 
@@ -176,7 +177,7 @@ _REFUSALS: Final = frozenset(
     {Move.REFUSED, Move.FAILED_OVER, Move.PART_REFUSED, Move.REFUSED_RETRYABLE}
 )
 _OF_ATTEMPTS: Final = frozenset({*_RESULTS, Move.CLAIMED, PART_HELD})
-_MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until", "came_at"})
+_MOMENTS: Final = frozenset({"not_before", "send_at", "resend_at", "until", "due", "came_at"})
 
 
 def attempts(events: Sequence[TimelineEvent]) -> list[Attempt]:
@@ -294,7 +295,8 @@ def _evidence(event: TimelineEvent, limit: Limit | None) -> Evidence | None:
         )
     if is_refusal(event):
         status = body.get("status")
-        says = status_name(status) if isinstance(status, int) else "refused"
+        unsaid = "not sent" if body.get("cause") and body.get("part") else "refused"
+        says = status_name(status) if isinstance(status, int) else unsaid
         return Evidence(
             seq=event.seq,
             at=at,
@@ -380,11 +382,25 @@ def stages(events: Sequence[TimelineEvent]) -> list[Stage]:
     return found
 
 
-def lacking_part(end: TimelineEvent | None, segments: int) -> str:
+def part_of(event: TimelineEvent, message: Message) -> str:
+    """Name the part that an event is about, among those in which its hand-off left."""
+    part = event.body.get("part")
+    if not isinstance(part, int) or not part:
+        return f"part {part}" if part else "a part"
+    attempt = event.body.get("attempt", message.attempts)
+    # The row of a hand-off that came to nothing may be gone; it had this part at least.
+    total = max(part, count_of(message.parts, message.segments, attempt))
+    return f"part {part} of {total}"
+
+
+def lacking_part(end: TimelineEvent | None, message: Message) -> str:
     """Return which part a message lacks, if that is why it ended, as the begin of a reason."""
     if end is None or end.kind != Move.PART_REFUSED:
         return ""
-    return f"part {end.body.get('part', '?')} of {segments} was refused: "
+    why = "was refused"
+    if end.body.get("cause"):
+        why = "was put off" if end.body.get("status") else "never left"
+    return f"{part_of(end, message)} {why}: "
 
 
 def held_us(event: TimelineEvent, waited_us: int) -> int:

@@ -47,6 +47,8 @@ class Halfway:
         """Note that a part is put off; the hand-off goes on, and what was taken is known."""
         parts = held.parts_accepted
         body = _in_part(answer, parts) | {"part": held.part, "until": held.until_us}
+        if held.due_us:
+            body["due"] = held.due_us
         if held.status:  # else it waits for its turn or for its link, and nobody put it off
             body["status"] = held.status
         if self._was_told(message, PART_HELD, body, ("attempt", "part", "until")):
@@ -69,14 +71,15 @@ class Halfway:
         (invariant 29). Another attempt that may have been taken whole still speaks for it.
         """
         parts = refused.parts_accepted
-        body = _in_part(answer, parts) | {
-            "part": refused.part,
-            "status": refused.status,
-            "reason": refused.reason,
-        }
+        body = _in_part(answer, parts) | {"part": refused.part, "reason": refused.reason}
+        if refused.status:  # else it never left
+            body["status"] = refused.status
+        if refused.cause:
+            body["cause"] = refused.cause
         if self._was_told(message, Move.PART_REFUSED, body, ("attempt",)):
             return
-        actor, attempt = f"provider:{answer.provider_id}", answer.attempt
+        actor = "worker" if refused.cause else f"provider:{answer.provider_id}"
+        attempt = answer.attempt
         cost = self._cost(message, answer.provider_id, len(parts))
         changes: dict[str, object] = {
             "reach": Reach.HANDED_OFF,

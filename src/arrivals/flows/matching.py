@@ -25,13 +25,14 @@ import msgspec
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.handsets import Fit, fit_of
 from arrivals.core.ids import handoff_reference
-from arrivals.core.message import Message, State, is_terminal
+from arrivals.core.message import Message, Move, State, is_terminal
 from arrivals.core.parts import part_in_doubt
+from arrivals.core.timeline import PART_HELD
 from arrivals.flows.doubt import DOUBTED_FOR_US, is_awaited, is_unnamed, may_be_out, unnamed
 from arrivals.flows.journal import Journal
 from arrivals.flows.receipt_words import Found
 from arrivals.providers.api import Receipt, form_of, forms_in, forms_of
-from arrivals.smpp.receipts import IdForm
+from arrivals.smpp.receipts import IdForm, normal_form
 from arrivals.store.api import Transaction
 from arrivals.store.rows import Attempt, Handoff, Match
 
@@ -43,6 +44,11 @@ BETWEEN_TWO_NUMBERS_MAX: Final = 20  # of the newest messages from one number to
 
 # What is usual of a provider that writes ids as given, or of which nothing is known.
 _LITERAL: Final = (None, IdForm.AS_GIVEN)
+
+# The answers that name parts.
+_NAMING: Final = (Move.TAKEN, PART_HELD, Move.UNANSWERED, Move.PART_REFUSED)
+
+_Key = tuple[str, str, int, int, int]  # of a hand-off
 
 # In which form a provider surely tells ids; None if that isn't known.
 UsualForm = Callable[[str], IdForm | None]
@@ -68,7 +74,7 @@ class Matching:
     def __init__(
         self, tx: Transaction, catalogue: Catalogue, journal: Journal, usual_form: UsualForm
     ) -> None:
-        self.seen: dict[tuple[str, str, int, int, int], tuple[Handoff, dict[str, int]]] = {}
+        self.seen: dict[_Key, tuple[Handoff, dict[str, int]]] = {}
         self._tx = tx
         self._catalogue = catalogue
         self._journal = journal
@@ -243,7 +249,43 @@ class Matching:
         message, best = max(
             first.values(), key=lambda each: (each[1].handoff.at_us, each[0].key)
         )
-        return self._found(receipt, message, best, "id", 1.0)
+        found = self._found(receipt, message, best, "id", 1.0)
+        matches = [match for each, match in candidates if each.key == message.key]
+        return self._shared(found, matches) if len(matches) > 1 else found
+
+    def _shared(self, found: Found, matches: Sequence[Match]) -> Found:
+        """Add the parts that have the very same id, if an answer named so many by it.
+
+        One that was told by a receipt before has two hand-offs as well, and is one part.
+        """
+        own = found.handoff
+        same = {
+            each.handoff.part: each
+            for each in matches
+            if each.handoff.attempt == own.attempt
+            and each.handoff.external_id == own.external_id
+        }
+        if len(same) == 1 or _named_by(own, self._journal) < len(same):
+            return found
+        sharing = tuple(
+            (each.handoff, self.seen.get(_key(each.handoff), (None, each.seen))[1])
+            for _, each in sorted(same.items())
+        )
+        return msgspec.structs.replace(found, sharing=sharing)
+
+    def choose(self, found: Found, place: str) -> Found:
+        """Return a final receipt as that of one of the parts that share its id.
+
+        Each fills one place, the very same one as often as there are places; then it repeats.
+        """
+        if not found.sharing:
+            return found
+        fingerprint = found.receipt.fingerprint
+        free = [each for each in found.sharing if place not in each[1]]
+        known = [each for each in found.sharing if fingerprint in each[1]]
+        handoff, seen = (free or known or found.sharing)[0]
+        seen = self._counter(handoff, seen)
+        return msgspec.structs.replace(found, handoff=handoff, seen=seen)
 
     def _by_id_alone(self, ways: Sequence[tuple[Receipt, Sequence[Match]]]) -> Found | None:
         """Find the only message with exactly this id, though another number is told.
@@ -399,14 +441,31 @@ class Matching:
 
     def _seen_by(self, handoff: Handoff) -> dict[str, int]:
         """Return what a hand-off that no receipt can name has seen before (invariant 35)."""
-        key = msgspec.structs.astuple(handoff)[:5]
         matches = self._tx.match([(handoff.provider_id, (handoff.external_id,))])
-        known = [each for each in matches if msgspec.structs.astuple(each.handoff)[:5] == key]
+        known = [each for each in matches if _key(each.handoff) == _key(handoff)]
         return known[0].seen if known else {}
 
     def _counter(self, handoff: Handoff, seen: dict[str, int]) -> dict[str, int]:
-        key = msgspec.structs.astuple(handoff)[:5]
-        return self.seen.setdefault(key, (handoff, seen))[1]
+        return self.seen.setdefault(_key(handoff), (handoff, seen))[1]
+
+
+def _key(handoff: Handoff) -> _Key:
+    return msgspec.structs.astuple(handoff)[:5]
+
+
+def _named_by(handoff: Handoff, journal: Journal) -> int:
+    """Return how many parts of its attempt an answer named by a hand-off's id."""
+    return max(
+        (
+            [normal_form(str(each)) for each in told.body.get("ids", ())].count(
+                handoff.external_id
+            )
+            for kind in _NAMING
+            for told in journal.told(handoff.message_id, kind)
+            if told.body.get("attempt") == handoff.attempt
+        ),
+        default=0,
+    )
 
 
 def parked_under(receipt: Receipt) -> list[str]:

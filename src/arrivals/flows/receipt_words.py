@@ -28,6 +28,8 @@ class Found(msgspec.Struct, frozen=True):
     seen: dict[str, int]
     matched_by: str  # id | reference | destination
     confidence: float
+    # The parts that one id names, by what was answered; the hand-off is the first of them.
+    sharing: tuple[tuple[Handoff, dict[str, int]], ...] = ()
 
 
 def read(receipt: Receipt, provider: Provider) -> tuple[Move | None, str | None]:

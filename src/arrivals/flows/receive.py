@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arrivals.core.catalogue import Catalogue
+from arrivals.core.catalogue import Catalogue, Provider
 from arrivals.core.message import (
     TRANSITIONS,
     Message,
@@ -52,6 +52,8 @@ _CONTRADICTED_BY: Final = {
     for (before, move), state in TRANSITIONS.items()
     if before is State.SUBMITTED and move in FINAL_MOVES
 } | {State.CANCELLED: FINAL_MOVES}
+
+SAME_MAX: Final = 255  # as often as parts may share an id
 
 # Beside the fingerprints of what a hand-off has seen: its place among the parts.
 PLACE: Final = "place"
@@ -130,7 +132,13 @@ def _tried(
     parked: Sequence[ParkedReceipt],
     usual_form: UsualForm,
 ) -> Receiving | None:
-    known = [each for each in parked if each.provider_id in catalogue.providers]
+    # The very same receipt that came for several parts is one that was parked so often.
+    known = [
+        each
+        for one in parked
+        if one.provider_id in catalogue.providers
+        for each in [one] * min(one.count, SAME_MAX)
+    ]
     if not known:
         return None
     receiving = Receiving(tx, catalogue, usual_form)
@@ -213,12 +221,12 @@ class Receiving:
 
     def _one(self, found: Found, since_us: int | None) -> None:
         receipt = found.receipt
-        count = found.seen.get(receipt.fingerprint, 0)
-        found.seen[receipt.fingerprint] = count + 1
-        if count:
-            return
         provider = self._catalogue.providers[receipt.provider_id]
         said, reason = read(receipt, provider)
+        if said in FINAL_MOVES and not provider.answers_per_message:
+            found = self._matching.choose(found, PLACE)
+        if _is_repeat(found):
+            return
         body = body_of(found, reason, provider)
         if since_us is not None:
             body["came_at"] = since_us
@@ -243,9 +251,7 @@ class Receiving:
         if move is None and message.state is State.WAITING:
             # Somebody has it, or a part of it, so a resend not yet begun is dropped.
             move = Move.RESEND_DROPPED if in_doubt else Move.RECEIPT_PROGRESS
-        wake_at_us = message.outcome_deadline_us
-        if provider.receipts_per == "unknown" and has_arrived_in_part(parts):
-            wake_at_us = min(wake_at_us, self._tx.now_us + PARTS_WAIT_US)
+        wake_at_us = self._wake_at_us(message, provider, parts)
         if move in _CONTRADICTED_BY.get(message.state, ()):
             body["conflict"] = True
         if move is None or not allows(message.state, move):
@@ -263,6 +269,12 @@ class Receiving:
             wake_at_us=None if ends else wake_at_us,
             reason=reason if ends and move is not Move.RECEIPT_DELIVERED else None,
         )
+
+    def _wake_at_us(self, message: Message, provider: Provider, parts: str | None) -> int:
+        """Return until when other parts' receipts are waited for."""
+        if provider.receipts_per == "unknown" and has_arrived_in_part(parts):
+            return min(message.outcome_deadline_us, self._tx.now_us + PARTS_WAIT_US)
+        return message.outcome_deadline_us
 
     def _heard_of(self, message: Message, said: Move | None) -> Message:
         """Return the message as it is now that there's a word of it.
@@ -296,6 +308,13 @@ class Receiving:
             changes["wake_at_us"] = wake_at_us
         kind = said.value if said else "receipt"
         self.journal.note(message, kind, f"carrier:{receipt.provider_id}", body, **changes)
+
+
+def _is_repeat(found: Found) -> bool:
+    """Count a receipt, and tell whether the very same one came before."""
+    fingerprint = found.receipt.fingerprint
+    count = found.seen[fingerprint] = found.seen.get(fingerprint, 0) + 1
+    return count > 1
 
 
 def _place(message: Message, found: Found) -> int:

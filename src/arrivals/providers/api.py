@@ -55,7 +55,8 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     """No. `retryable` says whether a later try may fare better.
 
     Nothing was taken, unless `part` names the part that was refused for good after others
-    were taken; their ids are in `parts_accepted`.
+    were taken; their ids are in `parts_accepted`. `cause` says why we stop sending such a part,
+    where no refusal is the provider's last word; `status` is 0 then if it never left.
     """
 
     status: int
@@ -64,6 +65,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     elsewhere: bool  # another provider may take it
     part: int = 0
     parts_accepted: tuple[tuple[int, str, str], ...] = ()
+    cause: str = ""
 
 
 class NotSent(msgspec.Struct, frozen=True, tag=True):
@@ -86,6 +88,7 @@ class PartHeld(msgspec.Struct, frozen=True, tag=True):
     status: int  # 0: it waits behind another part, or its link was lost before it left
     until_us: int  # wall time by which the next news of this attempt is due
     parts_accepted: tuple[tuple[int, str, str], ...] = ()
+    due_us: int = 0  # wall time at which it is tried again, room permitting
 
 
 Result = Taken | Throttled | NotBound | Refused | NotSent | Unanswered | PartHeld

@@ -7,7 +7,8 @@ between is Unanswered, with the parts that are known to be there (invariants 26 
 A part that may be tried again while others of its message were taken is put off and tried by
 itself, under its reference: never the whole message, of which a part is there already. So a
 message whose parts were all answered ends as what it is: taken, or refused with the part that
-was refused for good. Only silence makes a doubt.
+was refused for good, or that we stopped sending. Only silence makes a doubt, and an answer that
+comes after it may end it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ COUNTRY_DIGITS: Final = 2  # enough to tell countries apart, or their neighbourh
 NOT_BOUND: Final = c.ESME_RINVBNDSTS  # it concerns the bind; nothing was looked at
 _NEVER_LEFT: Final = 0  # no status: the part waits behind another, or lost its link
 
+# Why a message lacks a part that nobody refused.
+_STOPPED: Final = "stopped_halfway"
+_TOO_LATE: Final = "expired_in_our_queue"
+
 # Which of several refusals speaks for the message: the one that a later try helps least.
 _WEIGHT: Final = {
     RefusalKind.THROTTLED: 0,
@@ -55,6 +60,8 @@ class Flight:
     """The parts of one submission, from the first byte to the last answer."""
 
     __slots__ = (
+        "_known_in_part",
+        "_last",
         "_namespace",
         "_turns",
         "behind",
@@ -83,6 +90,8 @@ class Flight:
         self.waited_s = 0.0
         self.ended = False
         self.whole_bind = False  # whether throttling it concerned more than itself
+        self._known_in_part = False  # whether it ended in doubt with parts known to be taken
+        self._last: dict[int, int] = {}  # why parts that were put off were so, before this try
         self._namespace = namespace
         self._turns: dict[Cause, int] = {}  # how often in a row it was put off for each
 
@@ -166,6 +175,7 @@ class Flight:
             return NotSent(cause)
         if not self.silences:
             return self._refusal()
+        self._known_in_part = bool(self.ids)
         cause = "a part was refused" if self.refusals else "no answer came"
         return Unanswered(cause, self.all_ids())
 
@@ -191,17 +201,18 @@ class Flight:
             until_us = max(until_us, at_us)
         return until_us
 
-    def held(self, until_us: int) -> PartHeld:
-        """Say that a part is put off; `until_us` is when the next news is due at the latest."""
+    def held(self, until_us: int, due_us: int) -> PartHeld:
+        """Say that a part is put off until `due_us`; by `until_us` there is news of it."""
         part = self._missing()
         status = self.refusals.get(part, _NEVER_LEFT)
-        return PartHeld(part, status, until_us, self.all_ids())
+        return PartHeld(part, status, until_us, self.all_ids(), due_us)
 
     def resume(self) -> list[int]:
         """Return the parts that go out now, in order."""
         parts = sorted([*self.refusals, *self.behind])
         self.sent -= len(self.refusals)  # what was refused is known not to be there
         self.unsent = len(parts)
+        self._last |= self.refusals
         self.refusals.clear()
         self.behind.clear()
         return parts
@@ -211,27 +222,53 @@ class Flight:
         self.ended = True
         if self.refusals:
             return self._refusal()
-        cause = f"part {self._missing()} of {self.total} never left"
-        return Unanswered(cause, self.all_ids())
+        return self._lacking(_TOO_LATE, "its validity ended")
 
     def abandon(self, cause: str) -> Result:
-        """End it because we stop: who put a part off is not who refuses it."""
+        """End it because we stop: who put a part off is not who refuses it.
+
+        Nothing of it is in doubt. The others were taken, and this one isn't there.
+        """
         self.ended = True
-        cause = f"{cause}: part {self._missing()} of {self.total} was put off"
-        return Unanswered(cause, self.all_ids())
+        return self._lacking(_STOPPED, cause)
+
+    def _lacking(self, reason: str, cause: str) -> Refused:
+        part = self._missing()
+        return Refused(
+            self.refusals.get(part) or self._last.get(part, _NEVER_LEFT),
+            reason,
+            retryable=False,
+            elsewhere=False,
+            part=part,
+            parts_accepted=self.all_ids(),
+            cause=cause,
+        )
 
     def _missing(self) -> int:
         return min(self.refusals, default=0) or min(self.behind)
 
     def late(self, part: int, message_id: str | None, status: int) -> Result | None:
-        """Take an answer that came after the end; return what it changes, if anything."""
+        """Take an answer that came after its time; return what it changes, if anything.
+
+        It may end a doubt, or leave no more of it than a part to try again (`can_go_on`), but
+        only where nobody can have sent the whole of it again meanwhile.
+        """
         if message_id is None:
             self.refusals[part] = status
-            return None if self.ids or self.silences else self._refusal()
-        self.ids[part] = message_id
+        else:
+            self.ids[part] = message_id
+        if not self.ended:
+            return None
         if len(self.ids) == self.total:
             return Taken(self.all_ids())
-        return Unanswered("an answer came late", self.all_ids())
+        if self.silences:
+            told = message_id is not None
+            return Unanswered("an answer came late", self.all_ids()) if told else None
+        self.ended = not self._known_in_part
+        if self.can_go_on:
+            return None
+        self.ended = True
+        return self._refusal() if self.refusals else self._lacking(_STOPPED, "it was in doubt")
 
     def all_ids(self) -> tuple[tuple[int, str, str], ...]:
         """Return the ids by part, in normal form and as sent."""

@@ -36,6 +36,7 @@ from arrivals.smpp.pdu import Pdu, UnencodablePdu
 
 BROKEN: Final = "it answers nothing of what it is handed: one message at a time tries it"
 STOPPING: Final = "the platform is stopping"
+TOO_MANY: Final = "too many messages wait for a part"
 LEASE_OVER: Final = "the bind's lease has run out"
 ASIDE: Final = "what it has in common with others is throttled: it makes room for the rest"
 # While what is throttled has something in common, others are looked for behind it.
@@ -318,6 +319,8 @@ class HandOff:
         result = flight.late(part, _message_id(pdu) if _took(pdu) else None, _status(pdu))
         if ended and result is not None:
             self._answer(flight.submission, result, late=True)
+        elif ended and not flight.ended:
+            self._put_off(bind, flight)
         if ended and not flight.silences and bind.breaker.regained():
             self._on_mended()
 
@@ -360,11 +363,14 @@ class HandOff:
             self._answer(flight.submission, flight.abandon(LEASE_OVER))
         else:
             due_us = flight.put_off(self._clock.now_us(), self._chance.uniform())
-            if due_us is None or not self._held.add(bind, flight, due_us):
+            if due_us is None:
                 self._give_up(flight)
+            elif not self._held.add(bind, flight, due_us):
+                result = flight.give_up() if flight.refusals else flight.abandon(TOO_MANY)
+                self._answer(flight.submission, result)
 
-    def _hold(self, flight: Flight, until_us: int) -> None:
-        self._answer(flight.submission, flight.held(until_us))
+    def _hold(self, flight: Flight, until_us: int, due_us: int) -> None:
+        self._answer(flight.submission, flight.held(until_us, due_us))
 
     def _give_up(self, flight: Flight) -> None:
         self._answer(flight.submission, flight.give_up())

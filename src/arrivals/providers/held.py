@@ -41,7 +41,7 @@ class HeldParts:
         self,
         clock: Clock,
         go_on: Callable[[Bind, Flight], bool],
-        hold: Callable[[Flight, int], None],
+        hold: Callable[[Flight, int, int], None],
         give_up: Callable[[Flight], None],
         tell: Callable[[], None],
     ) -> None:
@@ -62,7 +62,7 @@ class HeldParts:
             return False
         held = _Held(due_us, next(self._order), due_us + NEWS_US, bind, flight)
         heapq.heappush(self._heap, held)
-        self._hold(flight, held.until_us)
+        self._hold(flight, held.until_us, due_us)
         if self._heap[0] is held:
             self._look_in(due_us - self._clock.now_us())
         return True
@@ -112,4 +112,4 @@ class HeldParts:
         for each in self._heap:
             if each.until_us - now_us < NEWS_LEFT_US:
                 each.until_us = now_us + NEWS_US
-                self._hold(each.flight, each.until_us)
+                self._hold(each.flight, each.until_us, each.due_us)

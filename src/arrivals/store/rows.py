@@ -130,6 +130,7 @@ class ParkedReceipt(msgspec.Struct, frozen=True, array_like=True):
     provider_id: str
     received_at_us: int
     receipt: str
+    count: int = 1  # how often the very same one came
 
 
 class Answerable(msgspec.Struct, frozen=True, array_like=True):

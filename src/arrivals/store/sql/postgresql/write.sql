@@ -326,13 +326,13 @@ WITH p AS MATERIALIZED (
   WHERE id IN (SELECT parked_id FROM parked_forms
                WHERE provider_id = ? AND form IN (SELECT value FROM {values}))
   ORDER BY id FOR UPDATE)
-SELECT {[}p.id, p.provider_id, p.received_at, p.receipt{]} FROM p
+SELECT {[}p.id, p.provider_id, p.received_at, p.receipt, p.count{]} FROM p
 
 -- name: parked
 WITH p AS MATERIALIZED (
   SELECT * FROM parked_receipts WHERE id IN (SELECT CAST(value AS BIGINT) FROM {values})
   ORDER BY id FOR UPDATE)
-SELECT {[}p.id, p.provider_id, p.received_at, p.receipt{]} FROM p
+SELECT {[}p.id, p.provider_id, p.received_at, p.receipt, p.count{]} FROM p
 
 -- name: parked_after
 SELECT {list[}id{]list}

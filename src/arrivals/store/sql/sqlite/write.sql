@@ -219,13 +219,13 @@ ON CONFLICT DO NOTHING
 SELECT 1 FROM parked_forms LIMIT 1
 
 -- name: parked_under
-SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt))
+SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt, p.count))
 FROM parked_receipts AS p
 WHERE p.id IN (SELECT parked_id FROM parked_forms
                WHERE provider_id = ? AND form IN (SELECT value FROM json_each(?)))
 
 -- name: parked
-SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt))
+SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt, p.count))
 FROM parked_receipts AS p
 WHERE p.id IN (SELECT value FROM json_each(?))
 
