@@ -244,10 +244,11 @@ def test_a_number_s_load_test_accuses_no_sender() -> None:
 
 def test_what_is_remembered_of_senders_is_bounded() -> None:
     blame = Blame()
-    for number in range(2 * rules.TRAITS_MAX):
-        blame.taken("a", (f"from {number}",))
-        blame._traits[f"from {number} too"] = NOW
     slowed_by_a_sender(blame)
+    blame._accused.add("long")
+    for number in range(2 * rules.TRAITS_MAX):
+        blame._taken_at[f"from {number}"] = 1
+        blame._traits[f"from {number} too"] = NOW
     for number in range(rules.ACQUITTED_BY):
         blame.taken(f"good {number}", GOOD)
     assert len(blame._taken_at) == len(blame._traits) == rules.TRAITS_MAX

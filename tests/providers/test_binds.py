@@ -231,7 +231,9 @@ async def test_throttling_on_one_bind_slows_all():
     """A provider counts by login, not by connection."""
     async with an_smsc() as smsc, over([smsc.port], binds=2) as (connection, news):
         smsc.answering = lambda _: c.ESME_RTHROTTLED
-        connection.submit([submission(n, msisdn=f"3161234560{n}") for n in range(6)])
+        connection.submit(
+            [submission(n, "hi", f"3{n}612345678", sender=f"S{n}") for n in range(6)]
+        )
         assert kinds(await news.results(6)) == {Throttled}
         assert connection.throttles["bind"] >= 1
         assert connection.capacity() == 0

@@ -216,7 +216,9 @@ async def test_the_moment_between_two_looks_at_the_clock_is_not_lost(
 async def test_a_throttled_bind_is_held_and_tells_so():
     async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
         smsc.answering = lambda _: c.ESME_RTHROTTLED
-        connection.submit([submission(n, msisdn=f"3161234567{n}") for n in range(3)])
+        connection.submit(
+            [submission(n, "hi", f"3{n}612345678", sender=f"S{n}") for n in range(3)]
+        )
         alone, whole = Throttled(c.ESME_RTHROTTLED), Throttled(c.ESME_RTHROTTLED, True)
         assert await news.results(3) == [alone, alone, whole]
         assert connection.throttles == {"message": 2, "bind": 1}
@@ -235,7 +237,9 @@ async def test_a_pace_that_holds_nothing_back_isn_t_told_as_one_that_does(
     monkeypatch.setattr(handoff, "WANTED_US", 200_000)
     async with an_smsc() as smsc, connected(smsc.port) as (connection, news):
         smsc.answering = lambda _: c.ESME_RTHROTTLED
-        connection.submit([submission(n, msisdn=f"3161234567{n}") for n in range(3)])
+        connection.submit(
+            [submission(n, "hi", f"3{n}612345678", sender=f"S{n}") for n in range(3)]
+        )
         await news.results(3)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
