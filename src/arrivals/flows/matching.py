@@ -23,12 +23,26 @@ from typing import Final
 import msgspec
 
 from arrivals.core.catalogue import Catalogue
-from arrivals.core.handsets import Fit, fit_of
+from arrivals.core.handsets import Fit
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move, State, is_terminal
 from arrivals.core.parts import part_in_doubt
 from arrivals.core.timeline import PART_HELD
-from arrivals.flows.doubt import DOUBTED_FOR_US, is_awaited, is_unnamed, may_be_out, unnamed
+from arrivals.flows.doubt import DOUBTED_FOR_US, is_awaited, may_be_out
+from arrivals.flows.fits import (
+    LITERAL,
+    LookedUp,
+    are_one,
+    as_of,
+    by_fit,
+    first_forms,
+    fit,
+    fits,
+    is_open,
+    may_be_about,
+    named_ones,
+    places,
+)
 from arrivals.flows.journal import Journal
 from arrivals.flows.receipt_words import Found
 from arrivals.providers.api import Receipt, form_of, forms_in, forms_of
@@ -42,9 +56,6 @@ INFERRED: Final = 0.9
 
 BETWEEN_TWO_NUMBERS_MAX: Final = 20  # of the newest messages from one number to another
 
-# What is usual of a provider that writes ids as given, or of which nothing is known.
-_LITERAL: Final = (None, IdForm.AS_GIVEN)
-
 # The answers that name parts.
 _NAMING: Final = (Move.TAKEN, PART_HELD, Move.UNANSWERED, Move.PART_REFUSED)
 
@@ -56,16 +67,6 @@ UsualForm = Callable[[str], IdForm | None]
 
 def nothing_usual(_: str) -> None:
     """Know nothing of any provider."""
-
-
-class _LookedUp:
-    """What has an id that one receipt may tell."""
-
-    __slots__ = ("apart", "fitting")
-
-    def __init__(self) -> None:
-        self.fitting: list[Match] = []  # and the number, all as surely
-        self.apart: list[Match] = []  # and another number
 
 
 class Matching:
@@ -81,7 +82,7 @@ class Matching:
         self._usual_form = usual_form
         # The hand-offs that this transaction inferred, which it couldn't look up at its begin.
         self._inferred: dict[tuple[str, str], list[Match]] = {}
-        self._ways: list[list[tuple[Receipt, _LookedUp]]] = []
+        self._ways: list[list[tuple[Receipt, LookedUp]]] = []
 
     def look_up(self, receipts: Sequence[Receipt]) -> None:
         """Look everything up that receipts may be about, and load its messages."""
@@ -89,9 +90,9 @@ class Matching:
         self._ways = [[way] for way in zip(receipts, own, strict=True)]
         links = self._links(receipts)
         linked = {
-            number: _as_of(links[receipt.provider_id], receipt)
+            number: as_of(links[receipt.provider_id], receipt)
             for number, receipt in enumerate(receipts)
-            if receipt.provider_id in links and not _named(own[number].fitting)
+            if receipt.provider_id in links and not named_ones(own[number].fitting)
         }
         if linked:
             others = self._matches(list(linked.values()))
@@ -111,7 +112,7 @@ class Matching:
         )
         return {each.provider_id: each.ids_of for each in providers if each and each.ids_of}
 
-    def _matches(self, receipts: Sequence[Receipt]) -> list[_LookedUp]:
+    def _matches(self, receipts: Sequence[Receipt]) -> list[LookedUp]:
         """Look ids up in the provider's usual form, else as they were sent; then in any other.
 
         What a usual form finds among ended messages only gives way to an open one, so that a
@@ -119,13 +120,13 @@ class Matching:
         """
         known = {name: self._usual_form(name) for name in {r.provider_id for r in receipts}}
         usual = [known[each.provider_id] for each in receipts]
-        first = [_first_forms(each, form) for each, form in zip(receipts, usual, strict=True)]
+        first = [first_forms(each, form) for each, form in zip(receipts, usual, strict=True)]
         found = self._ask(receipts, first)
         others = [
             ()
             if looked.fitting
-            and (form in _LITERAL or any(_is_open(each) for each in looked.fitting))
-            else (*forms_of(receipt), *_places(receipt))
+            and (form in LITERAL or any(is_open(each) for each in looked.fitting))
+            else (*forms_of(receipt), *places(receipt))
             for receipt, looked, form in zip(receipts, found, usual, strict=True)
         ]
         if not any(others):
@@ -136,14 +137,14 @@ class Matching:
             as_sent = receipt.external_id
             exact = [each for each in more.fitting if each.handoff.external_id == as_sent]
             plain = exact or more.fitting
-            if plain and (not looked.fitting or any(_is_open(each) for each in plain)):
+            if plain and (not looked.fitting or any(is_open(each) for each in plain)):
                 looked.fitting = plain
             looked.apart = more.apart or looked.apart
         return found
 
     def _ask(
         self, receipts: Sequence[Receipt], forms: Sequence[Sequence[str]]
-    ) -> list[_LookedUp]:
+    ) -> list[LookedUp]:
         """Look forms of ids up, and part what is found by how surely its number fits."""
         wanted = [
             (each.provider_id, its_forms)
@@ -152,7 +153,7 @@ class Matching:
         answers: list[list[Match]] = [[] for _ in receipts]
         for match in self._tx.match(wanted):
             answers[match.asked].append(match)
-        return [_by_fit(receipt, each) for receipt, each in zip(receipts, answers, strict=True)]
+        return [by_fit(receipt, each) for receipt, each in zip(receipts, answers, strict=True)]
 
     # --- whose is it -----------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class Matching:
         """
         ways = self._ways[number]
         for told, looked in ways:
-            matches = _named(self._with_inferred(told, looked.fitting))
+            matches = named_ones(self._with_inferred(told, looked.fitting))
             sure = [each for each in matches if self._is_sure(told, each)]
             if len(sure) < len(matches) and self._is_awaited(
                 ways[0][0], told, matches, since_us
@@ -182,7 +183,7 @@ class Matching:
         if told.reference == handoff_reference(handoff.message_id, handoff.attempt):
             return True
         usual = self._usual_form(told.provider_id)
-        if told.came_over or usual in _LITERAL:
+        if told.came_over or usual in LITERAL:
             as_given = form_of(told, handoff.external_id) is IdForm.AS_GIVEN
             return as_given and not told.came_over
         return handoff.external_id in forms_in(told, usual)
@@ -204,7 +205,7 @@ class Matching:
         )
 
     def _whose_without_both(
-        self, ways: Sequence[tuple[Receipt, _LookedUp]], since_us: int | None
+        self, ways: Sequence[tuple[Receipt, LookedUp]], since_us: int | None
     ) -> Found | None:
         """Find the message by the number alone, or else by the id alone."""
         found = self._by_doubt([told for told, _ in ways], since_us)
@@ -212,7 +213,7 @@ class Matching:
             return found
         for told, looked in ways:
             matches = self._with_inferred(told, looked.fitting)
-            nameless = [each for each in matches if each not in _named(matches)]
+            nameless = [each for each in matches if each not in named_ones(matches)]
             found = self._by_destination(told, nameless, since_us)
             if found is not None:
                 return found
@@ -226,7 +227,7 @@ class Matching:
             match
             for form in forms_of(receipt)
             for match in self._inferred.get((receipt.provider_id, form), ())
-            if _fit(match, receipt) is not Fit.APART
+            if fit(match, receipt) is not Fit.APART
         ]
         as_sent = [each for each in both if each.handoff.external_id == receipt.external_id]
         return as_sent or both
@@ -239,8 +240,8 @@ class Matching:
         candidates = self._open_first(matches)
         if not candidates:
             return None
-        untold = not receipt.msisdn and _fit(candidates[0][1], receipt) is Fit.UNTOLD
-        if untold and not _are_one(candidates):
+        untold = not receipt.msisdn and fit(candidates[0][1], receipt) is Fit.UNTOLD
+        if untold and not are_one(candidates):
             return None
         # A receipt may have told an id before the answer did, and then its part was guessed.
         first: dict[tuple[int, int], tuple[Message, Match]] = {}
@@ -325,7 +326,7 @@ class Matching:
             for each in self._open_first(matches)
             if self._is_to(each[0], receipt) and self._attempts(each[0], since_us)
         ]
-        if not candidates or not _are_one(candidates):
+        if not candidates or not are_one(candidates):
             return None
         message, best = candidates[0]
         return self._found(receipt, message, best, "destination", INFERRED)
@@ -379,7 +380,7 @@ class Matching:
 
         That one is the handset where the source is no number, or the number we wrote from.
         """
-        if not receipt.msisdn or _fits(message.msisdn, receipt) is Fit.SOURCE:
+        if not receipt.msisdn or fits(message.msisdn, receipt) is Fit.SOURCE:
             return True
         since = self._tx.now_us - DOUBTED_FOR_US
         sent = self._tx.answerable(
@@ -406,7 +407,7 @@ class Matching:
             each.number
             for each in sorted(begun, key=lambda each: not each.partly)
             if (since_us is None or each.begun_at_us <= since_us)
-            and (receipt is None or _may_be_about(receipt, message, each))
+            and (receipt is None or may_be_about(receipt, message, each))
         ]
 
     def _infer(self, receipt: Receipt, message: Message, attempt: int) -> Found:
@@ -466,72 +467,3 @@ def _named_by(handoff: Handoff, journal: Journal) -> int:
         ),
         default=0,
     )
-
-
-def parked_under(receipt: Receipt) -> list[str]:
-    """Return what has to become known for a receipt to be tried again."""
-    return [*forms_of(receipt), *_places(receipt)]
-
-
-def _places(receipt: Receipt) -> list[str]:
-    """Return what hand-offs without an id are written down as, to either address."""
-    return [unnamed(each) for each in dict.fromkeys((receipt.msisdn, receipt.other)) if each]
-
-
-def _first_forms(receipt: Receipt, usual: IdForm | None) -> Sequence[str]:
-    if usual in _LITERAL:
-        return (receipt.external_id,) if receipt.external_id else ()
-    return forms_in(receipt, usual)
-
-
-def _fits(ours: str, receipt: Receipt) -> Fit:
-    return fit_of(ours, receipt.msisdn, receipt.other)
-
-
-def _fit(match: Match, receipt: Receipt) -> Fit:
-    return _fits(match.msisdn, receipt)
-
-
-def _as_of(provider_id: str, receipt: Receipt) -> Receipt:
-    """Return a receipt as another provider would have sent it."""
-    return msgspec.structs.replace(
-        receipt, provider_id=provider_id, came_over=receipt.provider_id
-    )
-
-
-def _by_fit(receipt: Receipt, matches: list[Match]) -> _LookedUp:
-    found = _LookedUp()
-    if len(matches) == 1 and _fit(matches[0], receipt) is Fit.SOURCE:  # nearly always
-        found.fitting = matches
-        return found
-    named = _named(matches)
-    for some in (named, [each for each in matches if each not in named]):
-        fits = [(_fit(each, receipt), each) for each in some]
-        surest = min((fit for fit, _ in fits), default=Fit.APART)
-        if surest is not Fit.APART:
-            found.fitting += [each for fit, each in fits if fit is surest]
-        elif some is named:
-            found.apart = named
-    return found
-
-
-def _named(matches: Sequence[Match]) -> list[Match]:
-    return [each for each in matches if not is_unnamed(each.handoff.external_id, each.msisdn)]
-
-
-def _is_open(match: Match) -> bool:
-    return not is_terminal(State(match.state))
-
-
-def _may_be_about(receipt: Receipt, message: Message, attempt: Attempt) -> bool:
-    """Tell whether a receipt that names no known id may be about an attempt."""
-    reference = handoff_reference(message.key, attempt.number)
-    return (
-        attempt.provider_id == receipt.provider_id
-        and not attempt.taken
-        and receipt.reference in {None, reference}
-    )
-
-
-def _are_one(candidates: Sequence[tuple[Message, Match]]) -> bool:
-    return len({message.key for message, _ in candidates}) == 1

@@ -34,8 +34,9 @@ from arrivals.core.parts import (
     roll_up,
 )
 from arrivals.flows.doubt import is_awaited, unnamed
+from arrivals.flows.fits import parked_under
 from arrivals.flows.journal import Journal
-from arrivals.flows.matching import Matching, UsualForm, nothing_usual, parked_under
+from arrivals.flows.matching import Matching, UsualForm, nothing_usual
 from arrivals.flows.receipt_words import Found, body_of, read
 from arrivals.providers.api import Receipt
 from arrivals.store.api import Step, Transaction
