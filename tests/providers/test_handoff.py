@@ -275,22 +275,3 @@ async def test_what_was_claimed_before_the_breaker_opened_is_given_back():
         assert [kinds[n] for n in range(1, 4)] == [Unanswered] * 3
         assert [kinds[n] for n in range(4, 9)] == [NotSent] * 5
         assert len(smsc.submits) == 3
-
-
-async def test_a_refusal_is_an_answer_too():
-    async with an_smsc() as smsc, connected(smsc.port, window=3) as (connection, news):
-        smsc.judging = lambda *_: 0x0B
-        connection.submit([submission(n) for n in range(30)])
-        await news.results(30)
-        assert not connection.is_broken
-
-
-async def test_one_silence_with_a_window_of_one_is_no_outage():
-    quick = {"response_timeout_s": 0.2}
-    async with (
-        an_smsc() as smsc,
-        connected(smsc.port, window=1, settings=quick) as (connection, news),
-    ):
-        connection.submit([submission(1)])
-        assert [type(each) for each in await news.results(1)] == [Unanswered]
-        assert not connection.is_broken

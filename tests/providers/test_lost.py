@@ -52,6 +52,25 @@ async def losing(
         yield connection, news, smsc
 
 
+async def test_a_refusal_is_an_answer_too():
+    async with an_smsc() as smsc, connected(smsc.port, window=3) as (connection, news):
+        smsc.judging = lambda *_: 0x0B
+        connection.submit([submission(n) for n in range(30)])
+        await news.results(30)
+        assert not connection.is_broken
+
+
+async def test_one_silence_with_a_window_of_one_is_no_outage():
+    quick = {"response_timeout_s": 0.2}
+    async with (
+        an_smsc() as smsc,
+        connected(smsc.port, window=1, settings=quick) as (connection, news),
+    ):
+        connection.submit([submission(1)])
+        assert [type(each) for each in await news.results(1)] == [Unanswered]
+        assert not connection.is_broken
+
+
 @pytest.mark.parametrize(("window", "taken", "drops"), [(10, 1, 10), (2, 1, 3), (1, 1, 2)])
 async def test_a_crash_loop_that_answers_one_gets_little(window: int, taken: int, drops: int):
     """It answered one of each session and dropped the connection at the tenth."""
