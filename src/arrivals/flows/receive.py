@@ -133,13 +133,7 @@ def _tried(
     parked: Sequence[ParkedReceipt],
     usual_form: UsualForm,
 ) -> Receiving | None:
-    # The very same receipt that came for several parts is one that was parked so often.
-    known = [
-        each
-        for one in parked
-        if one.provider_id in catalogue.providers
-        for each in [one] * min(one.count, SAME_MAX)
-    ]
+    known = [each for each in parked if each.provider_id in catalogue.providers]
     if not known:
         return None
     receiving = Receiving(tx, catalogue, usual_form)
@@ -184,7 +178,9 @@ class Receiving:
                 self._park(receipt, again)
             else:
                 self._one(found, since_us)
-                matched += [again.parked_id] if again else []
+                if again is not None:
+                    matched.append(again.parked_id)
+                    self._others_like_it(number, again, found)
             kept.append(
                 (receipt.provider_id, found.message.key if found else None, receipt.raw)
             )
@@ -199,6 +195,15 @@ class Receiving:
                 numbers.add(unnamed(message.msisdn))
         if not parked:
             self._tx.keep_raw(kept)
+
+    def _others_like_it(self, number: int, again: ParkedReceipt, found: Found) -> None:
+        """Take in the very same receipt for the other parts for which it was parked."""
+        if found.message.segments == 1:
+            return
+        for _ in range(min(again.count, SAME_MAX) - 1):
+            other = self._matching.whose(number, again.received_at_us)
+            if other is not None:
+                self._one(other, again.received_at_us)
 
     def _park(self, receipt: Receipt, again: ParkedReceipt | None) -> None:
         forms = parked_under(receipt)
