@@ -50,7 +50,7 @@ def test_replies_are_counted_by_what_became_of_them() -> None:
     """Each scrape takes over running totals, which never go back."""
     telemetry = Telemetry()
     for confirmed, unmatched in ((0, 0), (2, 1), (3, 1)):
-        telemetry.replies({"confirmed": confirmed, "unmatched": unmatched})
+        telemetry.take_over("replies", {"confirmed": confirmed, "unmatched": unmatched})
     text = telemetry.exposition().decode()
     assert 'arrivals_replies_total{result="confirmed"} 3.0' in text
     assert 'arrivals_replies_total{result="unmatched"} 1.0' in text
@@ -60,7 +60,8 @@ def test_what_came_to_nothing_is_counted_by_provider_and_fate() -> None:
     """Each scrape takes over running totals, which never go back."""
     telemetry = Telemetry()
     for count in (1, 5):
-        telemetry.ignored({("north", "unmarked"): count, ("south", "malformed"): 2})
+        totals = {("north", "unmarked"): count, ("south", "malformed"): 2}
+        telemetry.take_over("inbound_ignored", totals)
     text = telemetry.exposition().decode()
     assert 'arrivals_inbound_ignored_total{fate="unmarked",provider="north"} 5.0' in text
     assert 'arrivals_inbound_ignored_total{fate="malformed",provider="south"} 2.0' in text

@@ -45,6 +45,7 @@ _log = logging.getLogger("arrivals.runtime")
 # few that the system hasn't closed yet.
 FILES_KEPT: Final = 64 + OPERATORS_MAX + SPARE_MAX
 BACKLOG: Final = 2_048  # connections that wait to be accepted
+DOORS: Final = ("operators' requests", "requests")  # as /readyz names them
 GC_THRESHOLDS: Final = (20_000, 20, 20)  # objects; by default 700: 6 % of the loop's time
 # The writer asks for Python's lock after every statement and would get it only when the loop
 # has nothing to do: a tenth more throughput than with the default of 5 ms, measured.
@@ -148,13 +149,15 @@ async def _serve(
             alive=lambda: {task.get_name(): _trouble(task) for task in work},
             binds=fleet.binds,
             commits=lambda: store.commits,
+            windows=fleet.windows,
         )
         doors = {_server(operations, Door(OPERATORS_MAX, spare_max=0)): metrics_socket}
         if api_socket is not None:
             api = application(platform, activity, secret, answered=telemetry.answered)
             doors[_server(api, _door_for_clients(settings))] = api_socket
         answering = [
-            asyncio.create_task(each.serve([at]), name="requests") for each, at in doors.items()
+            asyncio.create_task(each.serve([at]), name=name)
+            for (each, at), name in zip(doors.items(), DOORS, strict=False)
         ]
         verifier = None
         if sends and settings.verify_every_s:

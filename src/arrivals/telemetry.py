@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import IO, Final
+from typing import IO, Any, Final, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,10 +22,14 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
 
 from arrivals import __version__
+from arrivals.core.buckets import Buckets
 
 # --- numbers --------------------------------------------------------------------------
 
@@ -37,28 +41,105 @@ _SECONDS: Final = (
 )  # fmt: skip
 
 
+class Total(NamedTuple):
+    """What a running total counts, and by what."""
+
+    about: str
+    labels: tuple[str, ...] = ()
+
+
+# Running totals that others keep; each is told as it stands, and never goes back.
+TOTALS: Final[dict[str, Total]] = {
+    "commits": Total("Transactions committed and synced"),
+    "commit_items": Total("Requests, answers and receipts committed"),
+    "verify_runs": Total("Runs of the checks, by all processes of the installation"),
+    "replies": Total(
+        "Messages from handsets: the first answer to one of ours (confirmed), a further one"
+        " (repeated), or nobody's that can be told (unmatched)",
+        ("result",),
+    ),
+    "handoffs": Total("Messages handed to a provider's connection", ("provider",)),
+    "handoff_answers": Total(
+        "What became of hand-offs, each once: taken, throttled, refused, unanswered, not_bound"
+        " (it says that we aren't bound), or not_sent (nothing of it left)",
+        ("provider", "result"),
+    ),
+    "late_answers": Total("Answers to hand-offs that had been given up", ("provider",)),
+    "refusals": Total(
+        "Hand-offs that a provider refused, by whose fault it is and our reason for its code",
+        ("provider", "fault", "reason"),
+    ),
+    "provider_throttled": Total(
+        "Answers of a provider that say: not so fast; of one message's destination"
+        " (message), or of all that goes there (bind)",
+        ("provider", "scope"),
+    ),
+    "outcomes": Total(
+        "Messages that ended, by the provider that had them last; one whose end is revised"
+        " counts in both",
+        ("provider", "state"),
+    ),
+    "receipts": Total("Receipts that a provider sent, by their word", ("provider", "word")),
+    "inbound_replies": Total("Messages from handsets that a provider sent", ("provider",)),
+    "inbound_ignored": Total(
+        "What a provider sent and nobody acts on, by why: unmarked (written like a receipt"
+        " and not marked as one), unreadable, alert, unasked, unknown_command, wrong_state,"
+        " malformed, stream_lost",
+        ("provider", "fate"),
+    ),
+}
+# Durations that others count, by provider.
+TIMES: Final = {
+    "submit_seconds": "Time from a submit_sm to the answer that takes it; of a message of"
+    " several parts the slowest one's",
+    "receipt_seconds": "Time from a hand-off, or its last news, to the receipt that ends it",
+}
+Label = str | tuple[str, ...]
+
+
+class _Running:
+    """The totals as Prometheus reads them."""
+
+    def __init__(self) -> None:
+        none: Mapping[Label, float] = {}
+        self.totals = dict.fromkeys(TOTALS, none)
+        for name in ("commits", "commit_items", "verify_runs"):
+            self.totals[name] = {(): 0.0}
+        self.times: dict[str, Mapping[str, Buckets]] = {name: {} for name in TIMES}
+
+    def collect(self) -> Iterator[Metric]:
+        for name, (about, labels) in TOTALS.items():
+            counter = CounterMetricFamily(f"arrivals_{name}", about, labels=labels)
+            for key, total in sorted(self.totals[name].items()):
+                counter.add_metric([key] if isinstance(key, str) else list(key), total)
+            yield counter
+        for name, about in TIMES.items():
+            histogram = HistogramMetricFamily(f"arrivals_{name}", about, labels=("provider",))
+            for provider, times in sorted(self.times[name].items()):
+                histogram.add_metric([provider], times.cumulative(), times.total)
+            yield histogram
+
+
 class Telemetry:
     """The metrics of one process, in a registry of its own."""
 
     content_type: Final = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
+        # When each series began is of no use to anybody here, and doubles them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self._running = _Running()
+        self.registry.register(self._running)
         build = self._gauge("build_info", "The version that runs; always 1", "version")
         build.labels(__version__).set(1)
         self._open = self._gauge(
             "messages_open", "Messages without a final outcome, counted up to 100,000", "state"
         )
-        self._ready = self._gauge("queue_ready", "Messages that could be handed off right now")
-        self._oldest = self._gauge(
-            "queue_oldest_age_seconds",
-            "How long a lane's first message has been ready; 0 if nothing there may go",
-            "provider",
-            "lane",
-        )
+        self._tell_of_queues()
         self._ambiguous = self._gauge(
             "ambiguous_attempts", "Hand-offs that nobody answered and no receipt explained yet"
         )
@@ -69,30 +150,15 @@ class Telemetry:
         self._parked_age = self._gauge(
             "parked_receipts_oldest_age_seconds", "Age of the oldest parked receipt"
         )
-        self._replies = self._counter(
-            "replies",
-            "Messages from handsets: the first answer to one of ours (confirmed), a further one"
-            " (repeated), or nobody's that can be told (unmatched)",
-            "result",
-        )
-        self._ignored = self._counter(
-            "inbound_ignored",
-            "What a provider sent and nobody acts on, by why: unmarked (written like a receipt"
-            " and not marked as one), unreadable, alert, unasked, unknown_command, wrong_state,"
-            " malformed, stream_lost",
-            "provider",
-            "fate",
-        )
-        self._bind_up = self._gauge(
-            "bind_up", "1 while a provider's connection takes messages", "provider"
-        )
         self._tell_of_providers()
         self._alarms = self._gauge(
-            "alarms", "What waits or has been away for too long; /readyz names each"
+            "alarms",
+            "Alarms that stand, by kind and provider (none: of several, or of nobody); GET"
+            " /api/v1/alarms and /readyz have each in words",
+            "kind",
+            "provider",
         )
         self._tell_of_the_checks()
-        self._commits = self._counter("commits", "Transactions committed and synced")
-        self._items = self._counter("commit_items", "Requests, answers and receipts committed")
         self._requests = self._counter(
             "http_requests", "Requests answered", "method", "path", "status"
         )
@@ -106,18 +172,33 @@ class Telemetry:
         # Finding a label's child takes longer than counting; paths and statuses are few.
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._committed = (0, 0)
-        self._replied: dict[str, int] = {}
-        self._throttled: dict[tuple[str, str], int] = {}
-        self._was_ignored: dict[tuple[str, str], int] = {}
+
+    def _tell_of_queues(self) -> None:
+        self._ready = self._gauge("queue_ready", "Messages that could be handed off right now")
+        self._waiting = self._gauge(
+            "queue_messages",
+            "Messages that wait in a lane and could go, counted up to 10,000",
+            "provider",
+            "lane",
+        )
+        self._oldest = self._gauge(
+            "queue_oldest_age_seconds",
+            "How long a lane's first message has been ready; 0 if nothing there may go",
+            "provider",
+            "lane",
+        )
 
     def _tell_of_providers(self) -> None:
-        self._throttles = self._counter(
-            "provider_throttled",
-            "Answers of a provider that say: not so fast; of one message's destination"
-            " (message), or of all that goes there (bind)",
+        self._bind_up = self._gauge(
+            "bind_up", "1 while a provider's connection takes messages", "provider"
+        )
+        self._window = self._gauge(
+            "bind_window",
+            "Unanswered PDUs that a provider may have, over its binds",
             "provider",
-            "scope",
+        )
+        self._window_used = self._gauge(
+            "bind_window_used", "Unanswered PDUs that it has", "provider"
         )
         self._held = self._gauge(
             "provider_held_seconds",
@@ -129,6 +210,13 @@ class Telemetry:
             "provider_broken",
             "1 while a provider takes messages and never answers, and is tried one at a time",
             "provider",
+        )
+        self._paused = self._gauge(
+            "paused",
+            "1 while a provider or a route is paused or draining; of accounts how many are",
+            "what",
+            "name",
+            "flow",
         )
 
     def _tell_of_the_checks(self) -> None:
@@ -147,10 +235,6 @@ class Telemetry:
         self._verify_seconds = self._gauge(
             "verify_last_run_duration_seconds", "How long the last run of the checks took"
         )
-        self._verify_runs = self._counter(
-            "verify_runs", "Runs of the checks, by all processes of the installation"
-        )
-        self._ran = 0
 
     def answered(self, method: str, path: str, status: int, latency_us: int | None) -> None:
         """Count a request; `path` is its template; `latency_us` None if it waited."""
@@ -165,12 +249,25 @@ class Telemetry:
                 histogram = self._histograms[path] = self._seconds.labels(path)
             histogram.observe(latency_us / 1e6)
 
+    def begin_anew(self) -> None:
+        """Forget how providers were: one that is gone, or somebody else's, isn't told of."""
+        for each in (self._waiting, self._oldest, self._bind_up, self._window):
+            each.clear()
+        for each in (self._window_used, self._held, self._broken):
+            each.clear()
+
+    def take_over(self, name: str, totals: Mapping[Any, float]) -> None:
+        """Tell running totals from now on; keys are labels, one or several as TOTALS says."""
+        self._running.totals[name] = totals
+
+    def take_times(self, name: str, times: Mapping[str, Buckets]) -> None:
+        """Tell durations by provider from now on."""
+        self._running.times[name] = times
+
     def committed(self, commits: int, items: int) -> None:
         """Take over the store's own running totals."""
-        before = self._committed
-        self._commits.inc(max(0, commits - before[0]))
-        self._items.inc(max(0, items - before[1]))
-        self._committed = (commits, items)
+        self.take_over("commits", {(): commits})
+        self.take_over("commit_items", {(): items})
 
     def open_messages(self, by_state: Mapping[str, int], ready: int, overdue: int) -> None:
         """Take over how many messages are open."""
@@ -186,41 +283,36 @@ class Telemetry:
         self._parked.set(count)
         self._parked_age.set(oldest_age_s)
 
-    def replies(self, totals: Mapping[str, int]) -> None:
-        """Take over the running totals of replies by what became of them."""
-        for result, total in totals.items():
-            self._replies.labels(result).inc(max(0, total - self._replied.get(result, 0)))
-        self._replied = dict(totals)
-
-    def ignored(self, totals: Mapping[tuple[str, str], int]) -> None:
-        """Take over the running totals of what came to nothing, by provider and fate."""
-        for (provider, fate), total in totals.items():
-            before = self._was_ignored.get((provider, fate), 0)
-            self._ignored.labels(provider, fate).inc(max(0, total - before))
-        self._was_ignored = dict(totals)
-
-    def lane_age(self, provider: str, lane: int, age_s: float) -> None:
-        """Take over how long the first message of a lane has waited."""
+    def lane(self, provider: str, lane: int, age_s: float, waiting: int) -> None:
+        """Take over how long the first message of a lane has waited, and how many do."""
         self._oldest.labels(provider, LANE_NAMES[lane]).set(age_s)
+        self._waiting.labels(provider, LANE_NAMES[lane]).set(waiting)
 
     def bind(self, provider: str, *, up: bool) -> None:
         """Take over whether a provider's connection takes messages."""
         self._bind_up.labels(provider).set(1 if up else 0)
+
+    def window(self, provider: str, size: int, used: int) -> None:
+        """Take over how much of a provider's window is used."""
+        self._window.labels(provider).set(size)
+        self._window_used.labels(provider).set(used)
 
     def condition(self, provider: str, *, broken: bool, held_s: float) -> None:
         """Take over how a provider is."""
         self._broken.labels(provider).set(1 if broken else 0)
         self._held.labels(provider).set(held_s)
 
-    def throttles(self, totals: Mapping[tuple[str, str], int]) -> None:
-        """Take over the running totals of throttled answers by provider and scope."""
-        for place, total in totals.items():
-            self._throttles.labels(*place).inc(max(0, total - self._throttled.get(place, 0)))
-        self._throttled = dict(totals)
+    def paused(self, found: Mapping[tuple[str, str, str], int]) -> None:
+        """Take over what is paused or draining: by what it is, its name, and which of both."""
+        self._paused.clear()
+        for labels, count in found.items():
+            self._paused.labels(*labels).set(count)
 
-    def alarms(self, count: int) -> None:
-        """Take over how many alarms are raised."""
-        self._alarms.set(count)
+    def alarms(self, standing: Mapping[tuple[str, str], int]) -> None:
+        """Take over how many alarms stand, by kind and provider."""
+        self._alarms.clear()
+        for labels, count in standing.items():
+            self._alarms.labels(*labels).set(count)
 
     def verified(
         self, found: Mapping[int, int], runs: int, at_s: float, full_at_s: float, took_s: float
@@ -232,8 +324,7 @@ class Telemetry:
         self._verified_at.set(at_s)
         self._verified_whole_at.set(full_at_s)
         self._verify_seconds.set(took_s)
-        self._verify_runs.inc(max(0, runs - self._ran))
-        self._ran = runs
+        self.take_over("verify_runs", {(): runs})
 
     def exposition(self) -> bytes:
         """Return all metrics as Prometheus reads them."""

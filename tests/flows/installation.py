@@ -112,6 +112,11 @@ UNSOUND = (
 )
 
 
+def said(platform: Platform) -> tuple[str, ...]:
+    """Return the alarms that stand, in words."""
+    return tuple(sorted(each.trouble.words for each in platform.alarms))
+
+
 async def own_bind(store: Store, provider_id: str) -> int:
     """Make the test the owner of a provider's bind; return its epoch."""
     epoch = await store.write(TAKE, BindOwner(provider_id, "test"))

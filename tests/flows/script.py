@@ -51,6 +51,7 @@ class ScriptedConnection:
         self.room = room
         self.is_broken = False
         self.held_for_s = 0.0
+        self.window, self.window_used = room, 0
         self.lacks = self.refusal = ""
         self.taken: list[Submission] = []
         self.acknowledged: list[object] = []

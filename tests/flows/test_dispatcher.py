@@ -24,8 +24,8 @@ from arrivals.flows.fleet import Fleet
 from arrivals.flows.sweep import Sweeper
 from arrivals.providers.api import Result, Submission, Taken
 from arrivals.store.api import Step, StoreUnavailable
-from arrivals.store.traces import Backlog
-from tests.flows.installation import Installation, account, installed, provider, route
+from arrivals.store.traces import Backlog, LaneHead
+from tests.flows.installation import Installation, account, installed, provider, route, said
 from tests.flows.script import ScriptedConnection, SetClock, answer, receipt
 
 NORTH, SOUTH = provider("north", 1), provider("south", 1)
@@ -440,14 +440,19 @@ def test_what_gives_cause_for_an_alarm():
     now_us = 10**15
     old, young = now_us - 61_000_000, now_us - 59_000_000
     assert waiting(QUIET, now_us) == []
-    heads = [("north", 0, old), ("north", 2, young), ("south", 1, young)]
-    assert waiting(replace(QUIET, lane_heads=heads), now_us) == [
-        "messages wait long in the otp lane of provider north"
+    heads = [
+        LaneHead("north", 0, old, 7),
+        LaneHead("north", 2, young, 1),
+        LaneHead("south", 1, young, 1),
     ]
+    [alarm] = waiting(replace(QUIET, lane_heads=heads), now_us)
+    assert alarm.words == "messages wait long in the otp lane of provider north"
+    assert alarm.cost.startswith("7 messages wait there.")
+    assert (alarm.began_us, alarm.messages_at_risk) == (old, 7)
     parked = replace(QUIET, overdue=1, parked=2, parked_of=["north"])
     overdue, unmatched = waiting(parked, now_us)
-    assert overdue == "messages are past their outcome deadline"
-    assert unmatched.startswith("receipts of provider north match no message: look at ")
+    assert overdue.words == "messages are past their outcome deadline"
+    assert unmatched.words == "receipts of provider north match no message"
 
 
 async def test_an_alarm_is_said_once_and_doesn_t_flap(
@@ -455,13 +460,18 @@ async def test_an_alarm_is_said_once_and_doesn_t_flap(
 ):
     caplog.set_level(logging.WARNING, "arrivals.alarms")
     alarms = Alarms(here.platform)
+    conditions, now = here.platform.conditions, here.platform.clock.monotonic()
     seen = []
     for present in ("", "a", "", "a", "a", "a", "", "a", "", "", ""):
-        alarms.weigh(["a"] if present else [])
+        conditions.slowed("north", 99.0 if present else 0.0, now)
+        await alarms.look()
         seen.append(bool(here.platform.alarms))
     assert seen == [False, False, False, False, True, True, True, True, True, False, False]
-    said = [each.getMessage() for each in caplog.records]
-    assert said == ["alarm: a", "alarm over: a"]
+    began, over = [each.getMessage() for each in caplog.records]
+    assert began.startswith(
+        "alarm 1: provider north is slowing us. No message waits for it now."
+    )
+    assert over == "alarm 1 is over: provider north is slowing us"
 
 
 async def test_the_sweeper_looks_for_them(
@@ -479,7 +489,7 @@ async def test_the_sweeper_looks_for_them(
         await until(lambda: len(here.platform.alarms) == 2)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert here.platform.alarms == (
+        assert said(here.platform) == (
             "messages wait long in the alert lane of provider north",
             "provider north is away",
         )

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from arrivals.flows.alarms import Alarms
+from arrivals.flows.conditions import Condition
 from arrivals.flows.ignored import (
     IGNORED_MIN,
     KEPT_PER_HOUR_MAX,
@@ -76,22 +77,20 @@ def test_a_share_of_what_comes_is_an_alarm_with_its_commonest_kind(
 ):
     inbound.took("north", 100)
     inbound.note([ignored()] * (IGNORED_MIN - 1))
-    assert inbound.alarms() == []
+    assert inbound.mostly("north") is None
     inbound.note([ignored(Fate.MALFORMED)])
-    [alarm] = inbound.alarms()
-    assert "provider north" in alarm
-    assert "unmarked_receipts" in alarm
+    assert inbound.mostly("north") is Fate.UNMARKED
     inbound.took("north", 100_000)
-    assert inbound.alarms() == [], "the share has fallen"
+    assert inbound.mostly("north") is None, "the share has fallen"
     inbound.note([ignored(provider="south")] * IGNORED_MIN)
-    assert len(inbound.alarms()) == 1
+    assert inbound.mostly("south") is Fate.UNMARKED
     clock.tick(60 * MINUTES)
-    assert inbound.alarms() == [], "that was long ago"
+    assert inbound.mostly("north") is None, "that was long ago"
 
 
 def test_what_costs_nothing_is_no_alarm(inbound: Inbound):
     inbound.note([ignored(Fate.ALERT), ignored(Fate.UNASKED)] * 100)
-    assert inbound.alarms() == []
+    assert inbound.mostly("north") is None
 
 
 async def test_what_comes_to_nothing_is_kept_before_it_is_acknowledged(place: str):
@@ -120,8 +119,20 @@ async def test_a_share_that_comes_to_nothing_is_an_alarm(place: str):
     async with installed(place, providers=[NORTH], started=False, clock=clock) as here:
         alarms = Alarms(here.platform)
         wasted = Ignored(provider_id="north", fate=Fate.MALFORMED, command="deliver_sm")
+        here.platform.conditions.note("north", Condition.AWAY, clock.monotonic(), there=False)
         here.platform.inbound.note([wasted] * 20)
         for _ in range(2):
             await alarms.look()
         [raised] = here.platform.alarms
-        assert raised.startswith("much of what provider north sends comes to nothing")
+        assert raised.trouble.words == (
+            "provider north sends much that comes to nothing: malformed"
+        )
+        # Whoever has only just begun to look can't tell that it's over.
+        here.platform.inbound = Inbound(clock)
+        for _ in range(3):
+            await alarms.look()
+        assert len(here.platform.alarms) == 1
+        clock.tick(60 * MINUTES)
+        for _ in range(3):
+            await alarms.look()
+        assert not here.platform.alarms

@@ -11,6 +11,7 @@ import pytest
 from arrivals.core.compare import Measure, Side, compare
 from arrivals.core.layers import Forecast, outcome_layer
 from arrivals.flows import learning
+from arrivals.flows.alarms import read_alarms
 from arrivals.flows.amend import Amendment
 from arrivals.flows.learning import FOLLOW, KEPT, Learning, Look
 from arrivals.outcome.clicks import Click
@@ -20,7 +21,7 @@ from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.learner import Fact, Learner, Subject
 from arrivals.outcome.watch import Watch
 from arrivals.store.alarms import AlarmCursor
-from tests.flows.installation import Installation, installed, provider, route
+from tests.flows.installation import Installation, installed, provider, route, said
 from tests.flows.script import SetClock
 from tests.flows.story import Story
 
@@ -372,9 +373,9 @@ async def test_an_alarm_outlives_the_process_that_raised_it_and_ends(
     await first.keep()
     # Another process shows it before it has learnt anything, and then finds it itself.
     again = Learning(here.platform, SECRET, learns=True)
-    here.platform.outlook = ()
-    await again.show()
-    assert list(here.platform.outlook) == [raised.trouble]
+    here.platform.alarms = ()
+    await read_alarms(here.platform)
+    assert list(here.platform.alarms) == [raised]
     await again.restore()
     clock.tick(60)
     await again.look()
@@ -388,8 +389,8 @@ async def test_an_alarm_outlives_the_process_that_raised_it_and_ends(
     (over,) = await alarms(here)
     assert over.ended_us == standing.seen_us
     assert over.trouble.messages_at_risk >= raised.trouble.messages_at_risk
-    await again.show()
-    assert not here.platform.outlook
+    await read_alarms(here.platform)
+    assert not here.platform.alarms
     assert caplog.messages[1:] == [f"alarm {over.alarm_id} is over: {over.trouble.words}"]
 
 
@@ -401,7 +402,7 @@ async def test_a_process_that_learns_nothing_shows_what_stands(
     class Watched(Learning):
         async def restore(self) -> None:
             await super().restore()
-            if here.platform.outlook:
+            if here.platform.alarms:
                 shown.set()
 
     monkeypatch.setattr(learning, "KEEP_EVERY_S", 0.01)
@@ -409,7 +410,7 @@ async def test_a_process_that_learns_nothing_shows_what_stands(
     running = asyncio.create_task(Watched(here.platform, SECRET, learns=False).run())
     async with asyncio.timeout(10):
         await shown.wait()
-    assert [each.words for each in here.platform.outlook] == ["receipts of south fell"]
+    assert said(here.platform) == ("receipts of south fell",)
     running.cancel()
     await asyncio.wait([running])
 
@@ -427,10 +428,12 @@ def _trouble(name: str) -> Trouble:
 async def test_two_workers_raise_one_alarm(story: Story) -> None:
     """Each finds it for itself; the one that finds it last lets it stand."""
     store = story.here.store
-    for _ in range(2):
-        await store.write(FOLLOW, Look([_trouble("south")], []))
-    stood, standing = await store.write(FOLLOW, Look([], []))
-    assert len(stood) == len(standing) == 1
+    told = []
+    for found in ([_trouble("south")], [_trouble("south")], []):
+        changed, standing = await store.write(FOLLOW, Look(found, []))
+        told.append(len(changed))
+        assert len(standing) == 1
+    assert told == [1, 0, 0]
 
 
 async def test_forecasts_are_checked_on_messages_put_aside(story: Story) -> None:

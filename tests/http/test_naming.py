@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 from typing import Any
 
@@ -17,9 +16,11 @@ from arrivals.core.message import Move
 from arrivals.core.timeline import BROKEN, SLOWED, UNBOUND, TimelineEvent, attempts, stages
 from arrivals.flows.alarms import LOOKS, Alarms
 from arrivals.flows.conditions import IN_A_ROW, Condition, RefusalWatch
+from arrivals.flows.ignored import IGNORED_MIN
 from arrivals.http.naming import ANOTHER, Names, in_words, names_on
 from arrivals.http.table import endpoints
 from arrivals.outcome.habits import Habit
+from arrivals.providers.api import Fate, Ignored
 from arrivals.store.api import Transaction
 from arrivals.store.rows import Event
 from tests.http.installation import MAIN, Installation
@@ -95,26 +96,31 @@ async def live(api: Installation, key: int) -> None:
     await api.in_store(run)
 
 
-def be_in_trouble(api: Installation) -> None:
+async def be_in_trouble(api: Installation) -> None:
     """Let everything be wrong with providers that can be."""
     platform, now = api.platform, api.platform.clock.monotonic()
+    conditions, since = platform.conditions, now - 1_000
     platform.binds = lambda: {"north": True, "south": False, "east": False}
     platform.habits.by_provider["north"] = platform.habits.by_provider["east"] = Habit()
-    platform.conditions.slowed("north", 400.0, now - 1_000)
-    for name, condition in itertools.product(("south", "east"), Condition):
-        if (name, condition) != ("south", Condition.UNBOUND):  # it is broken, then
-            platform.conditions.note(name, condition, now - 1_000, there=True)
-        why = "the bind was refused: ESME_RBINDFAIL"
-        platform.conditions.bound(name, "some of its binds", why, now - 1_000)
-    platform.conditions.held_s["east"] = 900.0
-    platform.conditions._unbound_at |= {"east": now}
-    platform.conditions.refusing["south"] = refused = RefusalWatch(now - 1_000)
+    conditions.slowed("north", 400.0, since)
+    why = "the bind was refused: ESME_RBINDFAIL"
+    conditions.bound("south", "some of its binds", why, since)
+    conditions.note("south", Condition.BROKEN, since, there=True)
+    conditions.note("east", Condition.AWAY, since, there=True)
+    conditions.note("east", Condition.UNBOUND, since, there=True)
+    conditions.bound("east", "", why, since)
+    conditions.held_s["east"] = 900.0
+    conditions._unbound_at |= {"east": now}
+    conditions.refusing["south"] = refused = RefusalWatch(since)
     for key in range(IN_A_ROW):
         refused.refused(key, 1)
+    conditions.note("gone-east", Condition.AWAY, now, there=False)
+    wasted = Ignored(provider_id="gone-east", fate=Fate.MALFORMED, command="deliver_sm")
+    platform.inbound.note([wasted] * IGNORED_MIN)
     alarms = Alarms(platform)
     for _ in range(LOOKS):
-        alarms.weigh([*alarms._ailing(), "much of what provider gone-east sends is ignored"])
-    kinds = {re.sub("north|south|east", "", each) for each in platform.alarms}
+        await alarms.look()
+    kinds = {each.trouble.kind for each in platform.alarms}
     assert len(kinds) == 7, platform.alarms
 
 
@@ -122,7 +128,7 @@ async def everything(api: Installation) -> dict[str, str]:
     """Send over two routes, wait, amend; return all answers there are, by path."""
     east = Provider(provider_id="east", sandbox=True, ids_of="north")
     await api.change("provider", "east", east)
-    be_in_trouble(api)
+    await be_in_trouble(api)
     found: dict[str, str] = {}
     async with api.client("main") as client:
 

@@ -9,6 +9,7 @@ the difference and take it over with
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -20,9 +21,12 @@ from typing import Any
 import httpx
 import pytest
 
+from arrivals.core.catalogue import Flow
 from arrivals.core.errors import ERRORS, Code
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import Move
+from arrivals.flows.alarms import LOOKS, Alarms
+from arrivals.flows.conditions import Condition
 from arrivals.http.openapi import document, example
 from arrivals.http.operations import OperationsApp
 from arrivals.http.table import endpoints
@@ -30,7 +34,7 @@ from arrivals.outcome.habits import FORM_RECEIPTS_MIN
 from arrivals.store.api import StoreDamaged, StoreError, StoreFull, StoreUnavailable
 from arrivals.store.verifying import verify
 from arrivals.telemetry import Telemetry
-from tests.http.installation import Installation
+from tests.http.installation import MAIN, Installation
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "openapi.json"
 
@@ -58,7 +62,9 @@ async def test_health_needs_no_key(api: Installation) -> None:
             "status": "ready",
             "checks": {"store": "ok", "catalogue": "ok"},
             "alarms": [],
+            "paused": [],
             "binds": {},
+            "ailing": {},
             "receipts": {},
             "invariants": None,
         }
@@ -124,7 +130,16 @@ async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(
     api: Installation,
 ) -> None:
     """It goes on accepting: alarms and lost connections are for an operator to see."""
-    api.platform.alarms = ("provider south is away",)
+    conditions, now = api.platform.conditions, api.platform.clock.monotonic()
+    conditions.note("south", Condition.AWAY, now - 75, there=True)
+    conditions.bound("south", "", "the bind was refused: ESME_RINVPASWD", now)
+    alarms = Alarms(api.platform)
+    for _ in range(LOOKS):
+        await alarms.look()
+    stopped = dataclasses.replace(api.platform.catalogue.providers["south"], flow=Flow.PAUSED)
+    await api.change("provider", "south", stopped)
+    ending = dataclasses.replace(api.platform.catalogue.accounts[MAIN], flow=Flow.DRAINING)
+    await api.change("account", str(MAIN), ending)
     api.platform.binds = lambda: {"north": True, "south": False}
     for _ in range(FORM_RECEIPTS_MIN):
         api.platform.habits.saw("north", "hex_to_decimal", 3_600_000_000, 0)
@@ -138,8 +153,21 @@ async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(
         ):  # fmt: skip
             found = await each.get("/readyz")
             assert found.status_code == 200
+            [alarm] = found.json()["alarms"]
             away = "provider south" if each is operators else south
-            assert found.json()["alarms"] == [f"{away} is away"]
+            if each is operators:
+                assert alarm.startswith(
+                    "provider south is away (the bind was refused: ESME_RINVPASWD), since 20"
+                )
+                assert "No message waits for it now." in alarm
+                assert "`arrivals providers check south`" in alarm
+                [ails] = found.json()["ailing"].values()
+                assert re.fullmatch(r"is away for \d+ s: the bind was refused: \w+", ails)
+            else:
+                assert alarm == f"{away} is away (the bind was refused: ESME_RINVPASWD)"
+                assert found.json()["ailing"] == {}
+            paused = [f"{away} is paused", f"account {MAIN} is draining"]
+            assert found.json()["paused"] == paused[: 2 if each is operators else 1]
             assert found.json()["binds"] == {north: "up", south: "down"}
             assert found.json()["receipts"] == {
                 north: {
@@ -150,8 +178,10 @@ async def test_what_waits_too_long_is_shown_and_doesn_t_make_it_unready(
                 }
             }
         text = (await operators.get("/metrics")).text
-    assert "arrivals_alarms 1.0" in text
+    assert 'arrivals_alarms{kind="provider_away",provider="south"} 1.0' in text
     assert 'arrivals_bind_up{provider="south"} 0.0' in text
+    assert 'arrivals_paused{flow="paused",name="south",what="provider"} 1.0' in text
+    assert 'arrivals_paused{flow="draining",name="",what="account"} 1.0' in text
 
 
 async def test_a_store_that_doesnt_commit_isnt_ready(

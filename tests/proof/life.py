@@ -120,7 +120,7 @@ class Life:
     def _do(self, errands: list[Errand]) -> list[Any]:
         """Commit errands together, then tell the outside what came of each."""
         batch = [_Waiting(each.step, each.item, cast("Any", None)) for each in errands]
-        error = _attempt(self._writer, batch)
+        error = _attempt(self._writer, batch, {})
         if error is not None:
             raise error
         self._pause()
@@ -311,5 +311,5 @@ def prepare(writer: Backend, clock: SetClock) -> None:
         (APPLY_CONFIGURATION, configuration()),
     ):
         batch = [_Waiting(cast("Any", step), item, cast("Any", None))]
-        if (error := _attempt(writer, batch)) is not None:
+        if (error := _attempt(writer, batch, {})) is not None:
             raise error

@@ -279,6 +279,7 @@ class Failing:
         self.begun: list[list[str]] = []
         self.kept: list[str] = []
         self.now_us = 0
+        self.tallies: dict[tuple[str, ...], int] = {}
 
     def begin(self) -> Any:
         self.begun.append([])

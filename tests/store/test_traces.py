@@ -112,7 +112,7 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
     operators = {
         "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",
         "parked_count", "parked_oldest", "parked_of", "messages_page", "alarms_page",
-        "encoding", "whole", "messages", "events_of_messages", "ending",
+        "alarms_standing", "encoding", "whole", "messages", "events_of_messages", "ending",
     }  # fmt: skip
     filters = {name for name in text if name.startswith(("field ", "order "))} - {
         "field bounds"
@@ -302,8 +302,8 @@ async def test_the_backlog_counts_what_is_open(api: Installation) -> None:
     assert found.parked_of == ["north", "south"]
     assert found.parked_oldest_us is not None
     assert found.parked_oldest_us <= now_us
-    [(provider, lane, since_us)] = found.lane_heads
-    assert (provider, lane) == ("north", 2)
+    [(provider, lane, since_us, waiting)] = found.lane_heads
+    assert (provider, lane, waiting) == ("north", 2, 1)
     assert 0 <= now_us - since_us < HOUR_US
     later_us = now_us + 100 * HOUR_US
     later = await asked(api, lambda reader: reader.backlog([], later_us))
@@ -328,7 +328,7 @@ async def test_a_lane_s_head_waits_since_it_is_ready(api: Installation) -> None:
     await api.in_store(due)
     now_us = api.platform.clock.now_us()
     found = await asked(api, lambda reader: reader.backlog([("north", 2)], now_us))
-    [(_, _, since_us)] = found.lane_heads
+    [(_, _, since_us, _)] = found.lane_heads
     assert now_us - since_us < HOUR_US / 2
 
 
@@ -347,7 +347,7 @@ async def test_what_is_paused_heads_no_lane(api: Installation) -> None:
         assert found.lane_heads == []
     await send(api, "31612345679", route_id=2)
     found = await asked(api, lambda reader: reader.backlog(*asking, ([], [1])))
-    assert len(found.lane_heads) == 1
+    assert [each.waiting for each in found.lane_heads] == [1]
 
 
 async def test_a_span_of_time_is_exact_though_ids_are_not_in_its_order(ground: Ground) -> None:

@@ -257,49 +257,62 @@ def in_words(habit: Habit) -> tuple[str, str]:
 
 
 def _alarms(place: str | Path) -> Iterator[Answer]:
-    """Tell which alarms of the model of outcomes stand, where there is a database of ours."""
-    from arrivals.store.alarms import AlarmCursor
+    """Tell which alarms stand and what is paused, where there is a database of ours."""
+    from arrivals.core.catalogue import paused_in_words
+    from arrivals.core.instants import rfc3339
     from arrivals.store.api import StoreError
-    from arrivals.store.beside import looking_into
-    from arrivals.store.traces import PAGE_MAX, TraceQueries
+    from arrivals.store.beside import kept_catalogue, looking_into
+    from arrivals.store.traces import TraceQueries
 
     try:
         with looking_into(place) as (connection, dialect):
-            found, _ = TraceQueries(connection, dialect).alarm_page(AlarmCursor(), PAGE_MAX)
+            standing = TraceQueries(connection, dialect).standing_alarms()
+        paused = paused_in_words(kept_catalogue(place))
     except StoreError:
         return  # what is wrong with it is said already
-    standing = [each.trouble.words for each in found if each.ended_us is None]
-    fix = "GET /api/v1/alarms has the evidence and what is at risk"
-    for words in standing:
-        yield Answer(what="alarm", state=LOOK, found=words, fix=fix)
+    for each in standing:
+        trouble = each.trouble
+        fix = trouble.fix or "GET /api/v1/alarms has the evidence and what is at risk"
+        found = f"{trouble.words}, since {rfc3339(each.began_us)}"
+        yield Answer(what=f"alarm {each.alarm_id}", state=LOOK, found=found, fix=fix)
     if not standing:
-        yield Answer(what="alarms of outcome", state=GOOD, found="none stands")
+        yield Answer(what="alarms", state=GOOD, found="none stands")
+    for words in paused:
+        fix = f"if nobody wants that any more: arrivals resume {words.rpartition(' is ')[0]}"
+        yield Answer(what="paused", state=LOOK, found=words, fix=fix)
 
 
 def _running(host: str, port: int) -> Iterator[Answer]:
-    """Tell which alarms a running server has; of one that doesn't answer, that it doesn't."""
+    """Tell what a running server says of itself and of its binds, if one answers."""
     import json
     from urllib.error import HTTPError
     from urllib.request import urlopen
 
-    what, place = (
-        "alarms of the server",
-        f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-    )
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         with urlopen(f"http://{place}/readyz", timeout=READY_WAIT_S) as answer:
             found = json.load(answer)
     except HTTPError as error:  # 503 says what is wrong as well
         found = json.load(error)
     except (OSError, ValueError):
-        yield Answer(what=what, state=GOOD, found=f"no server answers at {place}")
+        yield Answer(what="server", state=GOOD, found=f"none answers at {place}")
         return
-    standing = found.get("alarms") or []
-    for words in standing:
-        fix = "docs/operate.md says what each means"
-        yield Answer(what="alarm of the server", state=LOOK, found=words, fix=fix)
-    if not standing:
-        yield Answer(what=what, state=GOOD, found="none stands")
+    troubles = {
+        name: said for name, said in (found.get("checks") or {}).items() if said != "ok"
+    }
+    for name, said in troubles.items():
+        fix = "see its log, and docs/operate.md: When things break"
+        yield Answer(what=f"server: {name}", state=BAD, found=said, fix=fix)
+    if not troubles:
+        yield Answer(what="server", state=GOOD, found=f"ready at {place}")
+    for name, state in (found.get("binds") or {}).items():
+        ails = (found.get("ailing") or {}).get(name)
+        yield Answer(
+            what=f"bind of {name}",
+            state=GOOD if state == "up" and not ails else LOOK,
+            found=f"{state}: {ails}" if ails else state,
+            fix=f"arrivals providers check {name} says what it answers",
+        )
 
 
 def _dev_file(path: Path) -> Answer:

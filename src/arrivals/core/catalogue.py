@@ -130,3 +130,13 @@ class Catalogue:
             [each.account_id for each in self.accounts.values() if each.flow is Flow.PAUSED],
             [each.route_id for each in self.routes.values() if each.flow is Flow.PAUSED],
         )
+
+
+def paused_in_words(catalogue: Catalogue) -> list[str]:
+    """Say what is paused or draining, each as a sentence without its full stop."""
+    flows = (
+        *((f"provider {name}", each.flow) for name, each in catalogue.providers.items()),
+        *((f"route {number}", each.flow) for number, each in catalogue.routes.items()),
+        *((f"account {number}", each.flow) for number, each in catalogue.accounts.items()),
+    )
+    return [f"{name} is {flow.value}" for name, flow in flows if flow is not Flow.ACTIVE]

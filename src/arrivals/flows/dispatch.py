@@ -141,7 +141,7 @@ class Dispatcher:
         left = await self._unrecorded.left()
         self._unrecorded.resumed(left)
         for each in left:
-            self.answered([each])
+            self._spawn(self._record(self._answer, [each], ()))  # it was counted when it came
         await asyncio.sleep(0)  # they are with the writer before what puts them in doubt
 
     async def _turn(self) -> None:
@@ -157,6 +157,7 @@ class Dispatcher:
         claimed = await self._try_claim()
         if claimed:
             self._platform.conditions.claimed(self.provider_id, claimed)
+            self._platform.traffic.handed_over(self.provider_id, len(claimed))
             self.connection.submit(claimed)
         # After the claim, so that of a queue that moves on one message is left to try it with.
         if self._platform.clock.monotonic() >= self._look_at:
@@ -273,16 +274,20 @@ class Dispatcher:
         """Record a provider's answers."""
         now = self._platform.clock.monotonic()
         self._platform.conditions.heard(self.provider_id, answers, now)
+        self._platform.traffic.answered(self.provider_id, answers)
         self._spawn(self._record(self._answer, list(answers), ()))
 
     def received(self, receipts: Sequence[Receipt], tokens: Sequence[object]) -> None:
         """Record receipts; they are acknowledged once they are durable."""
         self._platform.inbound.took(self.provider_id, len(receipts))
+        self._platform.conditions.reported(self.provider_id, self._platform.clock.monotonic())
+        self._platform.traffic.received(self.provider_id, receipts)
         self._spawn(self._record(self._receive, list(receipts), tokens))
 
     def replied(self, replies: Sequence[Reply], tokens: Sequence[object]) -> None:
         """Record replies; they are acknowledged once what they prove is durable."""
         self._platform.inbound.took(self.provider_id, len(replies))
+        self._platform.traffic.replied(self.provider_id, len(replies))
         self._spawn(self._record_replies(list(replies), tokens))
 
     def ignored(self, ignored: Sequence[Ignored], tokens: Sequence[object]) -> None:

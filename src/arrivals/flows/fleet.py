@@ -70,6 +70,13 @@ class Fleet:
         own = {name: each.connection.up for name, each in self.dispatchers.items()}
         return self._elsewhere | own
 
+    def windows(self) -> dict[str, tuple[int, int]]:
+        """Return how many unanswered PDUs each of our providers may have, and has."""
+        return {
+            name: (each.connection.window, each.connection.window_used)
+            for name, each in self.dispatchers.items()
+        }
+
     def idle(self) -> list[str]:
         """Return the providers that this process sends for and that wait for work."""
         return [name for name, each in self.dispatchers.items() if each.is_idle]
@@ -80,6 +87,8 @@ class Fleet:
             changed = await platform.store.write(CATALOGUE, platform.catalogue.version)
             if platform.store.is_shared:
                 self._elsewhere = await platform.store.write(LEASED_ELSEWHERE, self._owner)
+                for name, up in self._elsewhere.items():
+                    platform.conditions.elsewhere(name, platform.clock.monotonic(), up=up)
         except StoreError:
             return  # the snapshot holds until the store is back
         except msgspec.DecodeError as error:
@@ -106,6 +115,9 @@ class Fleet:
                 continue
             stale.append(name)
         await self._stop(stale)
+        for name in stale:
+            if name not in wanted:
+                self._platform.conditions.forget(name)
         for name in self._to_start(list(wanted)):
             task = asyncio.create_task(self._send(wanted[name]), name=f"dispatch {name}")
             self._running[name] = (wanted[name], task)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from arrivals.clock import Clock
 from arrivals.providers.api import Fate, Ignored
@@ -34,16 +34,26 @@ MINUTE_S: Final = 60.0
 # What may be lost by it; an alert or an answer that nobody waits for loses nothing.
 _COSTLY: Final = frozenset(Fate) - {Fate.ALERT, Fate.UNASKED}
 
-_WORDS: Final[dict[Fate, str]] = {
-    Fate.UNMARKED: "written like receipts and not marked as such: if they are receipts, set"
-    " dialect = { unmarked_receipts = true }",
-    Fate.UNREADABLE: "neither receipts nor handsets' messages",
-    Fate.ALERT: "alerts that nobody asked for",
-    Fate.UNASKED: "answers to nothing that is remembered",
-    Fate.UNKNOWN_COMMAND: "commands that SMPP 3.4 doesn't have",
-    Fate.WRONG_STATE: "commands that may not be sent in this state of the bind",
-    Fate.MALFORMED: "malformed",
-    Fate.STREAM_LOST: "of a length that can't be true, which ended the connection",
+
+class Told(NamedTuple):
+    """What is said of a fate, and what to do about it."""
+
+    words: str
+    fix: str = "Look at its octets in raw_receipts, and ask the provider."
+
+
+FATES: Final[dict[Fate, Told]] = {
+    Fate.UNMARKED: Told(
+        "written like receipts and not marked as such",
+        "If they are receipts, set dialect = { unmarked_receipts = true }",
+    ),
+    Fate.UNREADABLE: Told("neither receipts nor handsets' messages"),
+    Fate.ALERT: Told("alerts that nobody asked for"),
+    Fate.UNASKED: Told("answers to nothing that is remembered"),
+    Fate.UNKNOWN_COMMAND: Told("commands that SMPP 3.4 doesn't have"),
+    Fate.WRONG_STATE: Told("commands that may not be sent in this state of the bind"),
+    Fate.MALFORMED: Told("malformed"),
+    Fate.STREAM_LOST: Told("of a length that can't be true, which ended the connection"),
 }
 
 
@@ -100,6 +110,7 @@ class Inbound:
     def __init__(self, clock: Clock) -> None:
         self.totals: dict[tuple[str, str], int] = {}  # by provider and fate, ever
         self._clock = clock
+        self._since = clock.monotonic()
         self._providers: dict[str, _Provider] = {}
 
     def took(self, provider_id: str, count: int) -> None:
@@ -123,14 +134,15 @@ class Inbound:
             self._say(each, provider, now)
         return kept
 
-    def alarms(self) -> list[str]:
-        """Return what a rising share gives cause to say; without numbers, so that it stays."""
-        now = self._clock.monotonic()
-        return [
-            f"much of what provider {name} sends comes to nothing: {_WORDS[fate]}"
-            for name, provider in self._providers.items()
-            if (fate := provider.mostly(now)) is not None
-        ]
+    def mostly(self, provider_id: str) -> Fate | None:
+        """Return the commonest fate of what a provider sent, if a share came to nothing."""
+        found = self._providers.get(provider_id)
+        return found.mostly(self._clock.monotonic()) if found is not None else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was looked at for long enough to say that all is well."""
+        return self._clock.monotonic() - self._since >= MINUTES * MINUTE_S
 
     def _of(self, provider_id: str, now: float) -> _Provider:
         found = self._providers.get(provider_id)
@@ -143,9 +155,9 @@ class Inbound:
             return
         provider.said_at[each.fate] = now
         _log.warning(
-            "provider %s: %d of what it sent came to nothing (%s): %s",
+            "provider %s: %d of what it sent came to nothing (%s): %s. %s",
             each.provider_id,
             provider.unsaid.pop(each.fate),
             each.command or "no command",
-            _WORDS[each.fate],
+            *FATES[each.fate],
         )

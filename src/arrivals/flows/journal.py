@@ -8,6 +8,7 @@ from typing import Any
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.message import TRANSITIONS, Message, Move, advance, is_terminal, noted
 from arrivals.flows.settle import Settlement
+from arrivals.flows.tallies import ended
 from arrivals.store.api import Transaction
 from arrivals.store.rows import Event, Told
 
@@ -52,6 +53,7 @@ class Journal:
             changes |= {"rank": None, "wake_at_us": None}
         after = advance(message, move, self._tx.now_us, **changes)
         after = self.settlement.of(message, after)
+        ended(self._tx, message, after)
         if after.resolution is not None and message.resolution is None:
             body["settlement"] = after.resolution
         self._write(message, after, move.value, actor, body)

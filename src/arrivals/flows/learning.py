@@ -22,6 +22,7 @@ from arrivals.core.layers import Forecast
 from arrivals.core.replies import digits_of
 from arrivals.core.selection import Estimate
 from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.flows.alarms import Changes, read_alarms, record, tell
 from arrivals.flows.foresight import foresee
 from arrivals.flows.judging import Judging
 from arrivals.flows.platform import Endings, Platform
@@ -29,15 +30,13 @@ from arrivals.flows.receipt_habits import LEARNT, observe
 from arrivals.flows.second_requests import Noticing
 from arrivals.outcome.anchors import PROBES
 from arrivals.outcome.cells import UnreadableCell
-from arrivals.outcome.episodes import Cell, Episode, Trouble, TroubleKind, follow
+from arrivals.outcome.episodes import Cell, Trouble, TroubleKind, follow
 from arrivals.outcome.habits import Habit
 from arrivals.outcome.hierarchy import destination_of
 from arrivals.outcome.learner import Calibration, Fact, Learner, Subject
-from arrivals.store.alarms import AlarmCursor
 from arrivals.store.api import Step, StoreError, Transaction
 from arrivals.store.feed import EventCursor, FeedEvent
 from arrivals.store.queries import Reader
-from arrivals.store.traces import PAGE_MAX
 
 _log = logging.getLogger("arrivals.learning")
 
@@ -88,20 +87,15 @@ def _kept(tx: Transaction, wanted: Sequence[None]) -> list[str | None]:
     return [found for _ in wanted]
 
 
-_Alarms = tuple[list[Episode], list[Episode]]
+def _follow(tx: Transaction, looks: Sequence[Look]) -> list[Changes]:
+    """Begin alarms, let them go on and end them."""
+    return [
+        record(tx, follow(tx.standing_alarms(), look.found, look.before, tx.now_us))
+        for look in looks
+    ]
 
 
-def _follow(tx: Transaction, looks: Sequence[Look]) -> list[_Alarms]:
-    """Begin alarms, let them go on and end them; return those that stood and that stand."""
-    results: list[_Alarms] = []
-    for look in looks:
-        standing = tx.standing_alarms()
-        tx.save_alarms(follow(standing, look.found, look.before, tx.now_us))
-        results.append((standing, tx.standing_alarms()))
-    return results
-
-
-FOLLOW: Final[Step[Look, _Alarms]] = Step("alarms", LEARN_ORDER, _follow)
+FOLLOW: Final[Step[Look, Changes]] = Step("alarms", LEARN_ORDER, _follow)
 KEEP: Final[Step[_Kept, None]] = Step("keep what was learnt", LEARN_ORDER, _keep)
 KEPT: Final[Step[None, str | None]] = Step("read what was learnt", LEARN_ORDER, _kept)
 
@@ -163,7 +157,7 @@ class Learning:
         await self.restore()
         while True:
             try:
-                await self.show()
+                await read_alarms(self._platform)
                 if self._learns:
                     await self._learn_and_keep()
                 else:
@@ -196,23 +190,10 @@ class Learning:
         """Record the alarms that begin, go on or end; log the first and the last of each."""
         found = self._learner.troubles(self._platform.clock.now_us())
         before = [(each.kind, each.cell) for each in self._found]
-        stood, standing = await self._platform.store.write(FOLLOW, Look(found, before))
+        changed, standing = await self._platform.store.write(FOLLOW, Look(found, before))
         self._found = found
-        earlier = {each.alarm_id for each in stood}
-        now = {each.alarm_id for each in standing}
-        for each in standing:
-            if each.alarm_id not in earlier:
-                _log.warning("alarm %d: %s", each.alarm_id, each.trouble.words)
-        for each in stood:
-            if each.alarm_id not in now:
-                _log.warning("alarm %d is over: %s", each.alarm_id, each.trouble.words)
-
-    async def show(self) -> None:
-        """Show the alarms that stand, whoever raised them."""
-        found, _ = await self._platform.store.read(
-            lambda reader: reader.alarm_page(AlarmCursor(), PAGE_MAX)
-        )
-        self._platform.outlook = tuple(each.trouble for each in found if each.ended_us is None)
+        self._platform.alarms = tuple(standing)
+        tell(changed)
 
     async def learn_some(self) -> bool:
         """Learn from the next events; False if there's hardly anything to learn from yet."""

@@ -25,8 +25,9 @@ from arrivals.flows.conditions import Conditions
 from arrivals.flows.ignored import Inbound
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.flows.replies import Heard
+from arrivals.flows.traffic import Traffic
 from arrivals.outcome.calibration import HELD_OUT_SHARE
-from arrivals.outcome.episodes import Trouble
+from arrivals.outcome.episodes import Episode
 from arrivals.outcome.habits import Habits
 from arrivals.outcome.learner import Calibration
 from arrivals.store.api import Store, StoreFull, StoreUnavailable
@@ -73,9 +74,9 @@ class Platform:
         self.changes = Changes()
         self.stream_turn = asyncio.Lock()  # of the streams, one at a time keeps the loop
         self.conditions = Conditions()  # what ails the providers whose binds it owns
+        self.traffic = Traffic()  # what went to them and came back, in numbers
         self.patience = 1.0  # times as long between looks for what nobody announced
-        self.alarms: tuple[str, ...] = ()  # what has waited longer than it should
-        self.outlook: tuple[Trouble, ...] = ()  # what the model of outcomes finds wrong now
+        self.alarms: tuple[Episode, ...] = ()  # those that stood when the list was last read
         self.replies = {"confirmed": 0, "repeated": 0, "unmatched": 0}  # of handsets, so far
         self.inbound = Inbound(clock)  # what providers sent, and what of it came to nothing
         self.habits = Habits()  # how providers write their receipts

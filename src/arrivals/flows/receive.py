@@ -38,6 +38,7 @@ from arrivals.flows.fits import parked_under
 from arrivals.flows.journal import Journal
 from arrivals.flows.matching import Matching, UsualForm, nothing_usual
 from arrivals.flows.receipt_words import Found, body_of, read
+from arrivals.flows.tallies import reported
 from arrivals.providers.api import Receipt
 from arrivals.store.api import Step, Transaction
 from arrivals.store.rows import ParkedReceipt
@@ -264,6 +265,7 @@ class Receiving:
             self._note(message, said, receipt, body, parts, wake_at_us)
             return
         ends = move in FINAL_MOVES
+        reported(self._tx, message, ends=ends)
         self.journal.move(
             message,
             move,

@@ -1,8 +1,8 @@
-"""Alarms of the model of outcomes, for operators: what is wrong, since when, how it ended."""
+"""The list of alarms, for operators: what is wrong, since when, what to do, how it ended."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -15,7 +15,8 @@ from arrivals.http.endpoints import Endpoint, endpoint
 from arrivals.http.exchange import Request, Response, json_response, query_invalid, whole_number
 from arrivals.http.listing import PAGE, next_link, page_limit
 from arrivals.http.operations import TAG, only_operators
-from arrivals.outcome.episodes import Episode
+from arrivals.outcome.episodes import Cell, Episode, TroubleKind
+from arrivals.outcome.hierarchy import ANY
 from arrivals.store.alarms import AlarmCursor
 
 ROUTES: Final[list[Endpoint]] = []
@@ -30,12 +31,13 @@ class Where(msgspec.Struct, kw_only=True):
     carrier: str | None = None
     provider: str | None = None
     sender: str | None = None
+    lane: str | None = None
 
 
 class AtRisk(msgspec.Struct, kw_only=True):
-    """What probably didn't arrive, since it began."""
+    """What it concerns: of receipts what probably didn't arrive, of a provider what waits."""
 
-    messages: int
+    messages: int  # the most there were at one look
     money: Money | None  # what they cost; null: in several currencies, or not to be told
     currency: str | None
 
@@ -44,13 +46,15 @@ class AlarmView(msgspec.Struct, kw_only=True):
     """One alarm; of an ended one the last evidence, and the greatest loss."""
 
     id: int
-    kind: str  # receipts_fell | receipts_doubted
+    kind: Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(TroubleKind)})]
     where: Where
     began_at: str  # where the change probably was
     raised_at: str
     seen_at: str  # when it was found last
     ended_at: str | None
     words: str
+    cost: str | None  # what it does to messages
+    fix: str | None  # what to do about it
     goes_with: str | None  # which of its messages lack most: a correlation, not a cause
     expected: float | None  # positive receipts
     observed: int | None
@@ -125,12 +129,14 @@ def _view(episode: Episode, currency: str | None) -> AlarmView:
     return AlarmView(
         id=episode.alarm_id,
         kind=trouble.kind.value,
-        where=Where(**dict(zip(Where.__struct_fields__, trouble.cell, strict=False))),
+        where=_where(trouble.cell),
         began_at=rfc3339(episode.began_us),
         raised_at=rfc3339(episode.raised_us),
         seen_at=rfc3339(episode.seen_us),
         ended_at=None if episode.ended_us is None else rfc3339(episode.ended_us),
         words=trouble.words,
+        cost=trouble.cost or None,
+        fix=trouble.fix or None,
         goes_with=trouble.goes_with,
         expected=None if trouble.expected is None else round(trouble.expected, 1),
         observed=trouble.observed,
@@ -140,3 +146,8 @@ def _view(episode: Episode, currency: str | None) -> AlarmView:
             currency=None if money is None else currency,
         ),
     )
+
+
+def _where(cell: Cell) -> Where:
+    names = zip(Where.__struct_fields__, cell, strict=False)
+    return Where(**{field: name for field, name in names if name != ANY})

@@ -9,17 +9,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
 import msgspec
 
 from arrivals import __version__
-from arrivals.core.catalogue import LANE_OF_CATEGORY
+from arrivals.core.catalogue import paused_in_words
 from arrivals.core.errors import Code, Refusal, refuse, to_problem
 from arrivals.core.instants import rfc3339
-from arrivals.flows.conditions import Condition
+from arrivals.flows.alarms import in_full, read_alarms
 from arrivals.flows.platform import Platform
 from arrivals.http import reference
 from arrivals.http.endpoints import Endpoint, endpoint
@@ -34,12 +34,11 @@ from arrivals.http.exchange import (
     Send,
     json_response,
 )
+from arrivals.http.metrics import gather
 from arrivals.http.naming import ANOTHER, in_words
 from arrivals.http.openapi import document
-from arrivals.outcome.episodes import Trouble
 from arrivals.outcome.habits import INFERRED
 from arrivals.store.api import StoreDamaged, StoreError, StoreFull
-from arrivals.store.traces import Backlog
 from arrivals.store.verified import Verified
 from arrivals.telemetry import Telemetry
 
@@ -86,12 +85,14 @@ class Readiness(msgspec.Struct, kw_only=True):
     """
 
     # Anybody may read it: nothing here names a customer's sender, template or link. A provider
-    # is named to the operator alone.
+    # is named to the operator alone, and so is how it is.
 
     status: str
     checks: dict[str, str]
     alarms: list[str]
+    paused: list[str]  # what passes no traffic, or nothing new, because somebody wants it so
     binds: dict[str, str]  # each provider's connection: up or down
+    ailing: dict[str, str]  # what ails a provider at this moment, as its bind's owner sees it
     receipts: dict[str, ReceiptHabits]  # how each provider writes them, as far as was seen
     invariants: Invariants | None  # null: they were never checked
 
@@ -122,9 +123,7 @@ async def healthz(request: Request) -> Response:  # noqa: ARG001 - every endpoin
 )
 async def readyz(request: Request) -> Response:
     """Return 200 if requests can be accepted: the store commits and a catalogue is loaded."""
-    found = await readiness(request.platform)
-    if not _is_operator(request):
-        found = _before_others(found, list(request.platform.catalogue.providers))
+    found = await readiness(request.platform, for_anybody=not _is_operator(request))
     if found.status != "ready":
         raise refuse(Code.UNAVAILABLE, extra={"checks": found.checks})
     return json_response(found)
@@ -137,18 +136,30 @@ def _is_operator(request: Request) -> bool:
     return False
 
 
-def _before_others(found: Readiness, providers: Sequence[str]) -> Readiness:
+def _before_anybody(found: Readiness, platform: Platform) -> Readiness:
     """Return what anybody may read: providers are told apart by number."""
-    called = {name: f"provider {number}" for number, name in enumerate(providers, 1)}
+    called = {
+        name: f"provider {number}"
+        for number, name in enumerate(platform.catalogue.providers, 1)
+    }
+    # Each is said once: what two senders lack on one route reads alike without them.
+    alarms = dict.fromkeys(
+        in_words(each.trouble.public_words, called, ANOTHER) for each in platform.alarms
+    )
+    paused = (in_words(each, called, ANOTHER) for each in found.paused)
     return msgspec.structs.replace(
         found,
-        alarms=list(dict.fromkeys(in_words(each, called, ANOTHER) for each in found.alarms)),
+        alarms=list(alarms),
+        paused=[each for each in paused if not each.startswith("account")],
         binds={called.get(name, ANOTHER): word for name, word in found.binds.items()},
+        ailing={},
         receipts={called.get(name, ANOTHER): each for name, each in found.receipts.items()},
     )
 
 
-async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness:
+async def readiness(
+    platform: Platform, alive: Alive | None = None, *, for_anybody: bool = False
+) -> Readiness:
     """Check that the store commits, that routes are known, and that all is `alive`."""
     checks: dict[str, str] = {}
     checks["store"] = await _store(platform)
@@ -158,12 +169,16 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
     invariants = None
     with contextlib.suppress(StoreError):  # what is wrong with the store is said already
         invariants = _invariants(await platform.store.read(lambda reader: reader.last_run()))
+        await read_alarms(platform)
     well = all(word == "ok" for word in checks.values())
-    return Readiness(
+    now = platform.clock.monotonic()
+    found = Readiness(
         status="ready" if well else "not_ready",
         checks=checks,
-        alarms=[*platform.alarms, *_public(platform.outlook)],
+        alarms=[in_full(each) for each in platform.alarms],
+        paused=paused_in_words(platform.catalogue),
         binds={name: "up" if up else "down" for name, up in platform.binds().items()},
+        ailing=platform.conditions.in_words(now),
         receipts={
             name: ReceiptHabits(
                 seen=each.receipts,
@@ -175,6 +190,7 @@ async def readiness(platform: Platform, alive: Alive | None = None) -> Readiness
         },
         invariants=invariants,
     )
+    return _before_anybody(found, platform) if for_anybody else found
 
 
 async def _store(platform: Platform) -> str:
@@ -188,11 +204,6 @@ async def _store(platform: Platform) -> str:
     except StoreError:
         return "it does not commit"
     return "ok"
-
-
-def _public(outlook: Iterable[Trouble]) -> list[str]:
-    """Return each once: what two senders lack on one route reads alike without them."""
-    return list(dict.fromkeys(each.public_words for each in outlook))
 
 
 def _invariants(run: Verified | None) -> Invariants | None:
@@ -302,17 +313,20 @@ class OperationsApp:
         alive: Alive | None = None,
         binds: Callable[[], Mapping[str, bool]] | None = None,
         commits: Callable[[], tuple[int, int]] | None = None,
+        windows: Callable[[], Mapping[str, tuple[int, int]]] = dict,
     ) -> None:
         """Show `platform`.
 
         `binds` tells which providers' connections are up, `commits` the store's running
-        totals of transactions and of what they held.
+        totals of transactions and of what they held, `windows` how many unanswered PDUs a
+        provider may have and has.
         """
         self._platform = platform
         self._telemetry = telemetry
         self._alive = alive
         self._binds = binds or platform.binds
         self._commits = commits
+        self._windows = windows
         self._paths: dict[str, Callable[[], Awaitable[Response]]] = {
             "/metrics": self._metrics,
             "/healthz": self._healthz,
@@ -351,47 +365,11 @@ class OperationsApp:
         return json_response(found, 200 if found.status == "ready" else 503)
 
     async def _metrics(self) -> Response:
-        platform, telemetry = self._platform, self._telemetry
-        now_us = platform.clock.now_us()
-        lanes = [
-            (provider_id, lane)
-            for provider_id in platform.catalogue.providers
-            for lane in LANE_OF_CATEGORY.values()
-        ]
-        backlog: Backlog = await platform.store.read(
-            lambda reader: reader.backlog(lanes, now_us, platform.catalogue.paused())
-        )
-        telemetry.open_messages(backlog.by_state, backlog.ready, backlog.overdue)
-        oldest_us = backlog.parked_oldest_us
-        telemetry.parked(
-            backlog.parked, 0.0 if oldest_us is None else _age_s(now_us, oldest_us)
-        )
-        heads = {(name, lane): since_us for name, lane, since_us in backlog.lane_heads}
-        for name, lane in lanes:
-            telemetry.lane_age(name, lane, _age_s(now_us, heads.get((name, lane), now_us)))
-        for name, up in self._binds().items():
-            telemetry.bind(name, up=up)
-            telemetry.condition(
-                name,
-                broken=platform.conditions.has(name, Condition.BROKEN),
-                held_s=platform.conditions.held_s.get(name, 0.0),
-            )
-        telemetry.throttles(platform.conditions.throttles)
-        telemetry.alarms(len(platform.alarms))
-        telemetry.replies(platform.replies)
-        telemetry.ignored(platform.inbound.totals)
-        run: Verified | None = await platform.store.read(lambda reader: reader.last_run())
-        if run is not None:
-            took_s = (run.ended_at_us - run.began_at_us) / 1e6
-            at_s, full_at_s = run.ended_at_us / 1e6, run.full_at_us / 1e6
-            telemetry.verified(run.found, run.run, at_s, full_at_s, took_s)
+        await gather(self._platform, self._telemetry, self._binds(), self._windows())
         if self._commits is not None:
-            telemetry.committed(*self._commits())
+            self._telemetry.committed(*self._commits())
+        telemetry = self._telemetry
         return Response(200, telemetry.exposition(), telemetry.content_type.encode())
-
-
-def _age_s(now_us: int, since_us: int) -> float:
-    return max(0, now_us - since_us) / 1e6
 
 
 def _refused(code: Code, headers: Sequence[Header] = ()) -> Response:

@@ -225,6 +225,14 @@ class Connection(Protocol):
     def held_for_s(self) -> float:
         """For how long throttling has held back what could have gone out; 0.0: it doesn't."""
 
+    @property
+    def window(self) -> int:
+        """How many PDUs may wait for their answer, over all its binds."""
+
+    @property
+    def window_used(self) -> int:
+        """How many do."""
+
     def capacity(self) -> int:
         """Return how many messages may be handed over now: window and pace."""
 

@@ -80,10 +80,11 @@ class SmppConnection:
             patience=patience,
         )
         self._senders = self._binds.senders
+        self.window = self._settings.window * count
         self._handoff = HandOff(
             provider,
             self._senders,
-            self._settings.window * count,
+            self.window,
             clock,
             chance,
             self._on_broken,

@@ -68,7 +68,6 @@ PATIENCE: Final = 30.0
 PATIENCE_AFTER: Final = 600.0
 ENQUIRE_S: Final = 7_200.0
 LOOK_S: Final = 600.0  # at what is wrong
-WATCH_S: Final = 60.0
 LOOK_FOR_THE_END_S: Final = 10_800.0
 ENDS_WITHIN_S: Final = 5 * DAY_S  # of the last send: validity and grace are three days
 MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
@@ -133,7 +132,6 @@ class Stage:
         self._disk = FaultyDisk(folder) if scenario.disturbances else None
         self._process: Process | None = None
         self._lives = 0
-        self._shown: dict[str, None] = {}  # alarms that a process ever showed
 
     def _now_us(self) -> int:
         began_us = MIDNIGHT_US + int(self._scenario.begins_h * 3_600_000_000)
@@ -151,11 +149,9 @@ class Stage:
             going_on = [
                 asyncio.create_task(self._disturb(each)) for each in self._scenario.disturbances
             ]
-            watching = asyncio.create_task(self._watch())
             await self._send_all(tell)
             await asyncio.gather(*going_on)
             await self._until_all_ended()
-            watching.cancel()
             await self._clientele.finish()
             messages = await self._look_at_all()
             raised, _ = await self._store.read(
@@ -172,10 +168,7 @@ class Stage:
             seed=self._seed,
             messages=messages,
             turned_away=sum(not each.key for each in self._clientele.sent),
-            alarms=(
-                *(each.trouble.words for each in in_turn),
-                *self._shown,
-            ),
+            alarms=tuple(each.trouble.words for each in in_turn),
             broken=tuple(
                 f"invariant {each.invariant}: {each.sentence}"
                 for each in run_checks(self._folder, self._clock)
@@ -183,13 +176,6 @@ class Stage:
             ),
             days=self._loop.time() / DAY_S,
         )
-
-    async def _watch(self) -> None:
-        """Note what a process shows to be wrong while it is."""
-        while True:
-            await asyncio.sleep(WATCH_S)
-            if self._process is not None and self._process.platform is not None:
-                self._shown.update(dict.fromkeys(self._process.platform.alarms))
 
     @property
     def _serving(self) -> Process:

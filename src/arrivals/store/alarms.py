@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from arrivals.outcome.episodes import STANDING_MAX, Episode
+from arrivals.outcome.episodes import ATTENDED_MAX, STANDING_MAX, Episode
 
 ALARMS_KEPT: Final = 10_000  # of all that ever began the newest, and whatever stands
+ALL_STANDING_MAX: Final = STANDING_MAX + ATTENDED_MAX
 ID_MAX: Final = (1 << 63) - 1
 
 _EPISODES: Final = msgspec.json.Decoder(list[Episode])
@@ -25,22 +26,36 @@ class AlarmCursor(NamedTuple):
 
 def read_standing(value: Callable[..., Any]) -> list[Episode]:
     """Return the alarms that stand; `value` runs a named statement and returns its value."""
-    return _EPISODES.decode(value("standing_alarms", STANDING_MAX))
+    return decode_alarms(value("standing_alarms", ALL_STANDING_MAX))
 
 
-def write_alarms(run: Callable[..., None], episodes: Sequence[Episode]) -> None:
-    """Write alarms that begin, go on or end; `run` runs a named statement."""
+def decode_alarms(found: str) -> list[Episode]:
+    """Return alarms as a statement gave them."""
+    return _EPISODES.decode(found)
+
+
+def write_alarms(
+    value: Callable[..., Any], run: Callable[..., None], episodes: Sequence[Episode]
+) -> list[Episode]:
+    """Write alarms that begin, go on or end; `value` and `run` run a named statement.
+
+    Returns those that were written, with their ids: others ended or began elsewhere meanwhile.
+    """
+    written: list[Episode] = []
     for each in episodes:
         trouble = each.trouble
         cell, body = _encode(trouble.cell).decode(), _encode(trouble).decode()
         if each.alarm_id:
             times = each.began_us, each.seen_us, each.ended_us
-            run("change_alarm", cell, *times, body, each.alarm_id)
+            alarm_id = value("change_alarm", cell, *times, body, each.alarm_id)
         else:
             times = each.began_us, each.raised_us, each.seen_us
-            run("begin_alarm", trouble.kind.value, cell, *times, body)
+            alarm_id = value("begin_alarm", trouble.kind.value, cell, *times, body)
+        if alarm_id is not None:
+            written.append(msgspec.structs.replace(each, alarm_id=alarm_id))
     if episodes:
         run("forget_alarms", ALARMS_KEPT)
+    return written
 
 
 def page_of(found: str, limit: int) -> tuple[list[Episode], AlarmCursor | None]:

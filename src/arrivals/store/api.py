@@ -13,7 +13,7 @@ outside the transaction that a second run would count twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -317,11 +317,20 @@ class Transaction(Protocol):
     def standing_alarms(self) -> list[Episode]:
         """Return the alarms that haven't ended, the oldest first."""
 
-    def save_alarms(self, episodes: Sequence[Episode]) -> None:
+    def save_alarms(self, episodes: Sequence[Episode]) -> list[Episode]:
         """Write alarms that begin, go on or end; forget the oldest ended ones beyond a bound.
 
-        One that another process began or ended meanwhile stays as that one left it.
+        One that another process began or ended meanwhile stays as that one left it: what is
+        returned, with its ids, is what was written here.
         """
+
+    # what happened, in numbers
+    def tally(self, *what: str, by: int = 1) -> None:
+        """Count something; it is in the store's `totals` once this transaction is committed."""
+
+    @property
+    def tallies(self) -> Mapping[tuple[str, ...], int]:
+        """What was counted in this transaction."""
 
     # streams of recipients
     def batch(self, account_id: int, key: str) -> Batch | None:
@@ -383,6 +392,10 @@ class Store(Protocol):
     @property
     def commits(self) -> tuple[int, int]:
         """How many transactions were committed, and how many items they held."""
+
+    @property
+    def totals(self) -> dict[tuple[str, ...], int]:
+        """What was counted in transactions that this process has committed."""
 
     async def open(self) -> None:
         """Open or create it, and bring its schema up to date; raises a StoreError."""

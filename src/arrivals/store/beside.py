@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import msgspec
 
+from arrivals.core.catalogue import Catalogue
 from arrivals.store.api import StoreDamaged, StoreError, StoreFull, StoreUnavailable
 from arrivals.store.backend import holds_database, is_postgresql
+from arrivals.store.documents import read_catalogue
 from arrivals.store.folders import DATABASE_NAME
 from arrivals.store.reading import ReadingConnection
 from arrivals.store.soundness import DAMAGED_FIX, Looked, look_at
@@ -57,6 +59,19 @@ def kept_setting(place: str | Path, name: str) -> str | None:
     with looking_into(place) as (connection, dialect):
         found = connection.execute(statements("write", dialect)["setting"], (name,)).get
     return None if found is None else str(found)
+
+
+def kept_catalogue(place: str | Path) -> Catalogue:
+    """Return the catalogue without its prices; raises StoreError."""
+    with looking_into(place) as (connection, dialect):
+        texts = statements("write", dialect)
+
+        def rows(name: str, *values: Any) -> list[Any]:
+            if name == "price_lists":
+                return []
+            return connection.execute(texts[name], values).fetchall()
+
+        return read_catalogue(rows)
 
 
 def must_hold_database(place: str | Path) -> None:

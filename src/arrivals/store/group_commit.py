@@ -120,6 +120,7 @@ class GroupCommit:
         self._backend: Backend | None = None
         self.commits = 0
         self.items = 0
+        self.totals: dict[tuple[str, ...], int] = {}
 
     async def start(self) -> None:
         """Open the database on the writer's thread; raises what opening raised."""
@@ -184,7 +185,7 @@ class GroupCommit:
         waiting = [batch]
         while waiting:
             part = waiting.pop()
-            error = _attempt(self._backend, part)
+            error = _attempt(self._backend, part, self.totals)
             if error is None:
                 self.commits += 1
                 self.items += len(part)
@@ -205,17 +206,22 @@ def _close_unwanted(opening: asyncio.Future[Backend]) -> None:
         opening.result().close()
 
 
-def _attempt(backend: Backend, batch: Sequence[_Waiting]) -> BaseException | None:
-    """Run a batch in one transaction; return why it failed, if it did."""
+def _attempt(
+    backend: Backend, batch: Sequence[_Waiting], totals: dict[tuple[str, ...], int]
+) -> BaseException | None:
+    """Run a batch in one transaction, and count what it did; return why it failed, if it did."""
     for run in range(RUNS_MAX):
         try:
-            run_steps(backend.begin(), batch)
+            tx = backend.begin()
+            run_steps(tx, batch)
             backend.commit()
         except BaseException as error:  # noqa: BLE001 - every batch must end, and its callers hear how
             backend.rollback()
             if run + 1 < RUNS_MAX and backend.mend(error):
                 continue
             return backend.named(error)
+        for what, count in tx.tallies.items():
+            totals[what] = totals.get(what, 0) + count
         return None
     raise AssertionError("the last run returns")
 

@@ -109,6 +109,11 @@ class PostgresStore:
         writer = self._open_writer()
         return writer.commits, writer.items
 
+    @property
+    def totals(self) -> dict[tuple[str, ...], int]:
+        """What was counted in transactions that this process has committed."""
+        return dict(self._open_writer().totals)  # one step, beside the writer
+
     async def open(self) -> None:
         """Connect, and bring the schema up to date; raises a StoreError."""
         writer = GroupCommit(lambda: PostgresWriter(self._url, self._clock, self._holder))

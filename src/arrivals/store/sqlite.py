@@ -168,6 +168,11 @@ class SqliteStore:
         writer = self._open_writer()
         return writer.commits, writer.items
 
+    @property
+    def totals(self) -> dict[tuple[str, ...], int]:
+        """What was counted in transactions that this process has committed."""
+        return dict(self._open_writer().totals)  # one step, beside the writer
+
     async def open(self) -> None:
         """Open or create the folder and bring its schema up to date; raises a StoreError."""
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from arrivals.core.message import Message
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.outcome.cohort import Member, of_one_shape
 from arrivals.outcome.episodes import Episode
-from arrivals.store.alarms import AlarmCursor, page_of
+from arrivals.store.alarms import ALL_STANDING_MAX, AlarmCursor, decode_alarms, page_of
 from arrivals.store.reading import ReaderBase, for_account
 from arrivals.store.rows import Batch, NewOrder
 from arrivals.store.statements import statements
@@ -34,6 +34,7 @@ LOOKALIKES_MAX: Final = 2_000  # messages whose texts are compared for a cohort:
 ROLLED_UP_MAX: Final = 131_072  # messages in one page of orders: as many as one order can have
 BATCH_ORDERS_MAX: Final = 10_000
 COUNTED_MAX: Final = 100_000  # of open messages, for gauges; above it they say "at least"
+WAITING_COUNTED_MAX: Final = 10_000  # in one lane: about a millisecond
 PARKED_OF_MAX: Final = 20  # providers whose parked receipts an alarm names
 KEY_MAX: Final = (1 << 63) - 1
 # How much later an order may have been accepted than one of a higher id. Where many processes
@@ -121,6 +122,15 @@ class OrderFilter:
     to_us: int | None = None
 
 
+class LaneHead(NamedTuple):
+    """The first message that waits in a lane, and how many do."""
+
+    provider_id: str
+    lane: int
+    since_us: int  # when the first became ready
+    waiting: int  # at most WAITING_COUNTED_MAX
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
     """What is open right now, for operators; no count goes above COUNTED_MAX."""
@@ -131,7 +141,7 @@ class Backlog:
     parked: int
     parked_oldest_us: int | None
     parked_of: list[str]  # the providers whose receipts are parked
-    lane_heads: list[tuple[str, int, int]]  # provider, lane, since when its first is ready
+    lane_heads: list[LaneHead]
 
 
 _TRACES: Final = msgspec.json.Decoder(list[Trace])
@@ -147,7 +157,7 @@ _COUNTS: Final = msgspec.json.Decoder(list[StateCount])
 _BATCH: Final = msgspec.json.Decoder(Batch)
 _BATCHES: Final = msgspec.json.Decoder(list[Batch])
 _PAIR: Final = msgspec.json.Decoder(tuple[int | None, int | None])
-_HEADS: Final = msgspec.json.Decoder(list[tuple[str, int, int]])
+_HEADS: Final = msgspec.json.Decoder(list[LaneHead])
 
 _OVERDUE_US: Final = 60_000_000  # the sweep has had its turn by then
 
@@ -408,10 +418,15 @@ class TraceQueries(ReaderBase):
                         "lanes": _text(list(lanes)),
                         "accounts": _text(paused[0]),
                         "routes": _text(paused[1]),
+                        "counted": WAITING_COUNTED_MAX,
                     },
                 ).get
             ),
         )
+
+    def standing_alarms(self) -> list[Episode]:
+        """Return all alarms that stand, the oldest first."""
+        return decode_alarms(self._found("alarms_standing", ALL_STANDING_MAX))
 
     def alarm_page(
         self, cursor: AlarmCursor, limit: int

@@ -71,6 +71,7 @@ class SqlTransaction(Parking):
         self._postings: dict[tuple[Any, ...], int] = {}
         self._posting_rows: dict[int, list[Any]] = {}
         self._catalogue_changed = False
+        self.tallies: dict[tuple[str, ...], int] = {}
 
     # --- what a database does in its own way -----------------------------------------
 
@@ -373,8 +374,13 @@ class SqlTransaction(Parking):
     def standing_alarms(self) -> list[Episode]:
         return read_standing(self._value)
 
-    def save_alarms(self, episodes: Sequence[Episode]) -> None:
-        write_alarms(self._run, episodes)
+    def save_alarms(self, episodes: Sequence[Episode]) -> list[Episode]:
+        return write_alarms(self._value, self._run, episodes)
+
+    # --- what happened, in numbers ---------------------------------------------------
+
+    def tally(self, *what: str, by: int = 1) -> None:
+        self.tallies[what] = self.tallies.get(what, 0) + by
 
     # --- streams of recipients -------------------------------------------------------
 

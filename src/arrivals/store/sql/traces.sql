@@ -127,7 +127,7 @@ FROM (SELECT * FROM batches WHERE account_id = ? AND id < ? ORDER BY id DESC LIM
 -- name: lane_heads
 -- For operators. The first in a lane has waited longest but for fairness among accounts; its
 -- newest event is what put it there. What is paused waits because somebody wants it to.
-SELECT {[}provider, lane, since{]} FROM (
+SELECT {[}provider, lane, since, waiting{]} FROM (
   SELECT k.value->>0 AS provider, CAST(k.value->>1 AS BIGINT) AS lane,
          (SELECT m.changed_at
           FROM messages AS m
@@ -135,7 +135,15 @@ SELECT {[}provider, lane, since{]} FROM (
             AND m.rank IS NOT NULL
             AND m.account_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values accounts})
             AND m.route_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values routes})
-          ORDER BY m.rank LIMIT 1) AS since
+          ORDER BY m.rank LIMIT 1) AS since,
+         (SELECT count(*)
+          FROM (SELECT 1
+                FROM messages AS m
+                WHERE m.provider_id = k.value->>0 AND m.lane = CAST(k.value->>1 AS BIGINT)
+                  AND m.rank IS NOT NULL
+                  AND m.account_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values accounts})
+                  AND m.route_id NOT IN (SELECT CAST(value AS BIGINT) FROM {values routes})
+                LIMIT :counted) AS c) AS waiting
   FROM {arrays lanes} AS k) AS heads
 WHERE since IS NOT NULL
 
@@ -213,6 +221,11 @@ AND o.client_ref = ?
 
 -- name: order batch_id
 AND o.batch_id = ?
+
+-- name: alarms_standing
+-- For operators.
+SELECT {[}id, began_at, raised_at, seen_at, ended_at, {json trouble}{]}
+FROM (SELECT * FROM alarms WHERE ended_at IS NULL ORDER BY id LIMIT ?) AS a
 
 -- name: alarms_page
 -- For operators. Those that stand come first, then the ended ones; of each the newest.

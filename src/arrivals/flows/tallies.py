@@ -1,0 +1,55 @@
+"""Count outcomes, and how long receipts took, where they are committed: once each.
+
+A transaction that fails is run again, in halves, or undone. So a step tells its transaction
+what happened, and the store has it in its totals once that is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from arrivals.core.buckets import Buckets
+from arrivals.core.message import Message, State, is_terminal
+from arrivals.store.api import Transaction
+
+# From a handset that is in somebody's hand to one that was off over a weekend.
+RECEIPT_S: Final = (
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0,
+)  # fmt: skip
+
+_OUTCOME, _PLACE, _SUM = "outcome", "receipt place", "receipt us"
+
+Totals = Mapping[tuple[str, ...], int]
+
+
+def ended(tx: Transaction, before: Message, after: Message) -> None:
+    """Count a message that ends, or whose end is revised."""
+    if after.state is not before.state and is_terminal(after.state):
+        tx.tally(_OUTCOME, after.provider_id, after.state.value)
+
+
+def reported(tx: Transaction, before: Message, *, ends: bool) -> None:
+    """Count for how long a message waited for the receipt that ends it, since its hand-off."""
+    if ends and before.state is State.SUBMITTED:
+        waited_us = max(0, tx.now_us - before.changed_at_us)
+        place = Buckets(RECEIPT_S).place(waited_us / 1e6)
+        tx.tally(_PLACE, before.provider_id, str(place))
+        tx.tally(_SUM, before.provider_id, by=waited_us)
+
+
+def outcomes_in(totals: Totals) -> dict[tuple[str, str], int]:
+    """Return how many messages ended, by provider and state."""
+    return {(what[1], what[2]): count for what, count in totals.items() if what[0] == _OUTCOME}
+
+
+def receipt_times_in(totals: Totals) -> dict[str, Buckets]:
+    """Return how long receipts took, by provider."""
+    found: dict[str, Buckets] = {}
+    for what, count in totals.items():
+        if what[0] == _PLACE:
+            times = found.setdefault(what[1], Buckets(RECEIPT_S))
+            times.counts[int(what[2])] += count
+        elif what[0] == _SUM:
+            found.setdefault(what[1], Buckets(RECEIPT_S)).total += count / 1e6
+    return found
