@@ -185,7 +185,7 @@ def metrics() -> Iterator[str]:
     }
     for family in telemetry.registry.collect():
         known = {name for sample in family.samples for name in sample.labels}
-        labels.setdefault(family.name, tuple(sorted(known)))
+        labels.setdefault(family.name, getattr(family, "_labelnames", tuple(sorted(known))))
     yield from rows(
         ("Metric", "Kind", "Labels", "What it counts"),
         (

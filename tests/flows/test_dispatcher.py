@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,16 +16,13 @@ from arrivals.core.errors import Code, Refusal
 from arrivals.core.ids import hash_api_key, make_api_key
 from arrivals.flows import dispatch, fleet
 from arrivals.flows.administer import KEY_PEPPER
-from arrivals.flows.alarms import Alarms, waiting
 from arrivals.flows.conditions import Condition
 from arrivals.flows.dispatch import Dispatcher
 from arrivals.flows.fleet import Fleet
-from arrivals.flows.sweep import Sweeper
 from arrivals.providers.api import Result, Submission, Taken
 from arrivals.store.api import Step, StoreUnavailable
-from arrivals.store.traces import Backlog, LaneHead
-from tests.flows.installation import Installation, account, installed, provider, route, said
-from tests.flows.script import ScriptedConnection, SetClock, answer, receipt
+from tests.flows.installation import Installation, account, installed, provider, route
+from tests.flows.script import ScriptedConnection, answer, receipt
 
 NORTH, SOUTH = provider("north", 1), provider("south", 1)
 
@@ -307,10 +303,12 @@ class Connections:
 
     def __init__(self) -> None:
         self.opened: dict[str, list[ScriptedConnection]] = {}
+        self.are_up = True
         self.changed = asyncio.Event()
 
     def __call__(self, provider: Provider) -> ScriptedConnection:
         connection = ScriptedConnection(provider.provider_id)
+        connection.up = self.are_up
         self.opened.setdefault(provider.provider_id, []).append(connection)
         self.changed.set()
         return connection
@@ -360,6 +358,27 @@ async def test_providers_come_and_change_while_it_runs(here: Installation):
         ships._platform.catalogue.providers.pop("far")
         await connections.until(lambda: "far" not in ships.dispatchers)
     assert all(each.stopped for each in connections.opened["south"])
+
+
+@pytest.mark.usefixtures("quick")
+async def test_new_settings_don_t_begin_the_clock_of_an_outage_anew(here: Installation):
+    """Report: each `reload` put the alarm of a provider that was away off by a minute."""
+    conditions, clock = here.platform.conditions, here.platform.clock
+    async with a_fleet(here) as (_, connections):
+        await connections.until(lambda: "north" in connections.opened)
+        connections.opened["north"][0].set(up=False, room=0)
+        await until(lambda: conditions.has("north", Condition.AWAY))
+        since = clock.monotonic() - (
+            conditions.lasted_s("north", Condition.AWAY, clock.monotonic()) or 0.0
+        )
+        connections.are_up = False
+        await put(here, "provider", "north", replace(NORTH, window=7))
+        await connections.until(lambda: len(connections.opened["north"]) == 2)
+        await until(lambda: conditions.has("north", Condition.AWAY))
+        now = clock.monotonic()
+        assert conditions.lasted_s("north", Condition.AWAY, now) == pytest.approx(
+            now - since, abs=0.01
+        )
 
 
 @pytest.mark.usefixtures("quick")
@@ -428,71 +447,6 @@ async def test_a_catalogue_that_can_t_be_read_leaves_the_last_one(
         await connections.until(lambda: "can't be read" in caplog.text)
         await here.send("31612345678")
         await taken(connections.opened["north"][0], 1)
-
-
-# --- what has waited too long ---------------------------------------------------------
-
-NOTHING: dict[str, Any] = {"ready": 0, "overdue": 0, "parked": 0, "parked_oldest_us": None}
-QUIET = Backlog(by_state={}, **NOTHING, parked_of=[], lane_heads=[])
-
-
-def test_what_gives_cause_for_an_alarm():
-    now_us = 10**15
-    old, young = now_us - 61_000_000, now_us - 59_000_000
-    assert waiting(QUIET, now_us) == []
-    heads = [
-        LaneHead("north", 0, old, 7),
-        LaneHead("north", 2, young, 1),
-        LaneHead("south", 1, young, 1),
-    ]
-    [alarm] = waiting(replace(QUIET, lane_heads=heads), now_us)
-    assert alarm.words == "messages wait long in the otp lane of provider north"
-    assert alarm.cost.startswith("7 messages wait there.")
-    assert (alarm.began_us, alarm.messages_at_risk) == (old, 7)
-    parked = replace(QUIET, overdue=1, parked=2, parked_of=["north"])
-    overdue, unmatched = waiting(parked, now_us)
-    assert overdue.words == "messages are past their outcome deadline"
-    assert unmatched.words == "receipts of provider north match no message"
-
-
-async def test_an_alarm_is_said_once_and_doesn_t_flap(
-    here: Installation, caplog: pytest.LogCaptureFixture
-):
-    caplog.set_level(logging.WARNING, "arrivals.alarms")
-    alarms = Alarms(here.platform)
-    conditions, now = here.platform.conditions, here.platform.clock.monotonic()
-    seen = []
-    for present in ("", "a", "", "a", "a", "a", "", "a", "", "", ""):
-        conditions.slowed("north", 99.0 if present else 0.0, now)
-        await alarms.look()
-        seen.append(bool(here.platform.alarms))
-    assert seen == [False, False, False, False, True, True, True, True, True, False, False]
-    began, over = [each.getMessage() for each in caplog.records]
-    assert began.startswith(
-        "alarm 1: provider north is slowing us. No message waits for it now."
-    )
-    assert over == "alarm 1 is over: provider north is slowing us"
-
-
-async def test_the_sweeper_looks_for_them(
-    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
-    """From the real backlog: a message that waits for a provider which is away."""
-    monkeypatch.setattr("arrivals.flows.sweep.ALARM_EVERY_S", 0.0)
-    monkeypatch.setattr("arrivals.flows.sweep.SWEEP_EVERY_S", 0.01)
-    clock = SetClock()
-    async with installed(place, providers=[NORTH], started=False, clock=clock) as here:
-        await here.send("31612345678")
-        here.platform.conditions.note("north", Condition.AWAY, clock.monotonic(), there=True)
-        clock.tick(100)
-        task = asyncio.create_task(Sweeper(here.platform).run())
-        await until(lambda: len(here.platform.alarms) == 2)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert said(here.platform) == (
-            "messages wait long in the alert lane of provider north",
-            "provider north is away",
-        )
 
 
 async def test_a_message_that_can_t_be_claimed_doesn_t_stop_its_dispatcher(here: Installation):

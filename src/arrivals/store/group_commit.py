@@ -209,7 +209,7 @@ def _close_unwanted(opening: asyncio.Future[Backend]) -> None:
 def _attempt(
     backend: Backend, batch: Sequence[_Waiting], totals: dict[tuple[str, ...], int]
 ) -> BaseException | None:
-    """Run a batch in one transaction, and count what it did; return why it failed, if it did."""
+    """Run a batch in one transaction and count what it did; return why it failed, if it did."""
     for run in range(RUNS_MAX):
         try:
             tx = backend.begin()
