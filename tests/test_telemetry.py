@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arrivals.core.buckets import Buckets
 from arrivals.telemetry import (
     LINE_OCTETS_MAX,
     JsonLines,
@@ -165,3 +166,33 @@ def test_requests_are_counted_by_template() -> None:
     assert f"arrivals_http_requests_total{{{labels}}} 2.0" in text
     path = 'path="/api/v1/messages/{bx_message_id}"'
     assert f"arrivals_http_request_seconds_count{{{path}}} 1.0" in text
+
+
+def test_durations_are_told_by_provider() -> None:
+    """As Prometheus wants them: each bound counts all that is below it."""
+    telemetry, times = Telemetry(), Buckets((0.1, 1.0))
+    telemetry.take_times("submit_seconds", {"north": times})
+    for each in (0.05, 0.5, 7.0):
+        times.add(each)
+    text = telemetry.exposition().decode()
+    for bound, count in (("0.1", 1), ("1.0", 2), ("+Inf", 3)):
+        labels = f'le="{bound}",provider="north"'
+        assert f"arrivals_submit_seconds_bucket{{{labels}}} {count}.0" in text
+    assert 'arrivals_submit_seconds_sum{provider="north"} 7.55' in text
+
+
+def test_no_series_says_when_it_began() -> None:
+    """Report: `*_created` doubled the counters."""
+    telemetry = Telemetry()
+    telemetry.answered("GET", "/", 200, 1)
+    telemetry.committed(1, 1)
+    assert "_created" not in telemetry.exposition().decode()
+
+
+def test_what_is_gone_isn_t_told_of() -> None:
+    telemetry = Telemetry()
+    telemetry.bind("north", up=True)
+    telemetry.window("north", 10, 3)
+    telemetry.lane("north", 0, 1.0, 5)
+    telemetry.begin_anew()
+    assert "north" not in telemetry.exposition().decode()

@@ -16,6 +16,7 @@ from arrivals.core.catalogue import (
     Flow,
     Provider,
     Route,
+    paused_in_words,
 )
 from arrivals.core.dialect import Dialect
 from arrivals.core.ledger import is_charged
@@ -89,3 +90,31 @@ def test_one_receipt_tells_of_all_parts_by_habit_or_because_they_left_as_one(
         dialect=Dialect(long_messages=long_messages),
     )
     assert provider.answers_per_message is one
+
+
+def test_what_is_paused_is_said_of_providers_routes_and_accounts() -> None:
+    provider = Provider(provider_id="north", sandbox=False, flow=Flow.PAUSED)
+    account = Account(account_id=7, name="a", username="a", currency="EUR", flow=Flow.DRAINING)
+    route = Route(
+        route_id=3,
+        name="r",
+        display_name="r",
+        category="otp",
+        access="public",
+        sender_policy="any",
+        currency="EUR",
+        providers=("north",),
+    )
+    catalogue = Catalogue(
+        version=1,
+        accounts={7: account},
+        keys={},
+        providers={"north": provider},
+        routes={3: route},
+        prices={},
+    )
+    said = ["provider north is paused", "account 7 is draining"]
+    assert paused_in_words(catalogue) == said
+    stopped = dataclasses.replace(route, flow=Flow.PAUSED)
+    catalogue = dataclasses.replace(catalogue, routes={3: stopped})
+    assert paused_in_words(catalogue)[1] == "route 3 is paused"

@@ -8,7 +8,16 @@ import msgspec
 import pytest
 
 from arrivals.outcome import episodes
-from arrivals.outcome.episodes import QUIET_US, Episode, Trouble, TroubleKind, follow
+from arrivals.outcome.episodes import (
+    QUIET_US,
+    Episode,
+    Sight,
+    Trouble,
+    TroubleKind,
+    attend,
+    follow,
+)
+from arrivals.outcome.hierarchy import ANY
 
 MINUTE_US = 60_000_000
 BEGIN_US = 1_790_000_000_000_000
@@ -48,6 +57,14 @@ class Log:
     @property
     def standing(self) -> list[Episode]:
         return [each for each in self.all.values() if each.ended_us is None]
+
+    def attend(self, minute: int, *found: Trouble, **more: Any) -> list[Episode]:
+        """Look at what is attended to, as a process that has looked for long."""
+        sight = Sight(found=found, **{"since_us": 0, **more})
+        for each in attend(self.standing, sight, BEGIN_US + minute * MINUTE_US):
+            number = each.alarm_id or len(self.all) + 1
+            self.all[number] = msgspec.structs.replace(each, alarm_id=number)
+        return self.standing
 
 
 def test_a_fall_is_an_alarm_at_once_and_ends_when_it_was_last_seen() -> None:
@@ -130,3 +147,55 @@ def test_anybody_may_know_the_kind_and_the_route_and_no_customer(
 ) -> None:
     """What stands below a provider is a customer's; that it isn't all may be known."""
     assert trouble("NL", *cell.split(), kind=kind).public_words == words
+
+
+# --- what a process attends to --------------------------------------------------------
+
+AWAY = TroubleKind.PROVIDER_AWAY
+NORTH = trouble(ANY, ANY, "north", kind=AWAY, words="provider north is away")
+
+
+def test_what_is_seen_begins_goes_on_and_ends() -> None:
+    log = Log()
+    (began,) = log.attend(1, NORTH)
+    assert (began.began_us, began.raised_us) == (BEGIN_US, BEGIN_US + MINUTE_US)
+    later = msgspec.structs.replace(NORTH, began_us=BEGIN_US + MINUTE_US, words="why")
+    (goes_on,) = log.attend(2, later)
+    assert (goes_on.began_us, goes_on.trouble.words) == (BEGIN_US, "why")
+    (lingers,) = log.attend(9, lingers=frozenset({NORTH.name}))
+    assert lingers.seen_us == BEGIN_US + 9 * MINUTE_US
+    assert log.attend(10, over=frozenset({NORTH.name})) == []
+    assert log.all[1].ended_us == lingers.seen_us
+    assert log.attend(11, lingers=frozenset({NORTH.name})) == []  # nothing stands to go on
+
+
+def test_what_nobody_sees_ends_when_somebody_has_looked_for_long_enough() -> None:
+    log = Log()
+    log.attend(1, NORTH)
+    assert log.attend(4) != []
+    began_us = BEGIN_US + 100 * MINUTE_US
+    assert log.attend(100, since_us=began_us) != []  # nobody looked meanwhile
+    assert log.attend(100 + QUIET_US // MINUTE_US, since_us=began_us) == []
+
+
+def test_the_model_and_those_who_attend_leave_each_other_s_alarms_alone() -> None:
+    log = Log()
+    log.look(1, trouble("NL", "kpn", "north"))
+    assert len(log.attend(1, NORTH)) == 2
+    assert len(log.attend(50, NORTH, over=frozenset({(FELL, ("NL", "kpn", "north"))}))) == 2
+    assert [each.trouble.kind for each in log.look(60)] == [AWAY]
+
+
+def test_what_is_attended_to_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(episodes, "ATTENDED_MAX", 2)
+    log = Log()
+    found = [trouble(ANY, ANY, f"p{n}", kind=AWAY) for n in range(3)]
+    assert len(log.attend(1, *found)) == 2
+    assert len(log.attend(2, *found)) == 2
+
+
+def test_an_alarm_says_whose_it_is() -> None:
+    assert NORTH.provider == "north"
+    assert trouble("NL", "kpn", ANY, "Acme").provider is None
+    assert trouble("NL").provider is None
+    assert NORTH.public_words == "provider north is away"
