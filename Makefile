@@ -78,9 +78,10 @@ coverage: $(DEV_READY) ## Branches of the pure rooms that their own tests miss (
 		&& $(BIN)/coverage report --include="src/arrivals/$$room/*" --fail-under=100 || exit 1; \
 	done
 
-docs: $(DEV_READY) ## Write the tables and diagrams in docs/ that are drawn from the code
+docs: $(DEV_READY) ## Write what is drawn from the code: tables and diagrams in docs/, the dashboard
 	@$(BIN)/python scripts/write_reference.py
 	@$(BIN)/python scripts/draw_message_life.py
+	@$(BIN)/python scripts/write_dashboard.py
 
 # --- Prove ----------------------------------------------------------------------------
 

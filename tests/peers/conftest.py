@@ -1,4 +1,4 @@
-"""Independent judges: Node with its pinned packages, and tshark, fetched when they are absent.
+"""Independent judges: Node with its pinned packages, tshark and promtool, fetched when absent.
 
 A judge that can't be had fails where CI is set and is skipped, with its reason, elsewhere.
 """
@@ -159,4 +159,29 @@ def tshark() -> str:
     found = shutil.which("tshark")
     if found is None:
         unavailable("tshark was installed but is not on PATH")
+    return found
+
+
+# --- promtool --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """The command of Prometheus's own checker, taken out of a package that isn't installed."""
+    found = shutil.which("promtool")
+    if found is not None:
+        return found
+    folder = Path(tempfile.gettempdir()) / f"arrivals-promtool-{os.geteuid()}"
+    with one_at_a_time("promtool"):
+        found = str(folder / "usr" / "bin" / "promtool")
+        if not Path(found).exists():
+            if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+                unavailable("promtool is absent, and there is no apt to fetch it")
+            if os.geteuid() == 0:
+                install(["apt-get", "update", "-qq"])
+            folder.mkdir(mode=0o700, exist_ok=True)
+            install(["sh", "-c", 'cd "$0" && apt-get download -qq prometheus', str(folder)])
+            install(["sh", "-c", 'dpkg-deb -x "$0"/prometheus_*.deb "$0"', str(folder)])
+    if not Path(found).exists():
+        unavailable("the package prometheus has no promtool")
     return found
