@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ import pytest
 import typer
 
 from arrivals.cli.output import ExitCode
-from arrivals.config import DialectTable
+from arrivals.config import DialectTable, ProviderTable
 from arrivals.core.depth import LIMITS
 from arrivals.core.errors import ERRORS, Code
 from arrivals.http.feedback import FeedbackBody
 from arrivals.http.send_body import SendBody
 from arrivals.http.table import endpoints
+from arrivals.outcome.episodes import TroubleKind
 from arrivals.telemetry import Telemetry
 from arrivals.world.fixed_fates import SCRIPTS
 from arrivals.world.scenario import scenario_names
@@ -147,6 +149,30 @@ def test_every_metric_that_is_named_exists() -> None:
     for path in OURS:
         for name in re.findall(r"`(arrivals_\w+)`", path.read_text("utf-8")):
             assert f"`{name}`" in known or name in NO_METRICS, f"{path.name}: {name}"
+
+
+def test_every_kind_of_alarm_is_documented() -> None:
+    """Each has a row in the operator's list, with what it says and means."""
+    rows = re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| .+ \| .+ \|$", text_of("operate.md"), re.MULTILINE
+    )
+    named = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert {str(kind) for kind in TroubleKind} <= named
+
+
+def test_every_runbook_says_where_to_look_what_to_do_and_how_to_know() -> None:
+    for section in re.split(r"^## ", text_of("runbooks.md"), flags=re.MULTILINE)[1:]:
+        title, _, rest = section.partition("\n")
+        steps = re.findall(r"^\*\*(Notice|Look|Do|Verify)\.\*\*", rest, re.MULTILINE)
+        wanted = ["Look", "Do", "Verify"]
+        assert steps == (wanted if title.startswith("Move") else ["Notice", *wanted]), title
+        assert "arrivals " in rest, title
+
+
+def test_settings_in_runbooks_are_settings() -> None:
+    for block in blocks(DOCS / "runbooks.md", "toml"):
+        for each in tomllib.loads(block)["providers"]:
+            msgspec.convert(each, ProviderTable, strict=True)
 
 
 def test_every_command_is_documented() -> None:

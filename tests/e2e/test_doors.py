@@ -44,6 +44,16 @@ def serving(folder: Path) -> Iterator[tuple[dict[str, str], int]]:
         assert process.wait(20) == 0
 
 
+def test_readiness_names_each_part_of_a_process(tmp_path: Path) -> None:
+    """Report: operators read of a check named "Task-3"."""
+    with serving(tmp_path) as (where, _):
+        url = where["metrics"].removesuffix("/metrics") + "/readyz"
+        assert set(httpx.get(url, timeout=5).json()["checks"]) == {
+            "store", "catalogue", "fleet", "sweep", "verify", "learning", "requests",
+            "operators' requests",
+        }  # fmt: skip
+
+
 @pytest.mark.parametrize("octets", [b"", HALF_A_HEAD], ids=["silent", "half a head"])
 def test_a_crowd_shuts_nobody_out(tmp_path: Path, octets: bytes) -> None:
     """More clients come than there are files: all is served, and files are left for work."""

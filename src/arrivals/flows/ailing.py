@@ -114,10 +114,7 @@ def _broken(at: View) -> Sign:
         "What it was handed is in doubt until its receipts come; one message at a time tries it"
         " now, and its queue moves on where a route has failover."
     )
-    fix = (
-        "Ask the provider. Its queue stays until it is well with: arrivals pause provider"
-        f" {at.name}"
-    )
+    fix = f"Ask the provider. New orders go elsewhere with: arrivals drain provider {at.name}"
     return Sign(Bearing.FOUND, lasted_s, words, cost, fix)
 
 
@@ -182,7 +179,7 @@ def _silent(at: View) -> Sign:
         cost = "None of those has an outcome, and at their deadlines they are unknown."
         fix = (
             "Ask the provider whether it has receipts for us, and see whether they come"
-            " unmarked or to another login. Nothing new goes there with: arrivals drain"
+            " unmarked or to another login. New orders go elsewhere with: arrivals drain"
             f" provider {at.name}"
         )
         words = "takes messages and sends no receipts"

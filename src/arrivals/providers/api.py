@@ -219,7 +219,7 @@ class Connection(Protocol):
 
     @property
     def refusal(self) -> str:
-        """Say with what the provider refuses a bind that isn't there; "" if it doesn't."""
+        """Say why a bind isn't there: it is refused, or isn't reached; "" if it is there."""
 
     @property
     def held_for_s(self) -> float:

@@ -28,6 +28,7 @@ from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu
 from arrivals.smpp.session import Event
 
+UNREACHED: Final = "can't connect"
 RECONNECT_FIRST_S: Final = 0.5
 RECONNECT_MAX_S: Final = 30.0
 STEADY_S: Final = (
@@ -193,7 +194,7 @@ class Binds:
                 await link.closed.wait()
                 reason = link.reason
             except (OSError, UnicodeError) as error:  # no such name, no answer, no trust
-                reason = f"can't connect: {_why(error)}"
+                reason = f"{UNREACHED}: {_why(error)}"
             finally:
                 bind.link = None
                 link.close()

@@ -17,7 +17,7 @@ from typing import Final
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
 from arrivals.providers.api import Ignored, Sink, Submission
-from arrivals.providers.binds import LEAVE_WAIT_S, Bind, Binds
+from arrivals.providers.binds import LEAVE_WAIT_S, UNREACHED, Bind, Binds
 from arrivals.providers.dialling import addresses_of, link_settings
 from arrivals.providers.handoff import BROKEN, HandOff, is_broken
 from arrivals.providers.inbound import News, ignored_event, read_request
@@ -64,7 +64,7 @@ class SmppConnection:
         """Prepare to dial; `patience` is how much rarer its timers are looked at."""
         self.provider_id = provider.provider_id
         self.trouble: str | None = "not connected yet"
-        self.refusal = ""  # of a bind that isn't there, in the provider's words
+        self.refusal = ""  # why a bind isn't there: the provider's no, or that it isn't reached
         self.inbound_ignored = 0
         self._provider = provider
         self._clock = clock
@@ -199,8 +199,9 @@ class SmppConnection:
         self.trouble = None
 
     def _trouble(self, reason: str) -> None:
-        if reason.startswith(REFUSED):
-            self.refusal = reason
+        for word in (REFUSED, UNREACHED):
+            if word in reason:  # behind a host's name, where there are several
+                self.refusal = reason[reason.index(word) :]
         if self.is_broken and reason != BROKEN:
             reason = f"{BROKEN} ({reason})"
         if reason != self.trouble and not self._handoff.stopping:
