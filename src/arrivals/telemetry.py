@@ -136,6 +136,7 @@ class Telemetry:
         self.registry.register(self._running)
         build = self._gauge("build_info", "The version that runs; always 1", "version")
         build.labels(__version__).set(1)
+        self._store = self._gauge("store_up", "1 if the database answered this very question")
         self._open = self._gauge(
             "messages_open", "Messages without a final outcome, counted up to 100,000", "state"
         )
@@ -268,6 +269,10 @@ class Telemetry:
         """Take over the store's own running totals."""
         self.take_over("commits", {(): commits})
         self.take_over("commit_items", {(): items})
+
+    def store(self, *, up: bool) -> None:
+        """Take over whether the database answers."""
+        self._store.set(1 if up else 0)
 
     def open_messages(self, by_state: Mapping[str, int], ready: int, overdue: int) -> None:
         """Take over how many messages are open."""

@@ -349,8 +349,9 @@ def test_doctor_looks_at_disk_database_and_clock(data) -> None:
     assert found["SQLite"] == found["database"] == found["clock"] == "good"
     assert found["database permissions"] == "good"
     assert "disk sync" in found
-    (alarm,) = [each for each in answers if each["what"] == "alarm"]
-    assert (alarm["state"], alarm["found"]) == ("look", "receipts fell")
+    (alarm,) = [each for each in answers if each["what"].startswith("alarm ")]
+    assert alarm["state"] == "look"
+    assert alarm["found"].startswith("receipts fell, since ")
     assert "disk sync" in type_in("doctor", "--data", data).out
 
 

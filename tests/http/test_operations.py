@@ -244,6 +244,22 @@ async def test_metrics_tell_what_is_open(api: Installation, main: httpx.AsyncCli
         assert secret not in text
 
 
+async def test_metrics_are_told_while_the_store_is_away(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alert for it could never fire if the page itself failed."""
+
+    async def read(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    async with operations_client(OperationsApp(api.platform, Telemetry())) as client:
+        assert "arrivals_store_up 1.0" in (await client.get("/metrics")).text
+        monkeypatch.setattr(api.platform.store, "read", read)
+        answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert "arrivals_store_up 0.0" in answer.text
+
+
 async def test_running_totals_go_up_by_what_is_new() -> None:
     """The store's totals are taken over, never added twice."""
     telemetry = Telemetry()

@@ -84,6 +84,7 @@ async def test_nobody_home():
         connection.submit([submission(1)])
         assert await news.results(1) == [NotSent("not bound")]
         await trouble(connection, "can't connect")
+        assert connection.refusal.startswith("can't connect: ")  # as an alarm says it
 
 
 @pytest.mark.parametrize(

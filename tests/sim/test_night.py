@@ -175,6 +175,9 @@ def test_what_ails_a_provider_is_seen_everywhere_and_so_is_its_end(
     assert standing, [each[1] for each in night.seen[-1:]]
     assert FROM_S < standing[0] < UNTIL_S
     assert UNTIL_S - 2 * EVERY_S <= standing[-1] < UNTIL_S + 300
+    if kind is TroubleKind.PROVIDER_AWAY:
+        said = [each["words"] for _, listed, _, _ in night.seen for each in listed["alarms"]]
+        assert any("(the bind was refused: ESME_RBINDFAIL)" in each for each in said), said[:3]
     # It began once, and nothing stands at the end.
     last = night.seen[-1][1]["alarms"]
     assert [each["kind"] for each in last].count(kind) == 1

@@ -54,7 +54,8 @@ Changes = tuple[list[Episode], list[Episode]]  # what began or ended here, and a
 def record(tx: Transaction, changes: Sequence[Episode]) -> Changes:
     """Write changes of alarms; return what began or ended by them, and all that stand."""
     known = {each.alarm_id for each in changes}
-    written = tx.save_alarms(changes)
+    # In one order: two processes that change the same ones never wait in a circle.
+    written = tx.save_alarms(sorted(changes, key=lambda each: each.alarm_id))
     told = [each for each in written if each.ended_us is not None or each.alarm_id not in known]
     return told, tx.standing_alarms()
 

@@ -12,6 +12,7 @@ from arrivals.flows.conditions import Condition
 from arrivals.flows.platform import Platform
 from arrivals.flows.tallies import outcomes_in, receipt_times_in
 from arrivals.outcome.episodes import Episode
+from arrivals.store.api import StoreError
 from arrivals.store.queries import Reader
 from arrivals.store.traces import Backlog
 from arrivals.store.verified import Verified
@@ -28,9 +29,13 @@ async def gather(
     binds: Mapping[str, bool],
     windows: Mapping[str, tuple[int, int]],
 ) -> None:
-    """Let telemetry have what there is to be told now; raises StoreError."""
+    """Let telemetry have what there is to be told now, of the store what it says itself."""
     telemetry.begin_anew()
-    await _of_the_store(platform, telemetry)
+    try:
+        await _of_the_store(platform, telemetry)
+        telemetry.store(up=True)
+    except StoreError:
+        telemetry.store(up=False)
     conditions, traffic = platform.conditions, platform.traffic
     for name, up in binds.items():
         telemetry.bind(name, up=up)
@@ -42,7 +47,6 @@ async def gather(
     for name, (size, used) in windows.items():
         telemetry.window(name, size, used)
     telemetry.paused(paused_of(platform.catalogue))
-    telemetry.alarms(_by_kind(await read_alarms(platform)))
     telemetry.take_over("replies", platform.replies)
     telemetry.take_over("handoffs", traffic.handed)
     telemetry.take_over("handoff_answers", traffic.answers)
@@ -59,7 +63,8 @@ async def gather(
 
 
 async def _of_the_store(platform: Platform, telemetry: Telemetry) -> None:
-    """Tell what waits, and what the newest run of the checks found."""
+    """Tell what waits, which alarms stand, and what the newest run of the checks found."""
+    telemetry.alarms(_by_kind(await read_alarms(platform)))
     now_us, catalogue = platform.clock.now_us(), platform.catalogue
     lanes = [(name, lane) for name in catalogue.providers for lane in LANE_OF_CATEGORY.values()]
 
