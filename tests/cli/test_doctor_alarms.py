@@ -62,14 +62,14 @@ def test_how_each_bind_of_a_running_server_stands_is_told(
         WELL
         | {
             "binds": {"north": "up", "south": "down", "far": "up"},
-            "ailing": {"south": "is away for 75 s: refused", "far": "is slowing us"},
+            "ailing": {"south": "is away: refused", "far": "is slowing us"},
         },
     )
     ready, *binds = _running("127.0.0.1", server.server_port)
     assert (ready.what, ready.state) == ("server", GOOD)
     assert [(each.what, each.state, each.found) for each in binds] == [
         ("bind of north", GOOD, "up"),
-        ("bind of south", LOOK, "down: is away for 75 s: refused"),
+        ("bind of south", LOOK, "down: is away: refused"),
         ("bind of far", LOOK, "up: is slowing us"),
     ]
     assert all(f"check {each.what[8:]}" in each.fix for each in binds)

@@ -321,15 +321,15 @@ def test_a_clock_goes_on_with_whoever_owns_the_bind_next() -> None:
 
 def test_what_is_said_now_is_said_of_each_that_ails() -> None:
     conditions = Conditions()
-    assert conditions.in_words(0.0) == {}
+    assert conditions.in_words() == {}
     conditions.note("far", Condition.AWAY, 0.0, there=False)
     conditions.bound("far", "a bind for receipts", "the bind was refused: X", 1.0)
     conditions.note("near", Condition.AWAY, 0.0, there=False)
     conditions.note("north", Condition.AWAY, 1.0, there=True)
     conditions.slowed("south", 3.0, 1.0)
     conditions.heard("south", [told(1, Throttled(0x58))], 1.0)
-    assert conditions.in_words(8.0) == {
+    assert conditions.in_words() == {
         "far": "lacks a bind for receipts: the bind was refused: X",
-        "north": "is away for 7 s",
+        "north": "is away",
         "south": "is slowing us",
     }

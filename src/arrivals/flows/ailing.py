@@ -82,7 +82,7 @@ def _away(at: View) -> Sign:
         return _OVER
     if lasted_s <= AWAY_MAX_S:
         return _LINGERS
-    cost = "Where a route has failover they move to its next provider, the others wait."
+    cost = "The queue moves to the next provider where a route has failover; else it stays."
     fix = (
         f"`arrivals providers check {at.name}` says where it ends: network, TLS or login. Then"
         " ask the provider."

@@ -151,15 +151,14 @@ class Conditions:
             return "takes messages and never answers, so they go out one at a time"
         return "is slowing us" if self.has(provider_id, Condition.SLOWING) else None
 
-    def in_words(self, now: float) -> dict[str, str]:
+    def in_words(self) -> dict[str, str]:
         """Say of each provider of ours what ails it, if anything does, as it is now."""
         found: dict[str, str] = {}
         for name in self._ours:
             refusal = self.refusals.get(name)
             why = f": {refusal}" if refusal else ""
-            away_s = self.lasted_s(name, Condition.AWAY, now)
-            if away_s is not None:
-                found[name] = f"is away for {away_s:.0f} s{why}"
+            if self.has(name, Condition.AWAY):
+                found[name] = f"is away{why}"
             elif words := self.words(name):
                 found[name] = words
             elif self.has(name, Condition.SHORT):

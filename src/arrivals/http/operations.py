@@ -171,14 +171,13 @@ async def readiness(
         invariants = _invariants(await platform.store.read(lambda reader: reader.last_run()))
         await read_alarms(platform)
     well = all(word == "ok" for word in checks.values())
-    now = platform.clock.monotonic()
     found = Readiness(
         status="ready" if well else "not_ready",
         checks=checks,
         alarms=[in_full(each) for each in platform.alarms],
         paused=paused_in_words(platform.catalogue),
         binds={name: "up" if up else "down" for name, up in platform.binds().items()},
-        ailing=platform.conditions.in_words(now),
+        ailing=platform.conditions.in_words(),
         receipts={
             name: ReceiptHabits(
                 seen=each.receipts,
