@@ -82,7 +82,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class BatchBody(BodyMessage, kw_only=True):
     """One line of a batch: a JSON object, or a CSV record under a header of these names."""
 
-    media_types: ClassVar[tuple[str, ...]] = ("application/x-ndjson", "text/csv")
+    # Octets that don't say what they are, are read as NDJSON: it's what generated clients send.
+    media_types: ClassVar[tuple[str, ...]] = (
+        "application/x-ndjson", "text/csv", "application/octet-stream"
+    )  # fmt: skip
 
 
 class RefusedLine(msgspec.Struct, kw_only=True):
@@ -187,9 +190,6 @@ class BatchProgress(BatchCommitted, kw_only=True):
             type="boolean",
         ),
         Parameter(
-            name="Content-Type", about="application/x-ndjson or text/csv", place="header"
-        ),
-        Parameter(
             name="Idempotency-Key", about="Names the stream; else made up", place="header"
         ),
     ),
@@ -220,10 +220,10 @@ async def send_batch(request: Request) -> Response:
     """Commit each line that can be sent, refuse each that can't, and say which.
 
     The body is NDJSON (`{"to", "message", "client_ref"}` a line) or CSV (a header with `to`,
-    `message`, `client_ref`), up to 256 MiB, 64 KiB a line and 100,000 recipients. Lines are
-    committed up to a thousand at a time while the stream comes in. A stream that broke off, or
-    of which nothing came for a minute, is sent again with the same Idempotency-Key and goes on
-    where it stopped.
+    `message`, `client_ref`), and NDJSON where its Content-Type says neither; up to 256 MiB,
+    64 KiB a line and 100,000 recipients. Lines are committed up to a thousand at a time while
+    the stream comes in. A stream that broke off, or of which nothing came for a minute, is sent
+    again with the same Idempotency-Key and goes on where it stopped.
     """
     options = _options(request)
     template = _template(request, options)

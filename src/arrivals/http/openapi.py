@@ -23,9 +23,17 @@ PROBLEM: Final = "application/problem+json"
 TEXT: Final = "text/plain"
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
+OCTETS: Final = "application/octet-stream"
 
 # Whatever is asked, it may not be readable or be too much, or we may fail.
-ALWAYS: Final = (Code.HTTP_INVALID, Code.QUEUE_FULL, Code.INTERNAL, Code.UNAVAILABLE)
+ALWAYS: Final = (
+    Code.HTTP_INVALID,
+    Code.HOST_MISSING,
+    Code.HEADER_REPEATED,
+    Code.QUEUE_FULL,
+    Code.INTERNAL,
+    Code.UNAVAILABLE,
+)
 
 _REF: Final = "#/components/schemas/{name}"
 _INTEGERS_IN_PATHS: Final = frozenset({"order_id", "route_id", "batch_id"})
@@ -138,6 +146,7 @@ def _operation(endpoint: Endpoint, body: Any, answer: Any) -> dict[str, Any]:
         operation["parameters"] = parameters
     if body is not None:
         operation["requestBody"] = {
+            "description": _unwrapped(endpoint.body.__doc__ or ""),
             "required": True,
             "content": _request_content(endpoint, body),
         }
@@ -181,6 +190,9 @@ def _request_content(endpoint: Endpoint, schema: Any) -> dict[str, Any]:
     for media_type in getattr(endpoint.body, "media_types", (JSON,)):
         if media_type == CSV:
             found[media_type] = {"schema": {"type": "string"}, "example": _CSV_BODY}
+            continue
+        if media_type == OCTETS:  # lines, as a file or a string of octets
+            found[media_type] = {"schema": {"type": "string", "format": "binary"}}
             continue
         found[media_type] = {"schema": schema}
         if shown is not None:
