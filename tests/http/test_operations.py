@@ -377,6 +377,15 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+async def test_the_bare_address_leads_to_the_reference(api: Installation) -> None:
+    """By a redirection, and by a link for whoever doesn't follow it."""
+    async with api.client(None) as client:
+        answer = await client.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+        assert Page(answer.text).links == ["/docs"]
+        assert (await client.get("/", follow_redirects=True)).url.path == "/docs"
+
+
 @pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
 async def test_a_page_stands_alone_and_its_links_hold(api: Installation, path: str) -> None:
     """Nothing is fetched, elements are closed, anchors are unique and links lead to them."""
