@@ -16,7 +16,8 @@ from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.flows.batches import REFUSALS_KEPT_MAX, StreamLine
 from arrivals.flows.plan import Recipient
 from arrivals.http.charsets import BOM, HEAD_OCTETS, refuse_charset, refuse_kind
-from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
+from arrivals.http.json_body import NO_JSON, read_json, refuse_repeated
+from arrivals.http.send_body import BodyMessage
 
 LINE_OCTETS_MAX: Final = 64 * 1024
 SLICE_OCTETS: Final = 16 * 1024  # cut at once: of blank lines alone, less than a millisecond
@@ -151,6 +152,7 @@ class JsonLines:
         try:
             refuse_charset(cut, self._charset)
             found = _LINE.decode(cut)
+            refuse_repeated(cut, BodyMessage)
         except Refusal as refusal:
             return StreamLine(cut, refusal=refusal)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
