@@ -272,7 +272,7 @@ async def test_what_takes_nothing_new_says_so(api: Installation, document: str) 
         sent = await client.post("/api/v1/send_sms", json=SEND)
         asked = await client.post("/api/v1/estimate", json=SEND)
     if document == "account":
-        assert problem(sent, 403, "account_paused") == "This account is paused"
+        assert problem(sent, 403, "account_paused") == "This account takes no new messages"
     else:
         detail = problem(sent, 409, "route_paused")
         assert detail == "Route 1 takes no new messages now"

@@ -92,6 +92,7 @@ async def cancel_message(request: Request) -> Response:
     parameters=(_KEYED,),
     errors=(
         Code.NOT_FOUND,
+        Code.NEVER_HANDED_OFF,
         Code.BODY_INVALID,
         Code.UNKNOWN_FIELD,
         *_OF_EACH,
