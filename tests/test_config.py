@@ -279,6 +279,29 @@ def test_what_tables_mean_together_is_told_at_once(tmp_path) -> None:
     assert keys == {"providers[0].password_env", "routes[0].providers", "routes[0].prices"}
 
 
+def test_mistakes_of_all_kinds_are_named_at_once(tmp_path) -> None:
+    """A wrong type hides no name that leads nowhere, and no secret that isn't there."""
+    text = WHOLE.replace("port = 0", 'port = "0"').replace("prices.csv", "none.csv")
+    text = text.replace('["north"]', '["south"]') + "routes = [2]\n"
+    text += '[[accounts.keys]]\nnam = "a"\nkey_env = "K"\n[[accounts.keys]]\nkey_evn = "K"\n'
+    found = problems(tmp_path, text, {})
+    assert {each[0] for each in found} == {
+        "server.port", "providers[0].password_env", "routes[0].providers", "routes[0].prices",
+        "accounts[0].keys[0].nam", "accounts[0].keys[1].key_evn",
+    }  # fmt: skip
+    assert len(found) == 6
+
+
+def test_what_could_not_be_read_is_not_called_absent(tmp_path) -> None:
+    """Its own problem is told, at its place in the file, and none that only follows from it."""
+    text = WHOLE.replace('host = "smpp.example"', "host = 1").replace('"Standard"', "1")
+    text += 'routes = [1]\n[[routes]]\nid = 2\nname = "B"\nproviders = ["south"]\n'
+    found = problems(tmp_path, text + 'prices = "none.csv"\n')
+    assert [each[0] for each in found] == [
+        "providers[0].host", "routes[0].name", "routes[1].prices",
+    ]  # fmt: skip
+
+
 def test_ids_stand_once(tmp_path) -> None:
     """The same id twice is a problem of its list."""
     again = '\n[[accounts]]\nid = 1\nname = "B"\nusername = "b"\n'
