@@ -25,7 +25,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One table of the file."""
 
 
-T = TypeVar("T", bound=Table)
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ def _read(found: Any, key: str, kind: type[T], problems: list[Problem]) -> T | N
     for each in msgspec.structs.fields(kind):
         if isinstance(found, dict) and each.required and each.name not in found:
             noted.add(each.name)
-            fix = f"write {_wanted([kind], each.name)}"
+            fix = _fix([kind], each.name, "add it")
             problems.append(Problem(key=f"{key}.{each.name}", problem=_MISSES, fix=fix))
     while True:
         try:
@@ -123,7 +123,7 @@ def read_list(
 
 _UNKNOWN: Final = re.compile(r"unknown field `(.+?)`")
 _MISSING: Final = re.compile(r"missing required field `(.+?)`")
-_PLACE: Final = re.compile(r" - at `\$(.*?)`$")
+_PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(.*?)`$")
 _INDEX: Final = re.compile(r"\[[^]]*\]")
 _TYPE: Final = re.compile(r"`(\w+)(?: \| \w+)*`")
 _FORM: Final = re.compile(r"Expected text matching regex .*", re.DOTALL)
@@ -138,7 +138,9 @@ _TYPES: Final = {
 }
 
 
-def _translated(message: str, key: str, kind: type[Table]) -> tuple[Problem, tuple[str, ...]]:
+def _translated(
+    message: str, key: str, kind: type[msgspec.Struct]
+) -> tuple[Problem, tuple[str, ...]]:
     """Say in an editor's words what is wrong with a table; return the setting it is in, too.
 
     Of a setting in an inner table, it is the names that lead there.
@@ -152,11 +154,12 @@ def _translated(message: str, key: str, kind: type[Table]) -> tuple[Problem, tup
         fix = nearest(match[1], tables[-1].__struct_fields__)
     elif match := _MISSING.search(message):
         path, problem = f"{path}.{match[1]}", _MISSES
-        fix = f"write {_wanted(tables, match[1])}"
+        fix = _fix(tables, match[1], "add it")
     else:
         problem = _FORM.sub("it hasn't the right form", _TYPE.sub(_type_in_words, message))
         problem = problem.replace("Expected", "expected").replace("Invalid enum value", "not")
-        fix = f"write {_wanted(tables, re.sub(_INDEX, '', path).rpartition('.')[2])}"
+        name = re.sub(_INDEX, "", path).rpartition(".")[2]
+        fix = _fix(tables, name, "write something else")
     place = tuple(path.replace("[", ".").replace("]", "").lstrip(".").split("."))
     return Problem(key=f"{key}{path}", problem=problem, fix=fix), place
 
@@ -165,7 +168,7 @@ def _type_in_words(found: re.Match[str]) -> str:
     return _TYPES.get(found[1], found[0])
 
 
-def _tables_on(path: str, kind: type[Table]) -> list[type[Table]]:
+def _tables_on(path: str, kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
     """Return the tables that a path leads through, the outermost first."""
     tables = [kind]
     for name in re.sub(_INDEX, "", path).lstrip(".").split("."):
@@ -176,19 +179,20 @@ def _tables_on(path: str, kind: type[Table]) -> list[type[Table]]:
     return tables
 
 
-def _table_in(hint: Any) -> type[Table] | None:
-    if isinstance(hint, type) and issubclass(hint, Table):
+def _table_in(hint: Any) -> type[msgspec.Struct] | None:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return hint
     return next((found for part in typing.get_args(hint) if (found := _table_in(part))), None)
 
 
-def _wanted(tables: list[type[Table]], name: str) -> str:
-    """Return what to write for a setting, from its own description."""
+def _fix(tables: list[type[msgspec.Struct]], name: str, otherwise: str) -> str:
+    """Return what to write for a setting, from its own description if it has one."""
     for table in reversed(tables):
         hint = typing.get_type_hints(table, include_extras=True).get(name)
         if hint is not None:
-            return _description(hint) or "another value"
-    return f"a table: [{name}]" if name else "a table of settings"
+            wanted = _description(hint)
+            return f"write {wanted}" if wanted else otherwise
+    return f"write a table: [{name}]" if name else "write a table of settings"
 
 
 def _description(hint: Any) -> str | None:
