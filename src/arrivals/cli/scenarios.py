@@ -18,6 +18,7 @@ from arrivals.cli.output import (
     put_table,
     say,
 )
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from arrivals.sim.findings import Finding
@@ -36,9 +37,7 @@ def scenarios(
             help="Play this one or your own .toml file, and others named so; default: all.",
         ),
     ] = None,
-    listed: Annotated[
-        bool, typer.Option("--list", help="Name them all and play none.")
-    ] = False,
+    listed: Annotated[bool, flag("--list", help="Name them all and play none.")] = False,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=SEED_MAX, help="Play with this seed, not the scenario's own."),

@@ -16,6 +16,7 @@ import typer
 from arrivals.cli.connection import AsJson, Client, Key, Url
 from arrivals.cli.output import ExitCode, Stop, on_stderr, put_json, say
 from arrivals.cli.send import SENDER, Route, Sender, ValidFor
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -60,13 +61,11 @@ def send_bulk(
     name: Annotated[str | None, typer.Option(help="Yours, shown beside the batch.")] = None,
     deduplicate: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--deduplicate", help="Leave out lines that repeat a number and a text before them."
         ),
     ] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Don't wait for the outcomes.")
-    ] = False,
+    no_wait: Annotated[bool, flag("--no-wait", help="Don't wait for the outcomes.")] = False,
     url: Url = None,
     key: Key = None,
     as_json: AsJson = False,
