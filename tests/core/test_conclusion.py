@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from arrivals.core.asking import what_to_ask
 from arrivals.core.explain import explain
-from arrivals.core.layers import Forecast
+from arrivals.core.layers import Forecast, layers
 from arrivals.core.message import Reach, State
 from tests.core.timelines import DELIVERED_TIMELINE, delivered, message, timeline, trace
 
@@ -54,6 +55,40 @@ def test_an_open_message_has_no_receipt_to_doubt() -> None:
 )
 def test_whoever_saw_it_arrive_and_what_never_left_need_no_doubts(of: Any) -> None:
     assert added(of=of, forecast=forecast(1.0), alarms=[DOUBTED]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("receipt_failed", {"err": "011", "id": "7f3a", "stat": "UNDELIV"},
+         "Have north asked what error 011 means; its id there is 7f3a."),
+        ("receipt_failed", {"err": "", "id": "7f3a", "stat": "REJECTD"},
+         "Have north asked what REJECTD means; its id there is 7f3a."),
+        ("refused", {"status": 0x465},
+         "Have north asked what 0x00000465 means; it has no id there."),
+        ("refused", {}, "Have north asked what its word means; it has no id there."),
+    ],
+)  # fmt: skip
+def test_a_code_that_nobody_knows_ends_at_whom_to_ask(
+    kind: str, body: dict[str, Any], words: str
+) -> None:
+    """In the explanation and as what to do about it; a code that is known needs no asking."""
+    end = (kind, "failed", {"provider": "north", **body})
+    events = timeline(*DELIVERED_TIMELINE[:3], end)
+    for reason, asked in (("unclassified", True), ("absent_subscriber", False)):
+        failed = delivered(state=State.FAILED, reason=reason)
+        told = " ".join(each.text for each in explain(trace(failed), events))
+        assert (words in told) == asked
+        cause = layers(failed, events, 0).outcome.cause
+        assert cause is not None
+        assert (cause.fix == words) == asked
+
+
+def test_without_an_event_there_is_nobody_to_ask() -> None:
+    failed = delivered(state=State.FAILED, reason="unclassified")
+    assert what_to_ask(failed, None) == ""
+    nobody = timeline(("refused", "failed", {"err": "9"}))[0]
+    assert what_to_ask(failed, nobody).startswith("Have the provider asked what error 9 means")
 
 
 def test_a_story_that_is_too_long_says_so() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from arrivals.core.asking import what_to_ask
 from arrivals.core.depth import Limit
 from arrivals.core.instants import rfc3339, spell
 from arrivals.core.layers import Forecast, came_twice, depth_of_receipts
@@ -106,6 +107,8 @@ def conclusion(
         text = "So it counts as filtered, by what is missing; nobody said so."
     if message.state is State.DELIVERED:
         text = f"{_VERDICTS[message.state]} {_whose_word(message, events, limit)}."
+    if ask := what_to_ask(message, end):
+        text += f" {ask}"
     if came_twice(message, events):
         text += " By their receipts two hand-offs arrived: the person may have it twice."
     if end is not None and end.from_state in _ENDS:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arrivals.core.asking import what_to_ask
 from arrivals.core.depth import Limit, deepest, shallowest
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import (
@@ -294,8 +295,9 @@ def _end_cause(message: Message, end: TimelineEvent | None) -> Cause | None:
     if not message.reason:
         return None
     cause = _cause(message.reason, end)
-    if message.reason in _FIX_AT_THE_END:
-        cause = msgspec.structs.replace(cause, fix=_FIX_AT_THE_END[message.reason])
+    fix = _FIX_AT_THE_END.get(message.reason) or what_to_ask(message, end)
+    if fix:
+        cause = msgspec.structs.replace(cause, fix=fix)
     lacking = lacking_part(end, message)
     if lacking:
         text = f"{lacking}{cause.text[:1].lower()}{cause.text[1:]}"
