@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import re
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -58,6 +63,39 @@ def test_what_is_deployed_as_containers_is_free_of_problems() -> None:
         arguments = each.split('", "')
         assert arguments[:2] == ["serve", "--config"]
         assert arguments[3:] in (["--role", "api", "--json"], ["--role", "worker", "--json"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (None, 1)])
+def test_a_container_is_as_healthy_as_its_process_is_ready(
+    status: int | None, code: int
+) -> None:
+    """What compose.yaml runs in each of ours asks /readyz, where operators do."""
+    text = (DEPLOYED / "compose.yaml").read_text("utf-8")
+    assert text.count("<<: *arrivals") == 4  # all of ours take it over
+    anchor = text[text.index("x-arrivals:") : text.index("services:")]
+    [command] = re.findall(r'test: (\["CMD", "python".*\])', anchor)
+    words = json.loads(command)[1:]
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/readyz"
+            self.send_response(status or 0)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.handle_request, daemon=True)
+        port = server.server_address[1] if status else 1  # where nobody listens
+        words = [each.replace(":9025/", f":{port}/") for each in words]
+        if status:
+            thread.start()
+        done = subprocess.run([sys.executable, *words[1:]], capture_output=True, check=False)
+        if status:
+            thread.join()
+    assert done.returncode == code
 
 
 def test_the_example_shows_every_setting() -> None:
