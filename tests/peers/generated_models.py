@@ -49,7 +49,7 @@ json.dump(
         "cost": sent.cost,
         "state": outcome.outcome.state,
         "read": [found.bx_message_id, found.layers.outcome.state],
-        "refused": [refused.code.value, refused.field],
+        "refused": [refused.code, refused.field],
         "batch": [batch.accepted, batch.refused, progress.received],
         "page": len(page.messages),
         "currency": balance.currency,
