@@ -123,10 +123,11 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --gener
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --no-emit-options
 
-lock: $(DEV_READY) ## Write requirements*.txt anew from pyproject.toml
+lock: $(DEV_READY) ## Write requirements*.txt anew from pyproject.toml, and what peers need
 	@$(COMPILE) $(ARGS) --output-file=requirements.txt pyproject.toml
 	@$(COMPILE) $(ARGS) --extra=test --extra=lint --constraint=requirements.txt \
 		--output-file=requirements-dev.txt pyproject.toml
+	@$(COMPILE) $(ARGS) --output-file=tests/peers/generators.txt tests/peers/generators.in
 
 clean: ## Remove what the tools leave behind (not .venv, not arrivals-data)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov dist build

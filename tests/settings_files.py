@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from arrivals.clock import SystemChance
-from arrivals.config import InvalidConfig, read_settings
+from arrivals.config import InvalidConfig, read_tables
 from arrivals.core.ids import cell_name, key_suffix, make_api_key
 from arrivals.flows.configuration import Configuration, configuration_of
 
@@ -48,7 +48,7 @@ def read(folder: Path, text: str, environment: dict[str, str] | None = None) -> 
     path = folder / "arrivals.toml"
     path.write_text(text)
     return configuration_of(
-        read_settings(path), ENVIRONMENT if environment is None else environment
+        read_tables(path), ENVIRONMENT if environment is None else environment
     )
 
 

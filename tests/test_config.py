@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import re
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -58,6 +63,39 @@ def test_what_is_deployed_as_containers_is_free_of_problems() -> None:
         arguments = each.split('", "')
         assert arguments[:2] == ["serve", "--config"]
         assert arguments[3:] in (["--role", "api", "--json"], ["--role", "worker", "--json"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (None, 1)])
+def test_a_container_is_as_healthy_as_its_process_is_ready(
+    status: int | None, code: int
+) -> None:
+    """What compose.yaml runs in each of ours asks /readyz, where operators do."""
+    text = (DEPLOYED / "compose.yaml").read_text("utf-8")
+    assert text.count("<<: *arrivals") == 4  # all of ours take it over
+    anchor = text[text.index("x-arrivals:") : text.index("services:")]
+    [command] = re.findall(r'test: (\["CMD", "python".*\])', anchor)
+    words = json.loads(command)[1:]
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/readyz"
+            self.send_response(status or 0)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.handle_request, daemon=True)
+        port = server.server_address[1] if status else 1  # where nobody listens
+        words = [each.replace(":9025/", f":{port}/") for each in words]
+        if status:
+            thread.start()
+        done = subprocess.run([sys.executable, *words[1:]], capture_output=True, check=False)
+        if status:
+            thread.join()
+    assert done.returncode == code
 
 
 def test_the_example_shows_every_setting() -> None:
@@ -277,6 +315,29 @@ def test_what_tables_mean_together_is_told_at_once(tmp_path) -> None:
     text = WHOLE.replace('["north"]', '["south"]').replace("prices.csv", "none.csv")
     keys = {each[0] for each in problems(tmp_path, text, {})}
     assert keys == {"providers[0].password_env", "routes[0].providers", "routes[0].prices"}
+
+
+def test_mistakes_of_all_kinds_are_named_at_once(tmp_path) -> None:
+    """A wrong type hides no name that leads nowhere, and no secret that isn't there."""
+    text = WHOLE.replace("port = 0", 'port = "0"').replace("prices.csv", "none.csv")
+    text = text.replace('["north"]', '["south"]') + "routes = [2]\n"
+    text += '[[accounts.keys]]\nnam = "a"\nkey_env = "K"\n[[accounts.keys]]\nkey_evn = "K"\n'
+    found = problems(tmp_path, text, {})
+    assert {each[0] for each in found} == {
+        "server.port", "providers[0].password_env", "routes[0].providers", "routes[0].prices",
+        "accounts[0].keys[0].nam", "accounts[0].keys[1].key_evn",
+    }  # fmt: skip
+    assert len(found) == 6
+
+
+def test_what_could_not_be_read_is_not_called_absent(tmp_path) -> None:
+    """Its own problem is told, at its place in the file, and none that only follows from it."""
+    text = WHOLE.replace('host = "smpp.example"', "host = 1").replace('"Standard"', "1")
+    text += 'routes = [1]\n[[routes]]\nid = 2\nname = "B"\nproviders = ["south"]\n'
+    found = problems(tmp_path, text + 'prices = "none.csv"\n')
+    assert [each[0] for each in found] == [
+        "providers[0].host", "routes[0].name", "routes[1].prices",
+    ]  # fmt: skip
 
 
 def test_ids_stand_once(tmp_path) -> None:

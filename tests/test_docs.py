@@ -27,7 +27,7 @@ from arrivals.http.table import endpoints
 from arrivals.outcome.episodes import TroubleKind
 from arrivals.telemetry import Telemetry
 from arrivals.world.fixed_fates import SCRIPTS
-from arrivals.world.scenario import scenario_names
+from arrivals.world.scenario import parse_scenario, scenario_names
 from scripts.write_reference import SETTINGS, TABLE, TABLES, all_commands, filled
 from tests.cli.typed import command_line
 from tests.tidy_checks import OTHER_PLACES, ROOT
@@ -93,6 +93,16 @@ def test_a_stale_table_is_seen() -> None:
     stale = "<!-- table: exits -->\n\n| 9 | made up |\n\n<!-- end of table -->"
     assert "made up" not in filled(stale)
     assert f"| {int(ExitCode.UNREACHABLE)} |" in filled(stale)
+
+
+def test_the_scenario_works_as_it_is_pasted(tmp_path: Path) -> None:
+    """By itself, and with each of the pieces that follow put behind it."""
+    text = ""
+    for piece in blocks(DOCS / "sandbox.md", "toml"):
+        text += piece
+        assert parse_scenario(text).name == "my-day"
+    assert text.count("[[timeline]]") == 2
+    assert "[providers.south]" in text
 
 
 # --- All there is ---------------------------------------------------------------------

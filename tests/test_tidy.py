@@ -38,7 +38,14 @@ from tests.tidy_checks import (
 
 PACKAGE = ROOT / "src" / "arrivals"
 PURE_ROOMS = ("core", "outcome", "smpp")
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "STYLE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "STYLE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+)
 
 FUNCTION_LINES_P90_MAX = 30
 MODULE_LINES_MEDIAN_MAX = 200
@@ -140,6 +147,15 @@ def test_documents_point_at_files_that_exist() -> None:
     """Every relative link, and every path in code style, leads somewhere."""
     in_docs = [s for s in FILES if s.name.startswith("docs/") and s.name.endswith(".md")]
     assert dead_references([*(read(ROOT / name) for name in DOCUMENTS), *in_docs]) == []
+
+
+def test_what_is_published_stands_alone() -> None:
+    """An index shows a page without links to other files; the sdist leaves nothing out."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    shown = (ROOT / settings["project"]["readme"]).read_text("utf-8")
+    assert re.findall(r"\]\((?!https:)", shown) == []
+    assert settings["project"]["authors"]
+    assert "sdist" not in settings["tool"]["hatch"]["build"]["targets"]
 
 
 def test_runtime_dependencies_are_few_and_locked() -> None:

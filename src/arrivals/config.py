@@ -344,15 +344,20 @@ class Settings:
     """Everything a file says, table by table, each within its bounds.
 
     Paths in it start from the file's folder. What the tables mean together is for
-    flows/configuration.py.
+    flows/configuration.py. With `problems` it is what could be read, and good for finding more.
     """
 
     path: Path
+    problems: tuple[Problem, ...] = ()
     server: Server
     defaults: DefaultTimes
-    providers: tuple[ProviderTable, ...]
-    routes: tuple[RouteTable, ...]
-    accounts: tuple[AccountTable, ...]
+    providers: Mapping[int, ProviderTable]  # by place in the file, as routes and accounts are
+    routes: Mapping[int, RouteTable]
+    accounts: Mapping[int, AccountTable]
+
+    def read_whole(self, name: str) -> bool:
+        """Tell whether each table of a list could be read: what isn't there then is absent."""
+        return not any(each.key.startswith(name) for each in self.problems)
 
     @property
     def data(self) -> Path:
@@ -379,6 +384,14 @@ _LISTS: Final[dict[str, type[Table]]] = {
 
 def read_settings(path: Path) -> Settings:
     """Read a file and check each of its tables; raises InvalidConfig with every problem."""
+    found = read_tables(path)
+    if found.problems:
+        raise InvalidConfig(path, found.problems)
+    return found
+
+
+def read_tables(path: Path) -> Settings:
+    """Read a file's tables, but for those with problems; raises InvalidConfig if not TOML."""
     document = _document(path)
     problems = [
         Problem(
@@ -391,12 +404,11 @@ def read_settings(path: Path) -> Settings:
     providers = read_list(document, "providers", ProviderTable, problems)
     routes = read_list(document, "routes", RouteTable, problems)
     accounts = read_list(document, "accounts", AccountTable, problems)
-    if problems or server is None or defaults is None:
-        raise InvalidConfig(path, tuple(problems))
     return Settings(
         path=path,
-        server=server,
-        defaults=defaults,
+        problems=tuple(problems),
+        server=server or Server(),
+        defaults=defaults or DefaultTimes(),
         providers=providers,
         routes=routes,
         accounts=accounts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,8 @@ from typer.testing import CliRunner
 from arrivals.cli import app
 from arrivals.sim import repertoire
 from arrivals.world.scenario import Scenario, load_scenario, scenario_names
+from tests.cli.typed import type_in
+from tests.tidy_checks import ROOT
 
 
 def scenarios(*words: str) -> tuple[int, str]:
@@ -23,6 +26,49 @@ def test_all_are_listed() -> None:
     assert [line.split()[0] for line in said.splitlines()[1:]] == list(scenario_names())
     _, listed = scenarios("--list", "--json")
     assert [each["name"] for each in json.loads(listed)] == list(scenario_names())
+
+
+def my_day() -> str:
+    """Return the example of the documents."""
+    text = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+    return text[text.index("# my-day.toml") :].partition("```")[0]
+
+
+@pytest.mark.slow
+def test_ones_own_file_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "my-day.toml"
+    path.write_text(my_day(), "utf-8")
+    code, said = scenarios("--run", str(path), "--most", "100")
+    assert (code, "my-day" in said, "100 messages" in said) == (0, True, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "fix"),
+    [
+        (("[expect.codes]", "[expect.other]"),
+         "doesn't say what must come of its stream 'codes'", "add [expect.codes]"),
+        (("[[traffic]]", "[[disturbances]]"), "disturbances[0]", "docs/sandbox.md"),
+        (('begins_h = 9', 'begins_hour = 9'), "did you mean 'begins_h'?", "docs/sandbox.md"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_judged_says_why(
+    tmp_path: Path, change: tuple[str, str], words: str, fix: str
+) -> None:
+    path = tmp_path / "my-day.toml"
+    path.write_text(my_day().replace(*change), "utf-8")
+    found = type_in("scenarios", "--run", path)
+    assert found.code == 64
+    assert words in " ".join(found.err.split())
+    assert fix in " ".join(found.err.split())
+
+
+def test_a_file_without_traffic_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "my-day.toml"
+    path.write_text(my_day().partition("[[traffic]]")[0], "utf-8")
+    found = type_in("scenarios", "--run", path)
+    assert (found.code, "sends nothing" in " ".join(found.err.split())) == (64, True)
+    missing = type_in("scenarios", "--run", tmp_path / "none.toml")
+    assert (missing.code, "none.toml" in missing.err) == (64, True)
 
 
 @pytest.mark.slow

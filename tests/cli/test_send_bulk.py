@@ -123,7 +123,20 @@ def test_refused_lines_are_1_and_named(file) -> None:
         found = send_bulk(here.url, file, "--no-wait")
         assert send_bulk(here.url, file, "--no-wait", "--json").json["refused"] == 1
     assert found.code == 1
-    assert "line 2 (12): too short" in found.out
+    # The second recipient: behind the header and a blank line, as an editor counts.
+    assert "line 4 (12): too short" in found.out
+
+
+def test_nothing_accepted_is_1_and_says_why(file) -> None:
+    """The API refuses the stream as a whole, and tells of each line all the same."""
+    refused = committed(0, refused=1) | {"code": "nothing_accepted", "detail": [], "fix": ""}
+    with answering(lambda asked: (422, refused)) as here:
+        found = send_bulk(here.url, file)
+        told = send_bulk(here.url, file, "--json")
+    assert (found.code, told.code) == (1, 1)
+    assert "0 accepted, 1 refused" in found.out
+    assert "line 4 (12): too short" in found.out
+    assert told.json["refusals"][0]["line"] == 4
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
 from arrivals import __version__, cli
 from arrivals.cli import COMMANDS
-from arrivals.cli.output import visible
+from arrivals.cli.output import COLUMNS_APART, TABLE_EDGES, column_widths, visible
 from arrivals.world.fixed_fates import SCRIPTS
+from arrivals.world.scenario import scenario_names
 from tests.cli.typed import type_in
 
 GROUPS = {
@@ -43,6 +50,73 @@ def test_every_command_explains_itself_and_speaks_json(command) -> None:
     assert found.code == 0
     assert "--json" in found.out
     assert len(found.out.splitlines()) > 8
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_a_flag_has_no_type(command) -> None:
+    """Only Typer's own --help has one, which isn't ours to say."""
+    flags = [each for each in type_in(*command, "--help").out.splitlines() if "<bool>" in each]
+    assert all("--help" in each for each in flags)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("world", "--port", "abc"), "'--port': write a whole number"),
+        (("dev", "--speed", "x"), "'--speed': write a number"),
+        (("send", "1", "x", "--timeout", "-1"), "'--timeout': it is at least 0"),
+        (("world", "--port", "70000"), "'--port': it is at most 65535"),
+        (("serve", "--role", "y"), "'--role': 'y' is not one of 'all', 'api', 'worker'."),
+    ],
+)
+def test_wrong_values_are_told_in_plain_words(words, said) -> None:
+    """And not in those of the library that checks them."""
+    found = type_in(*words)
+    assert found.code == 64
+    assert said in " ".join(found.err.replace("│", " ").split())
+    assert "should be" not in found.err
+
+
+@pytest.mark.parametrize("room", [120, 80, 60, 40])
+def test_words_stay_whole_in_narrow_tables(room) -> None:
+    """Each column is as wide as its longest word, and none is wider than it needs."""
+    cells = [["correlated-failures", "1,234", "a few words to be wrapped, more than once"]]
+    widths = column_widths(("name", "count#", "what it shows"), cells, room)
+    assert widths is not None
+    assert widths[:2] == [19, 5]
+    assert 7 <= widths[2] <= 41
+    assert sum(widths) + 2 * COLUMNS_APART + TABLE_EDGES <= room
+    assert (widths[2] == 41) == (room > 70)
+
+
+def test_a_table_without_room_is_told_row_by_row() -> None:
+    assert column_widths(("name", "count#"), [["correlated-failures", "1,234"]], 24) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [80, 60, 40, 20])
+def test_a_narrow_terminal_breaks_no_word(columns) -> None:
+    """As a terminal of so many columns gets it, lines in full."""
+    command = [sys.executable, "-m", "arrivals", "scenarios", "--list"]
+    shown = seen_on_a_terminal(command, columns)
+    words = {name for name in scenario_names() if len(name) < columns}
+    assert words <= set(re.findall(r"[\w-]+", shown))
+    assert max(len(line) for line in shown.splitlines()) <= columns
+
+
+def seen_on_a_terminal(command: list[str], columns: int) -> str:
+    """Run a command on a terminal of its own, and return what it shows without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
+    with subprocess.Popen(command, stdout=theirs, stdin=theirs, env=environment):
+        os.close(theirs)
+        octets = b""
+        with contextlib.suppress(OSError):  # Linux says so at the end
+            while piece := os.read(ours, 65_536):
+                octets += piece
+    os.close(ours)
+    return re.sub("\x1b\\[[0-9;]*m", "", octets.decode())
 
 
 @pytest.mark.parametrize(

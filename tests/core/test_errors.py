@@ -35,6 +35,7 @@ FACTS: dict[str, str | int] = {
     "segments": 11,
     "segments_max": 10,
     "line": 3,
+    "lines": 8,
     "price": "12.5",
     "what": "order",
     "method": "PATCH",

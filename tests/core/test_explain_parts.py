@@ -23,6 +23,12 @@ SECOND = 1_000_000
         ("part_held", {"provider": "north", "part": 3, "until": START + 184 * SECOND,
           "due": START},
          "Part 3 of 3 waits to go out to north. It is tried again as soon as there is room."),
+        ("part_refused", {"provider": "north", "part": 2, "status": 0x58,
+          "cause": "its validity ends before the next try"},
+         "Part 2 of 2 was put off by north (ESME_RTHROTTLED) and isn't sent again:"
+         " its validity ends before the next try."),
+        ("part_refused", {"provider": "north", "part": 2, "cause": "we stopped"},
+         "Part 2 of 2 never left for north: we stopped."),
         ("unanswered", {"provider": "north", "attempt": 2, "parts_accepted": [1, 3]},
          "north never answered for all of attempt 2: it may have the rest or not."
          " Parts 1, 3 were taken, so it is never sent again whole."),

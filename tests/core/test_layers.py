@@ -201,7 +201,7 @@ def test_an_open_message_is_shown_with_what_is_to_be_expected() -> None:
     assert found.eta is not None
     assert (found.eta.p50, found.eta.p90) == (at(4), at(9))
     assert found.model is not None
-    assert (found.model.cell[2], found.model.handoffs) == ("north", 120.0)
+    assert (found.model.provider, found.model.handoffs) == ("north", 120.0)
     assert found.resolves == ["a receipt"]
 
 
@@ -212,7 +212,12 @@ def test_what_nobody_confirmed_has_bounds_and_no_number() -> None:
     found = outcome_layer(sent, steps, START, unknown)
     assert (found.verdict, found.probability, found.eta) == (None, None, None)
     assert "nobody has confirmed" in found.why
+    assert "nothing" not in found.why
     assert found.bounds is not None
+    nothing = outcome_layer(
+        sent, steps, START, forecast(probability=None, verdict=None, low=0.001, high=0.999)
+    )
+    assert nothing.why.endswith("it may have arrived or not, we know nothing of it")
 
 
 def test_what_is_certain_needs_no_bounds() -> None:

@@ -8,14 +8,12 @@ taken; one that takes no optional parameters refused every message, and senders 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from arrivals.core.catalogue import Strategy
 from arrivals.core.reasons import status_name
 from arrivals.core.selection import Obstacle
-from arrivals.flows import dispatch
 from arrivals.flows.ailing import AWAY_MAX_S
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.conditions import IN_A_ROW, Condition, Conditions
@@ -33,16 +31,6 @@ from tests.flows.test_dispatcher import dispatching, taken, until
 
 NORTH, SOUTH = provider("north", 1), provider("south", 1)
 NOW = 1_000.0
-
-
-@pytest.fixture
-async def here(place: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Installation]:
-    monkeypatch.setattr(dispatch, "IDLE_LOOK_S", 0.01)
-    routes = [route(1, ["north", "south"], throttle_failover_s=5), route(2, ["north", "south"])]
-    async with installed(
-        place, providers=[NORTH, SOUTH], routes=routes, started=False
-    ) as installation:
-        yield installation
 
 
 # --- a broken provider ----------------------------------------------------------------

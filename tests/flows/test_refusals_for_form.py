@@ -7,11 +7,10 @@ senders were blamed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
-from arrivals.flows import dispatch
 from arrivals.flows.alarms import Alarms
 from arrivals.flows.answer import answer_step
 from arrivals.flows.claim import ClaimRequest, claim_step
@@ -26,22 +25,12 @@ from arrivals.providers.api import (
     Throttled,
 )
 from arrivals.telemetry import Telemetry
-from tests.flows.installation import Installation, installed, own_bind, provider, route
+from tests.flows.installation import Installation, installed, own_bind, provider
 from tests.flows.script import ScriptedConnection, SetClock, answer, sent, told
 from tests.flows.test_dispatcher import dispatching, taken
 
 NORTH, SOUTH = provider("north", 1), provider("south", 1)
 NOW = 1_000.0
-
-
-@pytest.fixture
-async def here(place: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Installation]:
-    monkeypatch.setattr(dispatch, "IDLE_LOOK_S", 0.01)
-    routes = [route(1, ["north", "south"], throttle_failover_s=5), route(2, ["north", "south"])]
-    async with installed(
-        place, providers=[NORTH, SOUTH], routes=routes, started=False
-    ) as installation:
-        yield installation
 
 
 # --- our way of writing ---------------------------------------------------------------

@@ -21,7 +21,8 @@ from arrivals.core.pricing import InvalidPriceList, read_price_list
 from arrivals.core.text import analyse, encode_segments, segment
 from arrivals.http.batch_lines import JsonLines
 from arrivals.http.csv_lines import CsvLines
-from arrivals.http.send_body import SendBody, read_json
+from arrivals.http.json_body import read_json
+from arrivals.http.send_body import SendBody
 from arrivals.smpp.pdu import (
     PDU_OCTETS_MAX,
     Framer,

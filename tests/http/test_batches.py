@@ -119,9 +119,9 @@ async def test_each_line_has_a_verdict_of_its_own(
         (2, "invalid_number"),
         (3, "body_invalid"),
         (4, "body_invalid"),
-        (5, "unknown_field"),
-        (6, "no_price"),
-        (8, "body_invalid"),
+        (6, "unknown_field"),  # as an editor counts: the blank line before it is a line too
+        (7, "no_price"),
+        (9, "body_invalid"),
     ]
     assert answer["refusals"][1]["detail"] == "message: needed"
     assert "Content-Type: text/csv" in answer["refusals"][2]["detail"]
@@ -288,6 +288,26 @@ async def test_recipients_are_bounded(
     assert again["batch_id"] == problem["batch_id"]
 
 
+async def test_a_stream_of_which_nothing_is_accepted_is_no_success(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """A 422 with all that the answer would have told; sent again it is the same batch."""
+    body = b'{"to":"12","message":"too short"}\n\n{"to":"99910000002"}\n'
+    first = await post(main, body, 422, Idempotency_Key="junk")
+    assert (first["code"], first["title"]) == ("nothing_accepted", "Nothing accepted")
+    assert [(each["loc"], each["type"]) for each in first["detail"]] == [
+        (["body", 1], "invalid_number"), (["body", 3], "body_invalid"),
+    ]  # fmt: skip
+    assert (first["received"], first["accepted"], first["refused"]) == (2, 0, 2)
+    assert [each["line"] for each in first["refusals"]] == [1, 3]
+    again = await post(main, body, 422, Idempotency_Key="junk")
+    assert again["batch_id"] == first["batch_id"]
+    progress = (await main.get(f"/api/v1/batches/{first['batch_id']}")).json()
+    assert (progress["accepted"], progress["finished_at"]) == (0, first["finished_at"])
+    empty = await post(main, b"\n\n", 422)
+    assert (empty["received"], empty["detail"]) == (0, "Of 0 lines none can be sent")
+
+
 async def test_csv_comes_as_spreadsheets_write_it(
     api: Installation, main: httpx.AsyncClient
 ) -> None:
@@ -302,7 +322,7 @@ async def test_csv_comes_as_spreadsheets_write_it(
     answer = await post(main, body, content_type="text/csv")
     assert (answer["received"], answer["accepted"]) == (3, 2)
     assert answer["refusals"] == [
-        {"line": 3, "to": "99910000003", "code": "body_invalid", "detail": "message: needed"}
+        {"line": 6, "to": "99910000003", "code": "body_invalid", "detail": "message: needed"}
     ]  # fmt: skip
     assert await api.sql("SELECT msisdn, text, client_ref FROM messages ORDER BY id") == [
         ("99910000001", "Hello; Ann\nbye", "a"),

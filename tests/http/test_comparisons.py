@@ -171,7 +171,7 @@ async def test_a_message_among_its_look_alikes(
     assert best["values"][0] == {"value": "1", "verdicts": {"delivered": 18}}
     text = (await main.get(f"/api/v1/messages/{waits}/cohort?format=text")).text
     assert text.splitlines() == [waits, *found["sentences"]]
-    assert found["sentences"][-1].startswith("The route tells 0.97 of the 0.97 bits")
+    assert found["sentences"][-1].startswith("The route goes with 100% of the difference")
 
 
 async def test_look_alikes_are_of_one_day(api: Installation, main: httpx.AsyncClient) -> None:

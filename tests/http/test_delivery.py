@@ -17,7 +17,9 @@ ASKED: dict[str, Any] = {
     "numbers": ["31612345678"],
     "message": "hello",
 }
-NORTH = Estimate(delivered=0.5, low=0.4, high=0.6, anchors=120.0, handoffs=300.0, p90_s=9.5)
+NORTH = Estimate(
+    delivered=0.5, low=0.4, high=0.6, anchors=120.0, confirmed=60.0, handoffs=300.0, p90_s=9.5
+)
 
 
 @pytest.fixture
@@ -43,7 +45,8 @@ async def test_an_estimate_compares_what_arrives(known: Installation) -> None:
         answer = (await client.post("/api/v1/estimate", json=ASKED)).json()
     north, south = answer["delivery"]["providers"]
     assert north == {
-        "provider": "provider 1", "delivered": 0.5, "low": 0.4, "high": 0.6, "confirmed": 120.0,
+        "provider": "provider 1", "delivered": 0.5, "low": 0.4, "high": 0.6, "confirmed": 60.0,
+        "confirmations_expected": 120.0,
         "handoffs": 300.0, "receipts_within_s": 9.5, "price_per_1000_delivered": 174.0,
     }  # fmt: skip
     assert (south["provider"], south["delivered"]) == ("provider 2", None)

@@ -103,8 +103,8 @@ async def test_a_batch_tells_what_it_repeats(main: httpx.AsyncClient) -> None:
         "count": 2,
         "sent": True,
         "lines": [
-            {"line": 3, "to": A, "duplicate_of": 1},
-            {"line": 7, "to": A, "duplicate_of": 4},
+            {"line": 4, "to": A, "duplicate_of": 2},
+            {"line": 8, "to": A, "duplicate_of": 5},
         ],
     }
 
@@ -115,9 +115,9 @@ async def test_a_batch_leaves_them_out(api: Installation, main: httpx.AsyncClien
     answer = (await main.post(path, content=ROWS, headers=headers)).json()
     assert (answer["accepted"], answer["refused"], answer["cost"]) == (3, 4, 0.03)
     assert [(e["line"], e["code"]) for e in answer["refusals"]] == [
-        (3, "duplicate"), (5, "invalid_number"), (6, "invalid_number"), (7, "duplicate"),
+        (4, "duplicate"), (6, "invalid_number"), (7, "invalid_number"), (8, "duplicate"),
     ]  # fmt: skip
-    assert answer["refusals"][0]["detail"] == "Its number and text stand in line 1 already"
+    assert answer["refusals"][0]["detail"] == "Its number and text stand in line 2 already"
     again = await main.post(path, content=ROWS, headers=headers)
     assert again.json() == answer
     assert again.headers["idempotent-replayed"] == "true"
@@ -155,7 +155,7 @@ async def test_a_batch_that_goes_on_remembers_who_was_in_its_first_part(
         f"{BATCH}&deduplicate=true", content=whole, headers=CSV | {"Idempotency-Key": "cut"}
     )
     assert answer.json()["accepted"] == 3
-    assert answer.json()["duplicates"]["lines"] == [{"line": 3, "to": B, "duplicate_of": 2}]
+    assert answer.json()["duplicates"]["lines"] == [{"line": 4, "to": B, "duplicate_of": 3}]
 
 
 @pytest.mark.parametrize("value", ["yes", "2"])

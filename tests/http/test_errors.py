@@ -203,7 +203,7 @@ async def test_more_than_a_thousand_recipients_are_too_many(main: httpx.AsyncCli
 
 
 async def test_paths_and_methods_that_are_not_there(main: httpx.AsyncClient) -> None:
-    problem(await main.get("/"), 404, "unknown_path")
+    problem(await main.get("/api"), 404, "unknown_path")
     problem(await main.get("/api/v1/nothing"), 404, "unknown_path")
     refused = await main.get("/api/v1/send_sms")
     problem(refused, 405, "method_not_allowed")
@@ -272,7 +272,7 @@ async def test_what_takes_nothing_new_says_so(api: Installation, document: str) 
         sent = await client.post("/api/v1/send_sms", json=SEND)
         asked = await client.post("/api/v1/estimate", json=SEND)
     if document == "account":
-        assert problem(sent, 403, "account_paused") == "This account is paused"
+        assert problem(sent, 403, "account_paused") == "This account takes no new messages"
     else:
         detail = problem(sent, 409, "route_paused")
         assert detail == "Route 1 takes no new messages now"

@@ -54,6 +54,27 @@ async def test_feedback_is_a_layer_of_its_own(
     assert found["layers"]["outcome"]["probability"] is None
 
 
+async def test_nothing_can_be_said_of_what_never_left(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """Cancelled or expired in our queue, nobody can have got it, or missed it."""
+    cancelled, expired, refused = await send(main, *["31612345678"] * 3)
+    assert (await main.post(f"/api/v1/messages/{cancelled}/cancel")).status_code == 200
+    await api.move(key_of(api, expired), Move.VALIDITY_PASSED)
+    for name, state in ((cancelled, "cancelled"), (expired, "expired")):
+        for confirmed in (True, False):
+            said = {"confirmed": confirmed}
+            answer = await main.post(f"/api/v1/messages/{name}/feedback", json=said)
+            assert (answer.status_code, answer.json()["code"]) == (409, "never_handed_off")
+            assert f"it was {state} before" in answer.json()["detail"]
+        found = await get(main, f"/api/v1/messages/{name}")
+        assert found["layers"]["confirmed"]["state"] == "none"
+    # Who refused it may have sent it on all the same.
+    await api.move(key_of(api, refused), Move.CLAIMED, Move.REFUSED)
+    heard = await main.post(f"/api/v1/messages/{refused}/feedback", json={"confirmed": True})
+    assert heard.json()["layers"]["confirmed"]["state"] == "confirmed"
+
+
 async def test_who_asks_again_neither_confirms_nor_denies(
     api: Installation, main: httpx.AsyncClient
 ) -> None:

@@ -156,6 +156,24 @@ async def test_the_timeline_says_whose_time_passed(
     assert "(provider)  taken" in text.text
 
 
+async def test_a_timeline_that_is_cut_says_so(
+    api: Installation, main: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a number, as a line for people, and in the explanation."""
+    monkeypatch.setattr("arrivals.store.traces.EVENTS_MAX", 3)
+    [sent] = await send(main)
+    await api.move(key_of(api, sent), Move.CLAIMED, Move.TAKEN)
+    path = f"/api/v1/messages/{sent}"
+    for _ in range(4):
+        assert (await main.post(f"{path}/feedback", json={"confirmed": True})).is_success
+    found = await get(main, f"{path}/timeline")
+    assert (found["count"], len(found["events"])) == (7, 3)
+    text = (await main.get(f"{path}/timeline?format=text")).text
+    assert text.endswith("\n… and 4 more, which are kept and not shown\n")
+    explained = (await main.get(f"{path}/explain?format=text")).text
+    assert "Only the first 3 of its 7 events are told." in explained
+
+
 async def test_an_explanation_cites_its_events(
     api: Installation, main: httpx.AsyncClient
 ) -> None:

@@ -353,6 +353,50 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
     assert schemas <= found
 
 
+def test_names_suit_those_who_make_clients_of_them(described: dict[str, Any]) -> None:
+    """A schema has one plain name, as its key and as its title; an operation's is plain too."""
+    schemas = described["components"]["schemas"]
+    for name, schema in schemas.items():
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", name), name
+        assert schema["title"] == name
+    folded = [name.casefold() for name in schemas]
+    assert len(set(folded)) == len(folded)
+
+
+def test_an_answer_may_hold_words_that_a_client_was_not_made_for(
+    described: dict[str, Any],
+) -> None:
+    """What a request may say is listed; of answers no list is closed, so that it may grow."""
+    schemas = described["components"]["schemas"]
+    taken = {"SendBody", "FeedbackBody", "BatchBody", "BodyMessage"}
+    closed = [
+        name for name in schemas if name not in taken and "enum" in json.dumps(schemas[name])
+    ]
+    assert closed == []
+
+
+def test_every_operation_is_described(described: dict[str, Any]) -> None:
+    """By a plain id, by what it is for, by what it takes, and by each of its answers."""
+    refused: set[str] = set()
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert re.fullmatch(r"[a-z_]+", operation["operationId"]), (path, method)
+            assert operation["summary"]
+            assert operation["description"]
+            body = operation.get("requestBody")
+            assert body is None or (body["description"] and body["content"])
+            for status, answer in operation["responses"].items():
+                assert answer["description"]
+                for content in answer["content"].values():
+                    assert content["schema"], (path, status)
+                    refused |= set(content.get("examples", ()))
+    assert {code.value for code in Code} - refused == {
+        "unknown_path", "method_not_allowed",  # of what is no operation
+        "duplicate",  # of a batch's line
+        "recipient_opted_out", "rate_limited",  # kept for what isn't there yet
+    }  # fmt: skip
+
+
 def test_every_error_code_is_in_the_document(described: dict[str, Any]) -> None:
     """With an example that has what every problem has."""
     examples = described["components"]["examples"]
@@ -389,6 +433,15 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+async def test_the_bare_address_leads_to_the_reference(api: Installation) -> None:
+    """By a redirection, and by a link for whoever doesn't follow it."""
+    async with api.client(None) as client:
+        answer = await client.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+        assert Page(answer.text).links == ["/docs"]
+        assert (await client.get("/", follow_redirects=True)).url.path == "/docs"
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/errors"])

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from arrivals.core.message import Move
 from arrivals.flows.learning import Learning
 from arrivals.http.calibration import NO_FEEDBACK, NO_NUMBERS, NOT_YET
 from arrivals.http.operations import OperationsApp
@@ -18,6 +19,7 @@ from arrivals.outcome.learner import Calibration, Fact, Subject
 from arrivals.outcome.record import TrackRecord
 from arrivals.telemetry import Telemetry
 from tests.http.installation import MAIN, SECRET, Installation
+from tests.http.test_messages import key_of, send
 from tests.http.test_operations import operations_client
 
 AT_US = 1_790_000_000_000_000
@@ -112,6 +114,36 @@ async def test_strangers_learn_which_route_is_in_trouble_and_not_whose_messages(
 
 def ended(standing: Sequence[Episode]) -> list[Episode]:
     return [msgspec.structs.replace(each, ended_us=each.seen_us) for each in standing]
+
+
+async def test_an_explanation_names_the_alarms_about_such_messages(
+    api: Installation, main: httpx.AsyncClient
+) -> None:
+    """To customers without whose they are; those of another carrier aren't told at all."""
+    [sent] = await send(main)
+    await api.move(key_of(api, sent), Move.CLAIMED, Move.TAKEN, Move.RECEIPT_DELIVERED)
+    here = "NL alphanumeric", "NL 31612", "north"
+    begun = [
+        Episode(
+            began_us=AT_US,
+            raised_us=AT_US,
+            seen_us=AT_US,
+            trouble=Trouble(
+                kind=DOUBTED, cell=cell, began_us=AT_US, words=words, messages_at_risk=7
+            ),
+        )
+        for cell, words in ((here, f"{ONE} is lied to"), (("GB long", "x", "north"), "not it"))
+    ]
+    await api.in_store(lambda tx: tx.save_alarms(begun))
+    path = f"/api/v1/messages/{sent}/explain?format=text"
+    text = (await main.get(path)).text
+    said = "An alarm stands: receipts of carrier NL 31612, provider 1 are in doubt."
+    assert said in text
+    assert "GB" not in text
+    assert ONE not in text
+    account = msgspec.to_builtins(api.platform.catalogue.accounts[MAIN])
+    await api.change("account", str(MAIN), account | {"operator": True})
+    assert f"An alarm stands: {ONE} is lied to." in (await main.get(path)).text
 
 
 async def test_strangers_cannot_count_the_customers_in_trouble(

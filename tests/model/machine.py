@@ -42,6 +42,7 @@ NUMBERS = ("31612345678", "31687654321", "99900000001")
 IDS = ("00b8be19", "7f3a0c11", "e0000042")  # providers use them again
 LANES = {"otp": 0, "alert": 1, "bulk": 2}
 WAITS = (0, 1, 20, 70, 310, 700, 5_000, 30_000)  # seconds
+NEVER_LEFT = ("cancelled", "expired")  # of which nobody can say that it arrived
 A_LITTLE_US = 10_000  # more than passes within a rule
 
 picks = st.integers(0, 20)  # one of what is there
@@ -342,6 +343,8 @@ class Model(Stage):
         )
         if stranger:
             assert result.code == "not_found"
+        elif word is not None and message.state in NEVER_LEFT and not message.reach:
+            assert result.code == "never_handed_off"
         elif word is not None:
             assert isinstance(result, Stored)
             message.confirmed = "confirmed" if word else "denied"

@@ -61,6 +61,16 @@ def test_a_quiet_world_has_no_cause() -> None:
     assert fewest([[]]) == []
 
 
+def test_what_lacks_nothing_leaves_it_to_what_rings_below() -> None:
+    """Its alarm isn't over yet, though as many come as before: the whole never fell."""
+    nodes = [
+        Node(cell=(), messages=9_000, expected=4_378.0, observed=6_695, alarmed=True),
+        Node(cell=("red",), messages=8_900, expected=4_300.0, observed=6_600),
+        Node(cell=("blue",), messages=100, expected=78.0, observed=95, alarmed=True),
+    ]
+    assert [each.cell for each in causes(nodes)] == [("blue",)]
+
+
 def test_what_all_share_is_said_once_and_at_the_top() -> None:
     assert named(world(lambda *_: 0.7)) == [()]
 

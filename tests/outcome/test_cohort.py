@@ -68,8 +68,26 @@ def test_where_all_end_alike_nothing_is_left_to_chance() -> None:
     assert (found.determinism, found.entropy_bits) == (1.0, 0.0)
     assert says(found) == [
         "20 messages of this shape: 20 delivered.",
-        "Determinism 1.00, where 1 is all alike and 0 as mixed as can be (0.00 bits).",
+        "They all had the same fate (determinism 1.00 of 1).",
     ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ((99, 1), "Nearly all had the same fate (determinism 0.97 of 1)."),
+        ((80, 20), "Most had the same fate, and some another (determinism 0.69 of 1)."),
+        ((20, 20, 20, 20, 20),
+         "They had different fates, though they asked for the same (determinism 0.00 of 1)."),
+    ],
+)  # fmt: skip
+def test_how_alike_they_ended_is_said_in_words(shares: tuple[int, ...], words: str) -> None:
+    members = [
+        each
+        for count, verdict in zip(shares, VERDICTS, strict=False)
+        for each in many(count, verdict)
+    ]
+    assert says(cohort(members))[1] == words
 
 
 def test_where_every_end_is_as_likely_it_is_0() -> None:
@@ -123,7 +141,7 @@ def test_the_factor_that_decides_comes_first() -> None:
     assert [each.factor for each in found.factors] == ["provider", "segments"]
     assert not found.factors[1].beyond_chance
     assert says(found)[2:] == [
-        "The provider tells 0.81 of the 0.81 bits (0.00 by chance):"
+        "The provider goes with 100% of the difference (0% would be chance):"
         " north 100% delivered of 150; south 0% delivered of 50. A correlation, not a cause."
     ]
 

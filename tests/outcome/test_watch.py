@@ -8,6 +8,8 @@ import pytest
 
 from arrivals.outcome import watch as watching
 from arrivals.outcome.attribution import Tally
+from arrivals.outcome.change import Chart, Kind, Run
+from arrivals.outcome.recent import Recent
 from arrivals.outcome.watch import Waiting, Watch
 
 KEY = b"a key of this test"
@@ -59,6 +61,33 @@ def test_a_fall_of_one_provider_is_said_of_that_provider_and_ends() -> None:
     now_us = messages(watch, 2_400, 600, chance={"north": USUAL, "south": USUAL})
     assert watch.troubles(now_us) == []
     assert len(watch) == 0
+
+
+def test_an_alarm_that_outlasts_its_cause_says_that_receipts_are_back() -> None:
+    """Never that more came than were expected, of what fell or of all carriers."""
+    charts = [
+        (
+            key,
+            Chart(
+                cell=key,
+                kind=Kind.RECEIPTS,
+                messages=9_000,
+                raised_message=50,
+                fall=Run(began_message=1, messages=9_000, expected=4_378.0, observed=6_695),
+            ),
+            Recent(),
+        )
+        for key in (PATHS[0][:2], PATHS[0])
+    ]
+    watch = Watch(KEY)
+    watch.restore(charts)
+    (said,) = watch.troubles(60 * SECOND_US)
+    assert said.cell == PATHS[0]
+    assert said.words == (
+        "receipts of carrier kpn, provider north, sender SHOP fell at "
+        "1970-01-01T00:00:00.000000Z, and come as before again"
+    )
+    assert said.messages_at_risk == 0
 
 
 def test_an_alarm_says_what_it_goes_with() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,8 @@ from arrivals.providers.api import (
 from arrivals.providers.smpp import SmppConnection
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Framer, Pdu, encode
+from tests.providers.certificates import self_signed
+from tests.providers.gatekeeper import a_gatekeeper
 from tests.providers.parts import final, taking
 from tests.providers.smsc import News, Peer, an_smsc, connected, submission
 
@@ -178,6 +182,45 @@ async def test_a_port_that_speaks_something_else_is_named(octets: bytes, word: s
     server, port = await raw_smsc({c.BIND_TRANSCEIVER: lambda _: octets}, [])
     async with server, connected(port, wait=False) as (connection, _):
         await trouble(connection, word)
+
+
+@pytest.mark.parametrize(("tls", "hint"), [(False, "tls = true"), (True, "our IP address")])
+async def test_who_hangs_up_without_a_word_may_want_tls(tls: bool, hint: str, tmp_path: Path):
+    """A port for TLS, or a firewall that knows us not; once heard, it's a loss like any."""
+    context: ssl.SSLContext | None = None
+    settings: dict[str, object] = {}
+    if tls:
+        context, certificate = await asyncio.to_thread(self_signed, tmp_path)
+        settings = {"tls": True, "tls_ca": str(certificate)}
+    async with (
+        a_gatekeeper(lambda _: None, context) as gate,
+        connected(gate.port, wait=False, settings=settings) as (connection, _),
+    ):
+        await trouble(connection, hint)
+        assert "hung up without an answer" in (connection.trouble or "")
+    garbled: list[Pdu | bytes] = [Pdu(c.ENQUIRE_LINK_RESP, 0, 99)]  # to what nobody asked
+    async with (
+        a_gatekeeper(lambda pdu: garbled if pdu.sequence_number == 1 else None) as gate,
+        connected(gate.port, wait=False) as (connection, _),
+    ):
+        await gate.until(c.BIND_TRANSCEIVER)
+        assert "hung up" not in (connection.trouble or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "binds"), [(c.ESME_RINVPASWD, 1), (c.ESME_RINVSYSID, 1), (c.ESME_RALYBND, 3)]
+)
+async def test_a_login_that_is_refused_is_not_tried_again_at_once(status: int, binds: int):
+    """Five binds in seven seconds lock an account; one that is in use may be free soon."""
+    seen: list[int] = []
+    server, port = await raw_smsc(
+        {c.BIND_TRANSCEIVER: saying(c.BIND_TRANSCEIVER_RESP, status)}, seen
+    )
+    async with server, connected(port, wait=False) as (connection, _):
+        await trouble(connection, c.status_name(status))
+        await asyncio.sleep(2.0)
+        found = seen.count(c.BIND_TRANSCEIVER)
+    assert (found == 1) if binds == 1 else (found >= binds)
 
 
 async def test_tls_to_a_plain_port_is_named():

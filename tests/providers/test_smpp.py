@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-import subprocess
 import time
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from arrivals.smpp import constants as c
 from arrivals.smpp.concat import part_of
 from arrivals.smpp.pdu import Pdu
 from tests.flows.installation import carrier_world
+from tests.providers.certificates import self_signed
 from tests.providers.smsc import Peer, Smsc, an_smsc, connected, submission
 
 pytestmark = pytest.mark.slow
@@ -125,15 +124,7 @@ async def test_transmitter_and_receiver_bind_apart_and_the_receiver_first():
 
 
 async def test_over_tls_with_an_authority_of_our_own(tmp_path: Path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = [
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-        "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-        "-keyout", str(key), "-out", str(certificate),
-    ]  # fmt: skip
-    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context, certificate = await asyncio.to_thread(self_signed, tmp_path)
     trusting = {"tls": True, "tls_ca": str(certificate)}
     async with an_smsc(context) as smsc:
         smsc.answering = lambda number: f"A{number}"
@@ -143,6 +134,8 @@ async def test_over_tls_with_an_authority_of_our_own(tmp_path: Path):
             assert isinstance(result, Taken)
         async with connected(smsc.port, wait=False, settings={"tls": True}) as (other, _):
             await trouble(other, "can't connect")
+        async with connected(smsc.port, wait=False) as (plain, _):
+            await trouble(plain, "tls = true")
         assert len(smsc.binds) == 1
 
 

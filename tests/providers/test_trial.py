@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from arrivals.providers.dialling import link_settings
 from arrivals.providers.trial import REFUSALS, Trial, meaning_of, try_bind
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, make_tlv
+from tests.providers.certificates import self_signed
 from tests.providers.gatekeeper import Manners, a_gatekeeper, answered
 from tests.providers.smsc import an_smsc
 
@@ -221,15 +220,7 @@ async def test_nothing_secret_is_shown() -> None:
 
 
 async def test_tls_is_told_and_a_stranger_s_certificate_isn_t_trusted(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = [
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-        "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-        "-keyout", str(key), "-out", str(certificate),
-    ]  # fmt: skip
-    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context, certificate = await asyncio.to_thread(self_signed, tmp_path)
     async with a_gatekeeper(polite, tls=context) as gate:
         trusted = await tried(gate.port, tls=True, tls_ca=str(certificate))
         strange = await tried(gate.port, tls=True)

@@ -74,7 +74,7 @@ def test_a_scenario_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
     ("change", "complaint"),
     [
         (("window = 7", "windw = 7"), "windw"),
-        (("window = 7", "window = 0"), r"\$.providers\[...\].window"),
+        (("window = 7", "window = 0"), "^providers.default.window: expected"),
         (("coverage = 0.9", "coverage = 1.9"), "coverage"),
         (("reached = 1.0", "reached = 0.9"), "sum to 1"),
         (("[providers.default]", "[providers.standard]"), "providers.default"),

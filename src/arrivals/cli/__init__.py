@@ -29,6 +29,7 @@ from arrivals.cli.send import send
 from arrivals.cli.send_bulk import send_bulk
 from arrivals.cli.serve import reload, serve
 from arrivals.cli.sim import sim
+from arrivals.cli.usage import run
 from arrivals.cli.verify import verify
 from arrivals.cli.world import world
 
@@ -69,7 +70,11 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            metavar="",
+            help="Print the version.",
         ),
     ] = False,
 ) -> None:
@@ -78,16 +83,13 @@ def _options(
 
 def main() -> None:
     """Run the command line, and exit with what the command says."""
-    # Wrong usage is 64 (EX_USAGE) in every command, so that it can't be taken for an outcome.
-    for kind in typer.BadParameter.__mro__:
-        if "exit_code" in vars(kind) and kind.__name__ != "ClickException":
-            type.__setattr__(kind, "exit_code", int(ExitCode.USAGE))
     # A terminal without our letters gets question marks, and the command goes on.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        # Wrong usage is 64 (EX_USAGE) everywhere, so that it can't be taken for an outcome.
+        sys.exit(run(app, int(ExitCode.USAGE)))
     except (Stop, UnicodeEncodeError, OSError) as error:
         stop = error if isinstance(error, Stop) else _unforeseen(error)
         report(stop, as_json="--json" in sys.argv)

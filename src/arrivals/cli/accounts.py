@@ -10,6 +10,7 @@ import typer
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Config, Data, Installation, place_of
 from arrivals.cli.output import money, put_json, put_table, say
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from arrivals.core.money import Micros
@@ -92,7 +93,7 @@ def create_account(
         list[int] | None, typer.Option(help="A restricted route it may use; repeat for more.")
     ] = None,
     operator: Annotated[
-        bool, typer.Option("--operator", help="It may read what concerns all accounts.")
+        bool, flag("--operator", help="It may read what concerns all accounts.")
     ] = False,
     data: Data = None,
     config: Config = None,

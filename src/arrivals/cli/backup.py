@@ -12,6 +12,7 @@ import typer
 from arrivals.cli.connection import DEFAULT_DATA, AsJson
 from arrivals.cli.database import Config, Data, Installation, as_place, place_of
 from arrivals.cli.output import Stop, on_stdout, put_json, say
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from arrivals.flows.administer import Held
@@ -33,7 +34,7 @@ def backup(
     config: Config = None,
     as_it_is: Annotated[
         bool,
-        typer.Option("--as-it-is", help="Keep the copy, whatever is found damaged in it."),
+        flag("--as-it-is", help="Keep the copy, whatever is found damaged in it."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -96,7 +97,7 @@ def restore(
     ] = str(DEFAULT_DATA),
     hold: Annotated[
         bool,
-        typer.Option("--hold/--no-hold", help="Send nothing until the providers are resumed."),
+        flag("--hold/--no-hold", help="Send nothing until the providers are resumed."),
     ] = True,
     as_json: AsJson = False,
 ) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from arrivals.cli.output import ExitCode, Stop
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     import httpx
@@ -31,7 +32,7 @@ Key = Annotated[
     str | None,
     typer.Option("--key", metavar="KEY", help=f"The API key. [else ${KEY_VARIABLE}, dev.json]"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, flag("--json", help="Print JSON.")]
 
 
 def find_server(url: str | None, key: str | None) -> tuple[str, str]:

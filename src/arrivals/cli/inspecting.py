@@ -10,6 +10,7 @@ import typer
 from arrivals.cli.connection import AsJson, Client, Key, Url
 from arrivals.cli.following import Screen, exit_code_of, follow
 from arrivals.cli.output import STYLES, ExitCode, on_stdout, put_json, say, visible
+from arrivals.cli.usage import flag
 
 _MESSAGE_ID: Final = re.compile(r"BX-[0-9]{1,14}-[0-9a-f]{16}")
 _ORDER_ID: Final = re.compile(r"(?:BX-)?([0-9]{1,14})")
@@ -89,7 +90,7 @@ def explain(
     message_id: MessageId,
     cohort: Annotated[
         bool,
-        typer.Option("--cohort", help="Say as well how messages that look like it ended."),
+        flag("--cohort", help="Say as well how messages that look like it ended."),
     ] = False,
     url: Url = None,
     key: Key = None,

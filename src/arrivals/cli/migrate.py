@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Config, Data, place_of
 from arrivals.cli.output import Stop, put_json, put_table, say
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from arrivals.store.migrating import Plan
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def migrate(
     plan: Annotated[
-        bool, typer.Option("--plan", help="Tell what would run; nothing is changed.")
+        bool, flag("--plan", help="Tell what would run; nothing is changed.")
     ] = False,
     data: Data = None,
     config: Config = None,

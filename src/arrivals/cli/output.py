@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
+COLUMNS_APART: Final = 3  # of a table at a terminal
+TABLE_EDGES: Final = 2
 PROGRESS_EVERY_S = 10.0  # where lines can't be written over
 
 # What an outcome or a layer's state looks like; unknown is never green.
@@ -153,22 +155,65 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: s
 
 
 def _put_rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:
+    """Print a table whose words stay whole, or row by row where there's no room for that."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    console = on_stdout()
+    widths = column_widths(columns, cells, console.width)
+    if widths is None:
+        _put_records(console, columns, cells)
+        return
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in columns:
+    for column, width in zip(columns, widths, strict=True):
         number = column.endswith("#")
         table.add_column(
             column.removesuffix("#"),
             justify="right" if number else "left",
             no_wrap=number,
             overflow="fold",
+            width=width,
         )
     for row in cells:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    on_stdout().print(table)
+    console.print(table)
+
+
+def column_widths(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], room: int
+) -> list[int] | None:
+    """Return how wide each column may be, so that words and numbers stay whole; None: none is.
+
+    What is over goes to those that would need more, in equal shares.
+    """
+    least, wanted = [], []
+    for place, column in enumerate(columns):
+        texts = [column.removesuffix("#"), *(row[place] for row in cells)]
+        pieces = texts if column.endswith("#") else " ".join(texts).split()
+        least.append(max(map(len, pieces), default=0))
+        wanted.append(max(map(len, texts)))
+    rest = room - sum(least) - COLUMNS_APART * (len(columns) - 1) - TABLE_EDGES
+    if rest < 0:
+        return None
+    widths = least[:]
+    needy = sorted(range(len(columns)), key=lambda each: wanted[each] - least[each])
+    for left, place in zip(range(len(needy), 0, -1), needy, strict=True):
+        more = min(wanted[place] - least[place], rest // left)
+        widths[place] += more
+        rest -= more
+    return widths
+
+
+def _put_records(console: Console, columns: Sequence[str], cells: list[list[str]]) -> None:
+    from rich.text import Text
+
+    for row in cells:
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                said = Text(f"{column.removesuffix('#')}: ", style="bold")
+                console.print(said.append(Text(cell, style=STYLES.get(cell, "not bold"))))
+        console.print()
 
 
 # Controls and what turns the direction of writing, but for the ends of lines and tabs.

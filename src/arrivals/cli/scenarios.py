@@ -18,6 +18,7 @@ from arrivals.cli.output import (
     put_table,
     say,
 )
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from arrivals.sim.findings import Finding
@@ -31,11 +32,12 @@ ALARMS_SHOWN = 5
 def scenarios(
     run: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Play this one, and others named so; default: all."),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Play this one or your own .toml file, and others named so; default: all.",
+        ),
     ] = None,
-    listed: Annotated[
-        bool, typer.Option("--list", help="Name them all and play none.")
-    ] = False,
+    listed: Annotated[bool, flag("--list", help="Name them all and play none.")] = False,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=SEED_MAX, help="Play with this seed, not the scenario's own."),
@@ -75,7 +77,9 @@ def _chosen(run: Sequence[str]) -> list[str]:
 
     known = scenario_names()
     for name in run:
-        if name not in known:
+        if name.endswith(".toml"):
+            _check(name)
+        elif name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
             raise Stop(
                 f"no scenario is called {name!r}",
@@ -85,6 +89,28 @@ def _chosen(run: Sequence[str]) -> list[str]:
                 code=ExitCode.USAGE,
             )
     return list(dict.fromkeys(run)) or list(known)
+
+
+def _check(file: str) -> None:
+    """Stop unless a file is a scenario that can be played and judged."""
+    from arrivals.world.scenario import ScenarioError, load_scenario
+
+    try:
+        found = load_scenario(file)
+    except ScenarioError as error:
+        raise Stop(str(error), "docs/sandbox.md has an example", code=ExitCode.USAGE) from None
+    if not found.traffic:
+        raise Stop(
+            f"{file} sends nothing", "add [[traffic]]: what to send", code=ExitCode.USAGE
+        )
+    for stream in dict.fromkeys(each.name for each in found.traffic):
+        if stream not in found.expect:
+            raise Stop(
+                f"{file} doesn't say what must come of its stream {stream!r}",
+                f"add [expect.{stream}] with truth and reported; to see it, "
+                f"arrivals dev --scenario {file}",
+                code=ExitCode.USAGE,
+            )
 
 
 def _list(names: Sequence[str], *, as_json: bool) -> None:

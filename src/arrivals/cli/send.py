@@ -9,6 +9,7 @@ import typer
 from arrivals.cli.connection import AsJson, Client, Key, Url
 from arrivals.cli.following import Screen, exit_code_of, follow
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
+from arrivals.cli.usage import flag
 
 SENDER: Final = "ARRIVALS"
 WAIT_S: Final = 150.0  # longer than a message of `arrivals dev` can stay open
@@ -32,7 +33,7 @@ def send(
     route: Route = None,
     sender: Sender = SENDER,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for the outcome; it is the exit code.")
+        bool, flag("--wait", help="Wait for the outcome; it is the exit code.")
     ] = False,
     timeout: Timeout = WAIT_S,
     category: Annotated[

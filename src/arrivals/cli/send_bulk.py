@@ -16,6 +16,7 @@ import typer
 from arrivals.cli.connection import AsJson, Client, Key, Url
 from arrivals.cli.output import ExitCode, Stop, on_stderr, put_json, say
 from arrivals.cli.send import SENDER, Route, Sender, ValidFor
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,6 +30,7 @@ READ_OCTETS: Final = 1024 * 1024
 CHUNK_LINES: Final = 500
 LOOK_EVERY_S: Final = 0.5
 REFUSALS_SHOWN_MAX: Final = 10
+_NONE_ACCEPTED: Final = "nothing_accepted"  # refused, with all that an answer tells
 _NO_DUPLICATES: Final[dict[str, Any]] = {"count": 0, "sent": True, "lines": []}
 RESUME_SUFFIX: Final = ".arrivals.json"
 
@@ -38,6 +40,7 @@ class _Stream:
     """A file's recipients and what holds for all of them."""
 
     lines: list[bytes]  # NDJSON, without line breaks
+    numbers: list[int]  # of each, where it begins in the file
     options: dict[str, str]
     key: str  # follows from both
 
@@ -58,13 +61,11 @@ def send_bulk(
     name: Annotated[str | None, typer.Option(help="Yours, shown beside the batch.")] = None,
     deduplicate: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--deduplicate", help="Leave out lines that repeat a number and a text before them."
         ),
     ] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Don't wait for the outcomes.")
-    ] = False,
+    no_wait: Annotated[bool, flag("--no-wait", help="Don't wait for the outcomes.")] = False,
     url: Url = None,
     key: Key = None,
     as_json: AsJson = False,
@@ -94,12 +95,13 @@ def send_bulk(
         committed = bars.add("committed", len(stream.lines))
         batch = _commit(client, stream, lambda count: bars.move(committed, count))
         repeated = batch["repeated"]
-        duplicates = batch.get("duplicates") or _NO_DUPLICATES
+        duplicates = _in_the_file(batch.get("duplicates") or _NO_DUPLICATES, stream)
         bars.move(committed, batch["received"])
         _keep(resume, kept | {"batch_id": batch["batch_id"]})
         if not no_wait and batch["accepted"]:
             outcome = bars.add("outcome", batch["accepted"])
             batch = _until_ended(client, batch, lambda count: bars.move(outcome, count))
+        batch = _in_the_file(batch, stream)
     if as_json:
         put_json(batch | {"repeated": repeated, "duplicates": duplicates})
     else:
@@ -117,9 +119,8 @@ def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Strea
     """Read a CSV file as a stream; its key is a hash of all that it stands for."""
     import msgspec
 
-    lines = [
-        msgspec.json.encode(record) for record in _records(file, "" if text is None else text)
-    ]
+    found = list(_records(file, "" if text is None else text))
+    lines = [msgspec.json.encode(record) for _, record in found]
     if not lines:
         raise Stop(
             f"{file} has no recipients",
@@ -130,11 +131,27 @@ def read_stream(file: Path, text: str | None, options: dict[str, str]) -> _Strea
     for line in lines:
         digest.update(b"\n")
         digest.update(line)
-    return _Stream(lines=lines, options=options, key=f"bulk-{digest.hexdigest()}")
+    return _Stream(
+        lines=lines,
+        numbers=[number for number, _ in found],
+        options=options,
+        key=f"bulk-{digest.hexdigest()}",
+    )
 
 
-def _records(file: Path, text: str) -> Iterator[dict[str, str]]:
-    """Yield a JSON line's fields for every record of a CSV file; raises Stop.
+def _in_the_file(told: dict[str, Any], stream: _Stream) -> dict[str, Any]:
+    """Return what the API tells of lines with their numbers in the file."""
+
+    def numbered(each: dict[str, Any]) -> dict[str, Any]:
+        lines = {name: each[name] for name in ("line", "duplicate_of") if name in each}
+        return each | {name: stream.numbers[line - 1] for name, line in lines.items()}
+
+    lists = {name: told[name] for name in ("refusals", "lines") if name in told}
+    return told | {name: [numbered(each) for each in them] for name, them in lists.items()}
+
+
+def _records(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield every record of a CSV file: where it begins, and a JSON line's fields; raises Stop.
 
     The file is read as the API reads CSV; what the API would refuse in a line stops all of it
     here, before anything is sent.
@@ -144,12 +161,10 @@ def _records(file: Path, text: str) -> Iterator[dict[str, str]]:
     from arrivals.http.csv_lines import CsvLines
 
     reader = CsvLines()
-    count = 0
     try:
         for line in _lines(file, reader):
-            count += 1
             if line.refusal is not None:
-                raise _unreadable(f"{file}, line {count} {words_of(line.refusal)}")
+                raise _unreadable(f"{file}, line {line.line} {words_of(line.refusal)}")
             if not (text or reader.has_texts):
                 raise Stop(
                     f"{file} has no column `message`",
@@ -157,7 +172,7 @@ def _records(file: Path, text: str) -> Iterator[dict[str, str]]:
                     code=ExitCode.USAGE,
                 )
             if line.recipient is not None:
-                yield _record(line.recipient, text)
+                yield line.line, _record(line.recipient, text)
     except OSError as error:
         raise Stop(
             f"{file} can't be read: {error.strerror}", "mend the path", code=ExitCode.USAGE
@@ -233,6 +248,8 @@ def _commit(client: Client, stream: _Stream, moved: Callable[[int], None]) -> di
         raise Stop("the stream ended without an answer", "start the command again")
     answer = result[0]
     if isinstance(answer, Stop):
+        if isinstance(answer.body, dict) and answer.body.get("code") == _NONE_ACCEPTED:
+            return answer.body | {"repeated": False}
         raise answer
     found: dict[str, Any] = answer
     return found
@@ -294,7 +311,8 @@ def _bars(*, quiet: bool) -> Iterator[_Bars]:
 def _tell(batch: dict[str, Any], duplicates: dict[str, Any], *, repeated: bool) -> None:
     if repeated:
         say(
-            "This very file was sent before: nothing is sent again, unless with another --name."
+            "The same recipients, texts and options were sent before, as this batch: "
+            "nothing is sent again. If it is to be, give it another --name."
         )
     say(
         f"Batch {batch['batch_id']}: {batch['accepted']} accepted, {batch['refused']} refused, "

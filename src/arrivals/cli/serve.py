@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from arrivals.cli.connection import AsJson
-from arrivals.cli.database import Installation, settings_of, stop_of_config
+from arrivals.cli.database import Installation, stop_of_config
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
 from arrivals.cli.serving import serve_until_stopped
 
@@ -107,11 +107,11 @@ def reload(config: ConfigFile = Path("arrivals.toml"), as_json: AsJson = False) 
 
 def read(config: Path) -> tuple[Settings, Configuration]:
     """Read a settings file and all it points to, or stop with every problem."""
-    from arrivals.config import InvalidConfig
+    from arrivals.config import InvalidConfig, read_tables
     from arrivals.flows.configuration import configuration_of
 
-    settings = settings_of(config)
     try:
+        settings = read_tables(config)
         return settings, configuration_of(settings)
     except InvalidConfig as error:
         raise stop_of_config(error) from None

@@ -10,6 +10,7 @@ import typer
 
 from arrivals.cli.connection import AsJson
 from arrivals.cli.output import ExitCode, Stop, on_stderr, on_stdout, progress, put_json, say
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from arrivals.sim.plan import Plan
@@ -27,9 +28,7 @@ def sim(
         Path | None,
         typer.Option(metavar="FILE", help="Run this plan instead of a seed's own."),
     ] = None,
-    story: Annotated[
-        bool, typer.Option("--story", help="Print what happened, in order.")
-    ] = False,
+    story: Annotated[bool, flag("--story", help="Print what happened, in order.")] = False,
     keep: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where the plan of a failure is written.")
     ] = Path(),

@@ -12,6 +12,7 @@ import typer
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Config, Data, place_of
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, put_table, say
+from arrivals.cli.usage import flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +26,10 @@ def verify(
     data: Data = None,
     config: Config = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Check everything, not only what changed.")
+        bool, flag("--full", help="Check everything, not only what changed.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Check what changed again and again, until Ctrl-C.")
+        bool, flag("--watch", help="Check what changed again and again, until Ctrl-C.")
     ] = False,
     every: Annotated[
         float,

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
+from arrivals.core.asking import what_to_ask
 from arrivals.core.depth import Limit
 from arrivals.core.instants import rfc3339, spell
-from arrivals.core.layers import came_twice, depth_of_receipts
+from arrivals.core.layers import Forecast, came_twice, depth_of_receipts
 from arrivals.core.message import Message, Move, Reach, State, is_inferred, is_terminal
 from arrivals.core.money import Micros, format_amount
 from arrivals.core.reasons import REASONS, RefusalKind, reason_for_status
@@ -106,6 +107,8 @@ def conclusion(
         text = "So it counts as filtered, by what is missing; nobody said so."
     if message.state is State.DELIVERED:
         text = f"{_VERDICTS[message.state]} {_whose_word(message, events, limit)}."
+    if ask := what_to_ask(message, end):
+        text += f" {ask}"
     if came_twice(message, events):
         text += " By their receipts two hand-offs arrived: the person may have it twice."
     if end is not None and end.from_state in _ENDS:
@@ -117,6 +120,23 @@ def conclusion(
         text += f" {_whether_it_came(message, word)}"
         cites += [each.seq for each in word]
     return Sentence(text=text, cites=sorted(cites))
+
+
+def doubts(
+    message: Message, forecast: Forecast | None, alarms: Sequence[str]
+) -> list[Sentence]:
+    """Say how true a receipt's word probably is, and which alarms stand about such messages.
+
+    Both are of this moment, so no event tells of them; whoever saw a message arrive needs none.
+    """
+    if message.confirmed != "none" or message.reach is Reach.NONE:
+        return []
+    found = [f"An alarm stands: {each}." for each in alarms]
+    chance = None if forecast is None else forecast.probability
+    if chance is not None and message.state is State.DELIVERED:
+        such = "By what such receipts turned out to be worth"
+        found.insert(0, f"{such}, it arrived with a probability of {chance:.1%}.")
+    return [Sentence(text=each, cites=[]) for each in found]
 
 
 def _whether_it_came(message: Message, word: Sequence[TimelineEvent]) -> str:

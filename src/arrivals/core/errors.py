@@ -54,6 +54,7 @@ class Code(StrEnum):
     INVALID_NUMBER = "invalid_number"
     RECIPIENT_OPTED_OUT = "recipient_opted_out"
     DUPLICATE = "duplicate"
+    NOTHING_ACCEPTED = "nothing_accepted"
     TOO_MANY_SEGMENTS = "too_many_segments"
     MAX_PRICE_EXCEEDED = "max_price_exceeded"
     IDEMPOTENCY_KEY_MISMATCH = "idempotency_key_mismatch"
@@ -64,6 +65,7 @@ class Code(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     QUOTE_EXPIRED = "quote_expired"
     NOT_CANCELLABLE = "not_cancellable"
+    NEVER_HANDED_OFF = "never_handed_off"
     ROUTE_PAUSED = "route_paused"
     REQUEST_TIMEOUT = "request_timeout"
     RATE_LIMITED = "rate_limited"
@@ -210,8 +212,8 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
         "A {env} key has no provider on route {route_id}",
         "Use a live key for live providers and a test key for the sandbox.", field="route_id"),
     Code.ACCOUNT_PAUSED: _row(
-        NotPermitted, 403, "Account paused", "This account is paused",
-        "Ask the operator to resume it."),
+        NotPermitted, 403, "Account takes nothing new", "This account takes no new messages",
+        "What is queued still goes out; ask the operator to resume the account."),
     Code.OPERATORS_ONLY: _row(
         NotPermitted, 403, "For operators", "Only an account of the operator's may read this",
         "Use the key of an account that has operator = true."),
@@ -264,6 +266,9 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
     Code.DUPLICATE: _row(
         BadRequest, 422, "Duplicate", "Its number and text stand in line {line} already",
         "Leave this line out, or send without deduplicate.", field="to"),
+    Code.NOTHING_ACCEPTED: _row(
+        BadRequest, 422, "Nothing accepted", "Of {lines} lines none can be sent",
+        "Mend the lines that `refusals` lists, and send them as a new batch."),
     Code.TOO_MANY_SEGMENTS: _row(
         BadRequest, 422, "Message too long",
         "The message takes {segments} segments, at most {segments_max} are allowed",
@@ -294,11 +299,15 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
         "Send the same request again in a second.", field=_IDEMPOTENCY, place="header",
         retry_after_s=1),
     Code.QUOTE_EXPIRED: _row(
-        InTheWay, 409, "Quote expired", "The quote has expired or was used",
+        InTheWay, 409, "Quote expired", "The quote has expired",
         "Ask for a new quote.", field="quote_id"),
     Code.NOT_CANCELLABLE: _row(
         InTheWay, 409, "Too late to cancel", "The message can't be cancelled: it is {state}",
         "Only a message that hasn't been handed off can be cancelled."),
+    Code.NEVER_HANDED_OFF: _row(
+        InTheWay, 409, "Never handed off",
+        "The message never left: it was {state} before any hand-off",
+        "Check the bx_message_id: nobody can have got this one."),
     Code.ROUTE_PAUSED: _row(
         InTheWay, 409, "Route takes nothing new", "Route {route_id} takes no new messages now",
         "Choose another route, or wait.", field="route_id"),

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
-from arrivals.core.conclusion import Sentence, conclusion, money, slowed_by
+from arrivals.core.conclusion import Sentence, conclusion, doubts, money, slowed_by
 from arrivals.core.depth import limit_of
 from arrivals.core.feedback import feedback_sentence
 from arrivals.core.instants import rfc3339, spell
+from arrivals.core.layers import Forecast
 from arrivals.core.message import Move, State, is_terminal
 from arrivals.core.reasons import REASONS
 from arrivals.core.selection import Estimate, Obstacle, Record, WhyNot
@@ -107,11 +108,17 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 def explain(
-    trace: Trace, events: Sequence[TimelineEvent], held_by: Sequence[str] = ()
+    trace: Trace,
+    events: Sequence[TimelineEvent],
+    held_by: Sequence[str] = (),
+    *,
+    forecast: Forecast | None = None,
+    alarms: Sequence[str] = (),
 ) -> list[Sentence]:
     """Return what happened and what it adds up to, in order.
 
-    `held_by` is what keeps a queued message where it is at this moment: no event tells it.
+    No event tells how things stand at this moment: `held_by` is what keeps a queued message
+    where it is, `forecast` what the model makes of it, `alarms` what is wrong with its like.
     """
     sentences: list[Sentence] = []
     for before, event in zip([None, *events], events, strict=False):
@@ -119,9 +126,13 @@ def explain(
         sentences.append(Sentence(text=text, cites=[event.seq]))
         if event.kind == ACCEPTED and trace.selection is not None:
             sentences.append(Sentence(text=_selected(trace.selection), cites=[event.seq]))
+    if events and trace.message.seq > events[-1].seq:
+        told = f"Only the first {len(events):,} of its {trace.message.seq:,} events are told."
+        sentences.append(Sentence(text=told, cites=[events[-1].seq]))
     sentences += slowed_by(events)
     limit = limit_of(trace.country, trace.sender)
     sentences.append(conclusion(trace.message, events, limit))
+    sentences += doubts(trace.message, forecast, alarms)
     if held_by:
         waits = f"It waits now because {', and '.join(held_by)}."
         sentences.append(Sentence(text=waits, cites=[]))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arrivals.core.asking import what_to_ask
 from arrivals.core.depth import Limit, deepest, shallowest
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import (
@@ -83,9 +84,15 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCell(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a forecast comes from: the nearest group of messages that something is known of."""
+    """Where a forecast comes from: the nearest group of messages that something is known of.
 
-    cell: list[str]  # country and kind of sender, carrier, provider, sender
+    What is null wasn't asked for: too little is known of messages that have it in common.
+    """
+
+    country_and_sender: str | None = None
+    carrier: str | None = None
+    provider: str | None = None
+    sender: str | None = None
     handoffs: float  # behind it, older ones counting less
 
 
@@ -294,13 +301,17 @@ def _end_cause(message: Message, end: TimelineEvent | None) -> Cause | None:
     if not message.reason:
         return None
     cause = _cause(message.reason, end)
-    if message.reason in _FIX_AT_THE_END:
-        cause = msgspec.structs.replace(cause, fix=_FIX_AT_THE_END[message.reason])
+    fix = _FIX_AT_THE_END.get(message.reason) or what_to_ask(message, end)
+    if fix:
+        cause = msgspec.structs.replace(cause, fix=fix)
     lacking = lacking_part(end, message)
     if lacking:
         text = f"{lacking}{cause.text[:1].lower()}{cause.text[1:]}"
         cause = msgspec.structs.replace(cause, text=text[:1].upper() + text[1:])
     return cause
+
+
+_CELL: Final = ("country_and_sender", "carrier", "provider", "sender")
 
 
 def _foreseen(forecast: Forecast | None, probability: float | None) -> dict[str, Any]:
@@ -316,7 +327,10 @@ def _foreseen(forecast: Forecast | None, probability: float | None) -> dict[str,
         if certain
         else Bounds(low=_shown(forecast.low), high=_shown(forecast.high)),
         "receipt_to_come": _shown(forecast.receipt_to_come),
-        "model": ModelCell(cell=list(forecast.cell), handoffs=round(forecast.handoffs, 1)),
+        "model": ModelCell(
+            **dict(zip(_CELL, forecast.cell, strict=False)),
+            handoffs=round(forecast.handoffs, 1),
+        ),
         "resolves": list(forecast.resolves),
         "eta": eta,
     }
@@ -330,7 +344,19 @@ def _shown(chance: float) -> float:
 def _probability(
     message: Message, found: Sequence[Evidence], forecast: Forecast | None
 ) -> tuple[float | None, str]:
-    """Return how likely it arrived, or null, and why."""
+    """Return how likely it arrived, or null, and why; where nothing is known, that too."""
+    chance, why = _chance(message, found, forecast)
+    if chance is None and forecast is not None and forecast.high - forecast.low > _ANYTHING:
+        why += "; it may have arrived or not, we know nothing of it"
+    return chance, why
+
+
+_ANYTHING: Final = 0.95  # bounds so far apart leave everything open
+
+
+def _chance(
+    message: Message, found: Sequence[Evidence], forecast: Forecast | None
+) -> tuple[float | None, str]:
     if message.confirmed == "confirmed":
         return 1.0, "the person got it: your own system confirmed it"
     if message.confirmed == "denied":

@@ -69,6 +69,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     low: float = 0.0  # the truth is lower once in ten
     high: float = 1.0  # the truth is higher once in ten
     anchors: float = 0.0  # confirmed messages to be expected of as many; older ones count less
+    confirmed: float = 0.0  # messages that somebody did confirm; older ones count less
     handoffs: float = 0.0
     p90_s: float | None = None  # within which nine in ten of its receipts come
 
@@ -290,6 +291,7 @@ def mixed(parts: Iterable[tuple[float, Estimate]]) -> Estimate:
         low=sum(share * each.low for share, each in shares),
         high=sum(share * each.high for share, each in shares),
         anchors=min(each.anchors for _, each in shares),
+        confirmed=min(each.confirmed for _, each in shares),
         handoffs=min(each.handoffs for _, each in shares),
         p90_s=max(ages, default=None),
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from arrivals.core.catalogue import Catalogue
 from arrivals.core.errors import Code, Refusal, refuse
-from arrivals.core.message import Message, Move, State, allows
+from arrivals.core.message import Message, Move, Reach, State, allows
 from arrivals.core.timeline import ASKED_AGAIN
 from arrivals.flows.accept import Idempotency, Replay, replayed
 from arrivals.flows.journal import Journal
@@ -19,6 +19,8 @@ from arrivals.store.rows import StoredAnswer
 
 AMEND_ORDER: Final = 40
 _FABRICATED: Final = Move.RECEIPT_FABRICATED
+# Ends that are ours alone: who refused a message may have sent it on all the same.
+_NEVER_LEFT: Final = frozenset({State.CANCELLED, State.EXPIRED})
 # What the word rests on; `probe` is a phone of the customer's own.
 FEEDBACK_KINDS: Final = ("otp", "reply", "click", "support", "probe", ASKED_AGAIN)
 
@@ -86,6 +88,8 @@ def _apply(
     operators: Container[int],
 ) -> Message | Refusal:
     if wanted.confirmed is not None:
+        if message.state in _NEVER_LEFT and message.reach is Reach.NONE:
+            return refuse(Code.NEVER_HANDED_OFF, state=message.state.value)
         word, body = _word(tx, message, wanted, confirmed=wanted.confirmed)
         after = journal.note(message, "feedback", "customer", body, confirmed=word)
         missed = wanted.kind == "probe" and not wanted.confirmed

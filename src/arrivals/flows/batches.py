@@ -46,7 +46,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class LineRefusal(msgspec.Struct, frozen=True):
-    """One line that wasn't accepted, and why; `line` counts from 1, the header not counted."""
+    """One line that wasn't accepted, and why; `line` is counted as an editor does."""
 
     line: int
     to: str
@@ -61,6 +61,7 @@ class StreamLine(msgspec.Struct, frozen=True):
     recipient: Recipient | None = None
     refusal: Refusal | None = None
     to: str = ""
+    line: int = 0  # in its file, blank lines and a header counted too
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,7 +309,7 @@ class BatchStream:
         self._hash.update(line.raw)
         self._hash.update(b"\n")
         if line.recipient is not None:
-            self.repeats.first_line(self.received, line.recipient)
+            self.repeats.first_line(line.line or self.received, line.recipient)
         self._planned = self.received
         if (
             self.received == self._already
@@ -336,7 +337,8 @@ class BatchStream:
         numbers: list[int] = []
         recipients: list[Recipient] = []
         refusals: list[LineRefusal] = []
-        for number, line in enumerate(lines, start + 1):
+        for place, line in enumerate(lines, start + 1):
+            number = line.line or place
             refusal = line.refusal
             if refusal is None and line.recipient is not None:
                 first = self.repeats.first_line(number, line.recipient)

@@ -65,7 +65,10 @@ class Configuration:
 def configuration_of(
     settings: Settings, environment: Mapping[str, str] | None = None
 ) -> Configuration:
-    """Return what the settings ask for; raises InvalidConfig with every problem."""
+    """Return what the settings ask for; raises InvalidConfig with every problem.
+
+    Those of tables that couldn't be read are among them.
+    """
     return _Meaning(settings, os.environ if environment is None else environment).whole()
 
 
@@ -92,34 +95,33 @@ class _Meaning:
     def whole(self) -> Configuration:
         """Return what the file asks for, or raise InvalidConfig."""
         tables = self._settings
-        self._unique("providers", [each.id for each in tables.providers])
-        self._unique("routes", [each.id for each in tables.routes])
-        self._unique("accounts", [each.id for each in tables.accounts])
+        self._unique("providers", [each.id for each in tables.providers.values()])
+        self._unique("routes", [each.id for each in tables.routes.values()])
+        self._unique("accounts", [each.id for each in tables.accounts.values()])
         configuration = Configuration(
             providers=tuple(
-                self._provider(f"providers[{n}]", each)
-                for n, each in enumerate(tables.providers)
+                self._provider(f"providers[{n}]", each) for n, each in tables.providers.items()
             ),
             routes=tuple(
-                self._route(f"routes[{n}]", each) for n, each in enumerate(tables.routes)
+                self._route(f"routes[{n}]", each) for n, each in tables.routes.items()
             ),
             prices={
                 each.id: self._prices(f"routes[{n}].prices", each)
-                for n, each in enumerate(tables.routes)
+                for n, each in tables.routes.items()
             },
             accounts=tuple(
-                self._account(f"accounts[{n}]", each) for n, each in enumerate(tables.accounts)
+                self._account(f"accounts[{n}]", each) for n, each in tables.accounts.items()
             ),
             opening_funds={
                 each.id: self._money(f"accounts[{n}].opening_funds", each.opening_funds)
-                for n, each in enumerate(tables.accounts)
+                for n, each in tables.accounts.items()
             },
             keys=tuple(self._keys()),
         )
         for n, each in enumerate(tables.server.probes):
             self._number(f"server.probes[{n}]", each)
-        if self._problems:
-            raise InvalidConfig(tables.path, tuple(self._problems))
+        if tables.problems or self._problems:
+            raise InvalidConfig(tables.path, (*tables.problems, *self._problems))
         return configuration
 
     def _unique(self, name: str, ids: Sequence[int | str]) -> None:
@@ -191,9 +193,11 @@ class _Meaning:
         name = table.ids_of
         if name is None:
             return None
-        known = {each.id: each for each in self._settings.providers}
+        known = {each.id: each for each in self._settings.providers.values()}
         other = known.get(name)
         if other is None:
+            if not self._settings.read_whole("providers"):
+                return name  # it may be the one that couldn't be read
             fix = f'add [[providers]] with id = "{name}"; {nearest(name, known)}'
             self._add(key, f"there is no provider {name!r}", fix)
         elif name == table.id:
@@ -259,9 +263,9 @@ class _Meaning:
     # --- routes ----------------------------------------------------------------------
 
     def _route(self, key: str, table: RouteTable) -> Route:
-        known = {each.id for each in self._settings.providers}
+        known = {each.id for each in self._settings.providers.values()}
         for each in table.providers:
-            if each not in known:
+            if each not in known and self._settings.read_whole("providers"):
                 fix = f'add [[providers]] with id = "{each}"; {nearest(each, known)}'
                 self._add(f"{key}.providers", f"there is no provider {each!r}", fix)
         if len(set(table.providers)) != len(table.providers):
@@ -306,7 +310,7 @@ class _Meaning:
     # --- accounts and keys -----------------------------------------------------------
 
     def _account(self, key: str, table: AccountTable) -> Account:
-        known = {each.id for each in self._settings.routes}
+        known = {each.id for each in self._settings.routes.values()}
         wanted = {
             "routes": table.routes,
             "denied_routes": table.denied_routes,
@@ -314,7 +318,7 @@ class _Meaning:
         }
         for name, ids in wanted.items():
             for each in ids:
-                if each not in known:
+                if each not in known and self._settings.read_whole("routes"):
                     fix = f"add [[routes]] with id = {each}, or take it out"
                     self._add(f"{key}.{name}", f"there is no route {each}", fix)
         return Account(
@@ -335,7 +339,7 @@ class _Meaning:
 
     def _keys(self) -> Iterator[KeyToRegister]:
         seen: set[str] = set()
-        for account_number, account in enumerate(self._settings.accounts):
+        for account_number, account in self._settings.accounts.items():
             for number, table in enumerate(account.keys):
                 key = f"accounts[{account_number}].keys[{number}]"
                 text = self._key_text(key, table)

@@ -6,7 +6,7 @@ bounds, and what may still be heard. The word of a receipt then stands as its ve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -25,7 +25,9 @@ from arrivals.core.timeline import (
     provider_of,
 )
 from arrivals.core.verdicts import Judged, recorded, stands
+from arrivals.outcome.alarms import meet
 from arrivals.outcome.cells import HORIZON_S
+from arrivals.outcome.episodes import LEARNT, Episode, Trouble
 from arrivals.outcome.fusion import (
     INFERRED,
     Depth,
@@ -97,6 +99,17 @@ def foresee(
     if before is not None and is_terminal(message.state) and stands(events):
         return _as_recorded(forecast, before)
     return forecast
+
+
+def alarms_about(
+    standing: Iterable[Episode], trace: Trace, events: Sequence[TimelineEvent]
+) -> list[Trouble]:
+    """Return what stands against receipts of such messages, by the cells that it is in."""
+    taken = next((each for each in events if each.kind == "taken"), None)
+    provider_id = (taken and provider_of(taken)) or trace.message.provider_id
+    path = _subject(trace, trace.message.changed_at_us).path(provider_id)
+    about = (each.trouble for each in standing if each.trouble.kind in LEARNT)
+    return [each for each in about if meet(each.cell, path)]
 
 
 def _subject(trace: Trace, sent_us: int) -> Subject:

@@ -16,7 +16,8 @@ from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.flows.batches import REFUSALS_KEPT_MAX, StreamLine
 from arrivals.flows.plan import Recipient
 from arrivals.http.charsets import BOM, HEAD_OCTETS, refuse_charset, refuse_kind
-from arrivals.http.send_body import NO_JSON, BodyMessage, read_json
+from arrivals.http.json_body import NO_JSON, read_json, refuse_repeated
+from arrivals.http.send_body import BodyMessage
 
 LINE_OCTETS_MAX: Final = 64 * 1024
 SLICE_OCTETS: Final = 16 * 1024  # cut at once: of blank lines alone, less than a millisecond
@@ -52,6 +53,7 @@ class Cutter:
         self._tail = b""
         self._overlong: hashlib._Hash | None = None
         self._breaks = 0
+        self.line = 0  # of the cut that was yielded last, as an editor counts
 
     def feed(self, octets: bytes) -> Iterator[bytes | Refusal]:
         """Yield whole lines without their break, and a refusal for each overlong one."""
@@ -81,6 +83,7 @@ class Cutter:
         if self._breaks > BREAKS_MAX:
             raise refuse(Code.BODY_TOO_LARGE, limit=f"{BREAKS_MAX:,} lines, blank ones too")
         for line in whole:
+            self.line += 1
             yield self._line(line)
         if len(self._tail) > LINE_OCTETS_MAX:
             self._overlong = self._overlong or hashlib.sha256()
@@ -92,6 +95,7 @@ class Cutter:
         if self._first:
             yield from self._cut(self._begin())
         if self._tail or self._overlong is not None:
+            self.line += 1
             yield self._line(self._tail)
         self._tail = b""
 
@@ -112,9 +116,9 @@ def too_long(digest: str) -> Refusal:
     return refusal
 
 
-def refused_line(refusal: Refusal) -> StreamLine:
+def refused_line(refusal: Refusal, line: int) -> StreamLine:
     """Stand in for an overlong line; its digest takes its place in the stream's hash."""
-    return StreamLine(str(refusal.extra["sha256"]).encode(), refusal=refusal)
+    return StreamLine(str(refusal.extra["sha256"]).encode(), refusal=refusal, line=line)
 
 
 # --- NDJSON ---------------------------------------------------------------------------
@@ -146,20 +150,22 @@ class JsonLines:
         return [self._line(cut) for cut in self._cutter.end() if cut]
 
     def _line(self, cut: bytes | Refusal) -> StreamLine:
+        line = self._cutter.line
         if isinstance(cut, Refusal):
-            return refused_line(cut)
+            return refused_line(cut, line)
         try:
             refuse_charset(cut, self._charset)
             found = _LINE.decode(cut)
+            refuse_repeated(cut, BodyMessage)
         except Refusal as refusal:
-            return StreamLine(cut, refusal=refusal)
+            return StreamLine(cut, refusal=refusal, line=line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if self._explained >= REFUSALS_KEPT_MAX:
-                return StreamLine(cut, refusal=_NOT_SHOWN)
+                return StreamLine(cut, refusal=_NOT_SHOWN, line=line)
             self._explained += 1
-            return StreamLine(cut, refusal=_why_not(cut))
+            return StreamLine(cut, refusal=_why_not(cut), line=line)
         recipient = Recipient(found.to, found.message, found.client_ref)
-        return StreamLine(cut, recipient, None, found.to)
+        return StreamLine(cut, recipient, None, found.to, line)
 
 
 # To say why costs ten times as much as to see that it is so.

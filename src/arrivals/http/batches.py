@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
 from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES
 from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.ids import token_hex
-from arrivals.core.instants import rfc3339
-from arrivals.core.layers import RollUp
-from arrivals.core.money import Micros, json_number
-from arrivals.flows.batches import (
-    REFUSALS_KEPT_MAX,
-    BatchStream,
-    LineRefusal,
-    Opening,
-    StreamLine,
-    open_stream,
-    refusals_of,
-)
+from arrivals.flows.batches import BatchStream, Opening, StreamLine, open_stream
 from arrivals.flows.plan import Plan, SendRequest
-from arrivals.flows.repeats import Repeats
-from arrivals.http.answers import Money
 from arrivals.http.batch_lines import JsonLines, LineReader
+from arrivals.http.batch_view import (
+    BatchAnswer,
+    BatchLine,
+    BatchPage,
+    BatchProgress,
+    Options,
+    committed,
+    duplicates_of,
+    line_of,
+    refuse_the_whole,
+)
 from arrivals.http.csv_lines import CsvLines
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
@@ -65,95 +63,13 @@ BATCH_ID_MAX: Final = 2**53
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What holds for every line of a stream; part of what its key stands for."""
-
-    route_id: int | None = None
-    caller_id: str = ""
-    message: str | None = None
-    category: str | None = None
-    valid_for: int | None = None
-    on_ambiguous: str | None = None
-    send_at: int | None = None
-    name: str | None = None
-    deduplicate: bool = False
-
-
 class BatchBody(BodyMessage, kw_only=True):
     """One line of a batch: a JSON object, or a CSV record under a header of these names."""
 
-    media_types: ClassVar[tuple[str, ...]] = ("application/x-ndjson", "text/csv")
-
-
-class RefusedLine(msgspec.Struct, kw_only=True):
-    """One line that wasn't accepted; lines count from 1, a CSV header not counted."""
-
-    line: int
-    to: str
-    code: str
-    detail: str
-
-
-class BatchLine(msgspec.Struct, kw_only=True):
-    """One line of a list of batches."""
-
-    batch_id: int
-    key: str
-    name: str | None
-    created_at: str
-    finished_at: str | None
-    received: int  # lines decided so far
-    accepted: int
-    refused: int
-    cost: Money
-    currency: str
-
-
-class BatchPage(msgspec.Struct, kw_only=True):
-    """A page of batches, newest first."""
-
-    batches: list[BatchLine]
-    limit: int
-    next_cursor: str | None
-    next: str | None
-
-
-class BatchCommitted(BatchLine, kw_only=True):
-    """What a whole stream came to."""
-
-    orders: list[int]
-    refusals: list[RefusedLine]  # the first 1,000
-    links: dict[str, str]
-
-
-class RepeatedLine(msgspec.Struct, kw_only=True):
-    """One line that repeats the number and the text of another; lines count from 1."""
-
-    line: int
-    to: str
-    duplicate_of: int
-
-
-class BatchDuplicates(msgspec.Struct, kw_only=True):
-    """The lines whose number and text stood in the stream before."""
-
-    count: int
-    sent: bool  # false: each was refused as `duplicate`
-    lines: list[RepeatedLine]  # the first 1,000
-
-
-class BatchAnswer(BatchCommitted, kw_only=True):
-    """What a whole stream came to, and what it repeats."""
-
-    duplicates: BatchDuplicates
-
-
-class BatchProgress(BatchCommitted, kw_only=True):
-    """How a batch stands, while it streams in and ever after."""
-
-    layers: RollUp
-    ended: int  # messages whose outcome is final
-    percent: float  # of the accepted messages
+    # Octets that don't say what they are, are read as NDJSON: it's what generated clients send.
+    media_types: ClassVar[tuple[str, ...]] = (
+        "application/x-ndjson", "text/csv", "application/octet-stream"
+    )  # fmt: skip
 
 
 @endpoint(
@@ -187,9 +103,6 @@ class BatchProgress(BatchCommitted, kw_only=True):
             type="boolean",
         ),
         Parameter(
-            name="Content-Type", about="application/x-ndjson or text/csv", place="header"
-        ),
-        Parameter(
             name="Idempotency-Key", about="Names the stream; else made up", place="header"
         ),
     ),
@@ -202,6 +115,7 @@ class BatchProgress(BatchCommitted, kw_only=True):
         Code.ACCOUNT_PAUSED,
         Code.ROUTE_PAUSED,
         Code.NO_PRICE,
+        Code.NOTHING_ACCEPTED,
         Code.BODY_INVALID,
         Code.UNKNOWN_FIELD,
         Code.BODY_TOO_LARGE,
@@ -219,11 +133,13 @@ class BatchProgress(BatchCommitted, kw_only=True):
 async def send_batch(request: Request) -> Response:
     """Commit each line that can be sent, refuse each that can't, and say which.
 
+    Of a stream of which no line was accepted the answer is a 422 that says the same.
+
     The body is NDJSON (`{"to", "message", "client_ref"}` a line) or CSV (a header with `to`,
-    `message`, `client_ref`), up to 256 MiB, 64 KiB a line and 100,000 recipients. Lines are
-    committed up to a thousand at a time while the stream comes in. A stream that broke off, or
-    of which nothing came for a minute, is sent again with the same Idempotency-Key and goes on
-    where it stopped.
+    `message`, `client_ref`), and NDJSON where its Content-Type says neither; up to 256 MiB,
+    64 KiB a line and 100,000 recipients. Lines are committed up to a thousand at a time while
+    the stream comes in. A stream that broke off, or of which nothing came for a minute, is sent
+    again with the same Idempotency-Key and goes on where it stopped.
     """
     options = _options(request)
     template = _template(request, options)
@@ -248,9 +164,11 @@ async def send_batch(request: Request) -> Response:
         lambda found: found.batch_orders(account_id, batch.batch_id)
     )
     answer = BatchAnswer(
-        **_committed(batch, orders, request.account.currency),
-        duplicates=_duplicates(stream.repeats),
+        **committed(batch, orders, request.account.currency),
+        duplicates=duplicates_of(stream.repeats),
     )
+    if not batch.accepted:
+        raise refuse_the_whole(answer)
     return json_response(answer, 200, [REPLAYED] if stream.replayed else [])
 
 
@@ -296,7 +214,7 @@ def _as_it_stands(refusal: Refusal, key: str, stream: BatchStream) -> Refusal:
     if refusal.code == Code.REQUEST_TIMEOUT:
         refusal.fix = (
             f"Send the stream again with the Idempotency-Key {key}: "
-            f"it goes on behind line {stream.decided}."
+            f"{stream.decided} lines are decided, and it goes on behind them."
         )
     return refusal
 
@@ -321,7 +239,7 @@ async def list_batches(request: Request) -> Response:
         )
     )
     cursor = None if next_id is None else str(next_id)
-    lines = [BatchLine(**_line(each, request.account.currency)) for each in found]
+    lines = [BatchLine(**line_of(each, request.account.currency)) for each in found]
     page = BatchPage(
         batches=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
@@ -352,7 +270,7 @@ async def read_batch(request: Request) -> Response:
     layers, ended = layers_of_counts(counts)
     return json_response(
         BatchProgress(
-            **_committed(batch, orders, request.account.currency),
+            **committed(batch, orders, request.account.currency),
             layers=layers,
             ended=ended,
             percent=round(100 * ended / batch.accepted, 1) if batch.accepted else 0.0,
@@ -430,45 +348,3 @@ def _reader(request: Request) -> LineReader:
     content_type = (request.header(b"content-type") or "").partition(";")[0].strip().casefold()
     kind = CsvLines if content_type in {"text/csv", "application/csv"} else JsonLines
     return kind(request.charset)
-
-
-# --- what is shown of it --------------------------------------------------------------
-
-
-def _line(batch: Batch, currency: str) -> dict[str, Any]:
-    options = msgspec.json.decode(batch.options, type=Options)
-    return {
-        "batch_id": batch.batch_id,
-        "key": shown_key(batch.key),
-        "name": options.name,
-        "created_at": rfc3339(batch.created_at_us),
-        "finished_at": None if batch.finished_at_us is None else rfc3339(batch.finished_at_us),
-        "received": batch.lines,
-        "accepted": batch.accepted,
-        "refused": batch.refused,
-        "cost": json_number(Micros(batch.cost)),
-        "currency": currency,
-    }
-
-
-def _committed(batch: Batch, orders: list[int], currency: str) -> dict[str, Any]:
-    here = f"/api/v1/batches/{batch.batch_id}"
-    return _line(batch, currency) | {
-        "orders": orders,
-        "refusals": [_refused_line(each) for each in refusals_of(batch)[:REFUSALS_KEPT_MAX]],
-        "links": {"self": here, "orders": f"/api/v1/orders?batch_id={batch.batch_id}"},
-    }
-
-
-def _duplicates(repeats: Repeats) -> BatchDuplicates:
-    lines = [
-        RepeatedLine(line=each.line, to=each.to, duplicate_of=each.first)
-        for each in repeats.kept
-    ]
-    return BatchDuplicates(count=repeats.count, sent=not repeats.drop, lines=lines)
-
-
-def _refused_line(refusal: LineRefusal) -> RefusedLine:
-    return RefusedLine(
-        line=refusal.line, to=refusal.to, code=refusal.code, detail=refusal.detail
-    )

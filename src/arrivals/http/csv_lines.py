@@ -56,6 +56,7 @@ class CsvLines:
         self._head = b""  # the header, until it stands before the first record's octets
         self._record: list[bytes] = []  # lines of a record that goes on, and their octets
         self._record_octets = 0
+        self._begins = 0  # the record's first line
         self._open = False  # inside a quoted cell, at the end of the record so far
         self._columns: Sequence[str | None] = ()
         self._delimiter: str | None = None  # until `sep=` or the header says it
@@ -87,9 +88,11 @@ class CsvLines:
 
     def _take(self, cut: bytes | Refusal, *, ended: bool = True) -> StreamLine | None:
         """Take one line; `ended` tells that its line break was there."""
+        if not self._record:
+            self._begins = self._cutter.line
         if isinstance(cut, Refusal):
             self._whole_record()
-            return refused_line(cut)
+            return refused_line(cut, self._begins)
         if not self._columns:
             self._read_header(cut)
             return None
@@ -101,7 +104,7 @@ class CsvLines:
             return None
         record = self._whole_record()
         if len(record) > LINE_OCTETS_MAX:
-            return refused_line(_never_closed(record))
+            return refused_line(_never_closed(record), self._begins)
         # A spreadsheet's empty row is separators alone.
         blank = not record.translate(None, delimiter + b" \t\r\n")
         return None if blank else self._read(record, ended=ended)
@@ -146,10 +149,14 @@ class CsvLines:
                 words = f"has at most {CLIENT_REF_CHARS_MAX} characters"
                 raise body_invalid([("client_ref", words, "range")])
         except Refusal as refusal:
-            return StreamLine(raw, refusal=refusal, to=to)
+            return StreamLine(raw, refusal=refusal, to=to, line=self._begins)
         text = row.get("message", "")
         return StreamLine(
-            raw, Recipient(to, text if text.strip() else None, client_ref), None, to
+            raw,
+            Recipient(to, text if text.strip() else None, client_ref),
+            None,
+            to,
+            self._begins,
         )
 
     def _split(self, record: bytes) -> list[str]:

@@ -34,7 +34,8 @@ class Delivered(msgspec.Struct, kw_only=True):
     delivered: float | None
     low: float  # the truth is lower once in ten
     high: float
-    confirmed: float  # confirmations to be expected of as many messages; older ones count less
+    confirmed: float  # of these messages; older ones count less
+    confirmations_expected: float  # of as many, if they arrive like the peers' do
     handoffs: float
     receipts_within_s: float | None  # nine in ten of them
     price_per_1000_delivered: float | None
@@ -190,7 +191,8 @@ def _shown(known: Estimate, price: float | None) -> dict[str, Any]:
         "delivered": known.delivered,
         "low": known.low,
         "high": known.high,
-        "confirmed": known.anchors,
+        "confirmed": known.confirmed,
+        "confirmations_expected": known.anchors,
         "handoffs": known.handoffs,
         "receipts_within_s": known.p90_s,
         "price_per_1000_delivered": thousand,

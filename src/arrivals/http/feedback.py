@@ -13,9 +13,9 @@ from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import Request, Response, json_response
 from arrivals.http.idempotency import REPLAYED, idempotency_of
+from arrivals.http.json_body import read_json
 from arrivals.http.message_view import MessageAnswer
 from arrivals.http.messages import TAG, named_key, own_message, whole_answer
-from arrivals.http.send_body import read_json
 from arrivals.http.times import read_moment
 from arrivals.outcome.clicks import METHODS, USER_AGENT_CHARS_MAX, Click
 
@@ -92,6 +92,7 @@ async def cancel_message(request: Request) -> Response:
     parameters=(_KEYED,),
     errors=(
         Code.NOT_FOUND,
+        Code.NEVER_HANDED_OFF,
         Code.BODY_INVALID,
         Code.UNKNOWN_FIELD,
         *_OF_EACH,

@@ -132,6 +132,7 @@ class TimelineAnswer(msgspec.Struct, kw_only=True):
     """What happened, when, and whose time passed meanwhile."""
 
     bx_message_id: str
+    count: int  # of all its events; `events` has the first 2,000 of them
     events: list[Stage]
     spent_ms: dict[str, float]  # us, provider, carrier, customer
 
@@ -281,8 +282,11 @@ def message_line(ids: MessageIds, row: ListedMessage) -> MessageLine:
     )
 
 
-def timeline_text(bx_message_id: str, events: Sequence[Stage]) -> str:
-    """Write a timeline for people: a line each, with the wait before it and whose it was."""
+def timeline_text(bx_message_id: str, events: Sequence[Stage], count: int) -> str:
+    """Write a timeline for people: a line each, with the wait before it and whose it was.
+
+    `count` is how many events there are, of which `events` are the first.
+    """
     lines = [bx_message_id]
     for each in events:
         waited = f"+{each.waited_ms:,.0f} ms" if each.seq > 1 else ""
@@ -290,6 +294,8 @@ def timeline_text(bx_message_id: str, events: Sequence[Stage]) -> str:
         lines.append(
             f"{each.seq:>3}  {each.at}  {waited:>14} {whose:<10}  {each.kind:<20} {each.actor}"
         )
+    if count > len(events):
+        lines.append(f"… and {count - len(events):,} more, which are kept and not shown")
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

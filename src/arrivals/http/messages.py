@@ -14,6 +14,8 @@ from arrivals.core.message import TERMINAL, Message, State, is_terminal, status_
 from arrivals.core.routing import held_by
 from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
 from arrivals.core.verdicts import LIKELY
+from arrivals.flows.alarms import read_alarms
+from arrivals.flows.foresight import alarms_about
 from arrivals.http.endpoints import MSISDN, Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     TEXT,
@@ -125,11 +127,13 @@ async def read_timeline(request: Request) -> Response:
     """Return every event in order, and whose time passed before each."""
     trace, events = await own_message(request, key := _key(request))
     found = stages(told(request, trace, events).events)
-    bx_message_id = request.platform.ids.encode(key)
+    bx_message_id, count = request.platform.ids.encode(key), trace.message.seq
     if as_text(request):
-        return Response(200, timeline_text(bx_message_id, found).encode(), TEXT)
+        return Response(200, timeline_text(bx_message_id, found, count).encode(), TEXT)
     return json_response(
-        TimelineAnswer(bx_message_id=bx_message_id, events=found, spent_ms=spent_ms(found))
+        TimelineAnswer(
+            bx_message_id=bx_message_id, count=count, events=found, spent_ms=spent_ms(found)
+        )
     )
 
 
@@ -147,9 +151,16 @@ async def explain_message(request: Request) -> Response:
     """Return sentences that say what happened and what it adds up to, each citing events."""
     found, known = await own_message(request, key := _key(request))
     names = _names(request, found)
-    trace, events, _ = told(request, found, known)
+    trace, events, forecast = told(request, found, known)
     message = trace.message
-    sentences = explain(trace, events, _held_by(request, found.message, names))
+    alarms = alarms_about(await read_alarms(request.platform), found, known)
+    sentences = explain(
+        trace,
+        events,
+        _held_by(request, found.message, names),
+        forecast=forecast,
+        alarms=list(dict.fromkeys(map(names.alarm, alarms))),
+    )
     answer = ExplainAnswer(
         bx_message_id=request.platform.ids.encode(key),
         verdict=message.state.value if is_terminal(message.state) else None,

@@ -20,6 +20,7 @@ from arrivals.core.explain import Sentence
 from arrivals.core.layers import Forecast
 from arrivals.core.selection import Record
 from arrivals.core.timeline import TimelineEvent, Trace
+from arrivals.outcome.episodes import Trouble
 
 # A provider that the route doesn't have any more.
 ANOTHER: Final = "another provider"
@@ -88,6 +89,10 @@ class Names:
             cell=tuple(self._cell(found.cell)),
             filtered_by=self._whose(found.filtered_by),
         )
+
+    def alarm(self, trouble: Trouble) -> str:
+        """Return what an alarm says: all of it to operators, else what anybody may read."""
+        return trouble.words if self.shown else self._whose(trouble.public_words) or ""
 
     def sentences(self, found: Sequence[Sentence]) -> list[Sentence]:
         """Return sentences that begin as sentences do, whatever a provider is called."""

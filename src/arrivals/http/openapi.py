@@ -23,9 +23,17 @@ PROBLEM: Final = "application/problem+json"
 TEXT: Final = "text/plain"
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
+OCTETS: Final = "application/octet-stream"
 
 # Whatever is asked, it may not be readable or be too much, or we may fail.
-ALWAYS: Final = (Code.HTTP_INVALID, Code.QUEUE_FULL, Code.INTERNAL, Code.UNAVAILABLE)
+ALWAYS: Final = (
+    Code.HTTP_INVALID,
+    Code.HOST_MISSING,
+    Code.HEADER_REPEATED,
+    Code.QUEUE_FULL,
+    Code.INTERNAL,
+    Code.UNAVAILABLE,
+)
 
 _REF: Final = "#/components/schemas/{name}"
 _INTEGERS_IN_PATHS: Final = frozenset({"order_id", "route_id", "batch_id"})
@@ -36,7 +44,7 @@ _FACTS: Final[dict[str, str | int]] = {
     "route_id": 7, "route_currency": "USD", "currency": "EUR", "env": "test", "needed": "0.087",
     "available": "0.05", "problem": "it has too few digits, 8 to 15 are needed",
     "limit": "2 MiB", "name": "numers", "segments": 12, "segments_max": 10, "price": "0.174",
-    "what": "message", "method": "PATCH", "state": "submitted", "line": 3,
+    "what": "message", "method": "PATCH", "state": "submitted", "line": 3, "lines": 8,
 }  # fmt: skip
 
 _BODIES: Final[dict[str, Any]] = {
@@ -138,6 +146,7 @@ def _operation(endpoint: Endpoint, body: Any, answer: Any) -> dict[str, Any]:
         operation["parameters"] = parameters
     if body is not None:
         operation["requestBody"] = {
+            "description": _unwrapped(endpoint.body.__doc__ or ""),
             "required": True,
             "content": _request_content(endpoint, body),
         }
@@ -181,6 +190,9 @@ def _request_content(endpoint: Endpoint, schema: Any) -> dict[str, Any]:
     for media_type in getattr(endpoint.body, "media_types", (JSON,)):
         if media_type == CSV:
             found[media_type] = {"schema": {"type": "string"}, "example": _CSV_BODY}
+            continue
+        if media_type == OCTETS:  # lines, as a file or a string of octets
+            found[media_type] = {"schema": {"type": "string", "format": "binary"}}
             continue
         found[media_type] = {"schema": schema}
         if shown is not None:
@@ -276,7 +288,11 @@ def _problem_schemas() -> dict[str, Any]:
                 "description": "A sentence; for 422 a list of places",
                 "oneOf": [{"type": "string"}, {"type": "array", "items": fields}],
             },
-            "code": {"type": "string", "enum": [code.value for code in Code]},
+            # No list of all there are: a client that was made of it would fail at the next one.
+            "code": {
+                "type": "string",
+                "description": "Stable; `/docs/errors` has them all, and more may be added",
+            },
             "fix": {"type": "string"},
             "request_id": {"type": "string"},
             "field": {"type": "string"},

@@ -46,6 +46,7 @@ ROUTES: Final[list[Endpoint]] = []
 
 TAG: Final = "Operations"
 HTML: Final = b"text/html; charset=utf-8"
+DOCS: Final = "/docs"
 
 # Says, for each of a process's long-running parts, None if it's well or what is wrong.
 Alive = Callable[[], Mapping[str, str | None]]
@@ -236,7 +237,23 @@ async def openapi(request: Request) -> Response:  # noqa: ARG001 - every endpoin
 @endpoint(
     ROUTES,
     "GET",
-    "/docs",
+    "/",
+    summary="Find the reference",
+    tag=TAG,
+    status=302,
+    content_type="text/html",
+    public=True,
+)
+async def entrance(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
+    """Lead whoever opens the bare address to this reference."""
+    to = [(b"location", DOCS.encode()), *_page_headers()]
+    return Response(302, f'<a href="{DOCS}">Arrivals API</a>\n'.encode(), HTML, to)
+
+
+@endpoint(
+    ROUTES,
+    "GET",
+    DOCS,
     summary="Read the reference",
     tag=TAG,
     content_type="text/html",

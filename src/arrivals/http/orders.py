@@ -19,7 +19,7 @@ from arrivals.http.exchange import Request, Response, json_response, whole_numbe
 from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_response
 from arrivals.http.messages import TIMES, client_ref, time_span, whole
 from arrivals.http.naming import Names, names_on
-from arrivals.http.send_answer import ChosenRoute, PriceLine
+from arrivals.http.send_answer import ChargeLine, ChosenRoute
 from arrivals.store.rows import NewOrder
 from arrivals.store.traces import OrderFilter, StateCount
 
@@ -40,7 +40,7 @@ class OrderDecision(msgspec.Struct, kw_only=True):
 
     checks: list[str]
     route: ChosenRoute
-    prices: list[PriceLine]
+    prices: list[ChargeLine]
     versions: dict[str, int]
     on_ambiguous: AmbiguityPolicy
 
@@ -256,7 +256,7 @@ def _decision(order: NewOrder, names: Names) -> OrderDecision:
         checks=record.checks,
         route=route,
         prices=[
-            PriceLine(
+            ChargeLine(
                 rate_id=each.rate_id,
                 country=each.country,
                 country_prefix=each.prefix,

@@ -76,7 +76,7 @@ class ChosenRoute(msgspec.Struct):
     rule: str
 
 
-class PriceLine(msgspec.Struct):
+class ChargeLine(msgspec.Struct):
     """What one rate adds to the price."""
 
     rate_id: int
@@ -113,7 +113,7 @@ class Committed(msgspec.Struct):
     at: str
     checks: Sequence[str]
     route: ChosenRoute
-    prices: list[PriceLine]
+    prices: list[ChargeLine]
     ledger: LedgerEntry
     queue: QueueEntry
     on_ambiguous: str
@@ -201,7 +201,7 @@ def send_answer(ids: MessageIds, accepted: Accepted) -> SendAnswer:
     )
 
 
-def price_lines(messages: Sequence[PlannedMessage]) -> list[PriceLine]:
+def price_lines(messages: Sequence[PlannedMessage]) -> list[ChargeLine]:
     """Add up messages by rate."""
     sums: dict[int, tuple[PlannedMessage, list[int], dict[str, int]]] = {}
     for each in messages:
@@ -215,7 +215,7 @@ def price_lines(messages: Sequence[PlannedMessage]) -> list[PriceLine]:
         counts[2] += each.price
         encodings[shape.encoding] = encodings.get(shape.encoding, 0) + 1
     return [
-        PriceLine(
+        ChargeLine(
             rate_id,
             first.rate.country,
             first.rate.prefix,

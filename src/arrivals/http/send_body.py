@@ -1,15 +1,14 @@
 """Read the body of a send or an estimate, strictly, into the request that is decided on.
 
-A wrong type, a missing or an unknown field is refused by name; a number is never guessed
+What is wrong is refused by name, as json_body.py says it; a number is never guessed
 from a string or a boolean, and an amount never passes through a float.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 
@@ -17,17 +16,13 @@ from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES, SENDER
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
 from arrivals.flows.plan import CLIENT_REF_CHARS_MAX, SEGMENTS_MAX, Recipient, SendRequest
-from arrivals.http.charsets import BOM, refuse_charset, refuse_kind, text_of
 from arrivals.http.exchange import Request
+from arrivals.http.json_body import read_json
 from arrivals.http.times import read_moment
 
-T = TypeVar("T")
-
 RECIPIENTS_MAX: Final = 1_000
-_NAME_CHARS_MAX: Final = 64  # of an unknown field, as the refusal repeats it
 _WHOLE_MAX: Final = 2**53 - 1  # what every JSON reader holds exactly
 _PRICE_DIGITS_MAX: Final = 40
-NO_JSON: Final = "json_invalid"  # the kind of mistake
 
 ClientRef = Annotated[
     str,
@@ -92,35 +87,6 @@ class SendBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 _SEND_BODY: Final = msgspec.json.Decoder(SendBody, strict=True)
-
-_PLACE: Final = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
-_NUMBERS: Final = re.compile(r"numbers(\.\d+)?|messages(\.\d+)?\.to|to")
-_NO_TEXT: Final = re.compile(r"Expected `str`, got `(int|float)`")
-_NUMBER_AS_TEXT: Final = (
-    "write it as a text, in quotation marks: a JSON number has lost its 0 or + in front, "
-    "and may have lost its last digits"
-)
-_MISSING: Final = re.compile(r"Object missing required field `(?P<name>\w+)`$")
-
-
-def read_json(decoder: msgspec.json.Decoder[T], raw: bytes, charset: str | None = None) -> T:
-    """Decode a body, or raise the refusal that names the place and what's wrong there.
-
-    `charset` is one that was declared for it and isn't UTF-8.
-    """
-    refuse_charset(raw, charset)
-    try:
-        return decoder.decode(raw.removeprefix(BOM))
-    except msgspec.ValidationError as error:
-        raise _not_valid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        refuse_kind(raw)
-        text_of(raw)
-        # The decoder's own words could quote the body.
-        raise body_invalid([("", "the body isn't valid JSON", NO_JSON)]) from None
-    except RecursionError:
-        raise body_invalid([("", "the body is nested too deeply", NO_JSON)]) from None
 
 
 def read_send(request: Request, raw: bytes) -> tuple[SendRequest, SendBody]:
@@ -220,29 +186,3 @@ def _printable(text: str, field: str) -> None:
 
 def _wrong(field: str, problem: str, kind: str) -> Refusal:
     return body_invalid([(field, problem, kind)])
-
-
-def _not_valid(words: str) -> Refusal:
-    """Turn the decoder's words, which name types and places but no values, into ours."""
-    place = _PLACE.search(words)
-    path = _dotted(place["path"]) if place else ""
-    words = words[: place.start()] if place else words
-    unknown = _UNKNOWN.match(words)
-    if unknown:
-        name = unknown["name"][:_NAME_CHARS_MAX]
-        return refuse(Code.UNKNOWN_FIELD, name=name, field=_under(path, name.replace(".", "·")))
-    missing = _MISSING.match(words)
-    if missing:
-        return body_invalid([(_under(path, missing["name"]), "Field required", "missing")])
-    if _NUMBERS.fullmatch(path) and _NO_TEXT.match(words):
-        return body_invalid([(path, _NUMBER_AS_TEXT, "type")])
-    return body_invalid([(path, words.replace("`", ""), "type")])
-
-
-def _dotted(path: str) -> str:
-    """Turn `.numbers[3]` into `numbers.3`; an index the decoder doesn't say is left out."""
-    return path.replace("[...]", "").replace("[", ".").replace("]", "").strip(".")
-
-
-def _under(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

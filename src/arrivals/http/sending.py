@@ -26,9 +26,9 @@ from arrivals.http.idempotency import answered_before, idempotency_of, replay
 from arrivals.http.messages import told
 from arrivals.http.outcome_wait import wait_for_outcome, wanted_wait, with_outcome
 from arrivals.http.send_answer import (
+    ChargeLine,
     ChosenRoute,
     DuplicateEntry,
-    PriceLine,
     RefusedEntry,
     SendAnswer,
     chosen_route,
@@ -81,7 +81,7 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     sandbox: bool
     quote_id: str
     quote_valid_until: str
-    prices: list[PriceLine]
+    prices: list[ChargeLine]
     route: ChosenRoute
     delivery: DeliveryAdvice | None = None  # where something is known of such messages
     refused: list[RefusedEntry] | None = None

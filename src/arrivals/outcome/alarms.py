@@ -166,8 +166,12 @@ def causes(nodes: Iterable[Node]) -> list[Node]:
         if not _explained(rest, _beside(node, tree, found)):
             found.append(rest)
     for node in reversed(deepest_first):
-        # Its siblings explain it, and yet no cell above it says so: then it says so itself.
-        if node.alarmed and not any(_related(each.cell, node.cell) for each in found):
+        # Its siblings explain it, and yet no cell above it says so: then it says so itself,
+        # or leaves it to an alarm below it, if it lacks nothing as a whole.
+        if not node.alarmed or any(_related(each.cell, node.cell) for each in found):
+            continue
+        ringing = (each for each in deepest_first if each.alarmed and each is not node)
+        if node.lack > 0 or not any(_under(each.cell, node.cell) for each in ringing):
             found.append(node)
     return sorted(found, key=lambda each: (-each.lack, each.cell))
 

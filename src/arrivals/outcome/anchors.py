@@ -102,6 +102,7 @@ class Compared(NamedTuple):
     se_log: float | None  # of the ratio of the two; None: too little to say
     ratio: RiskRatio | None = None
     full: float = 0.0  # anchors of its own trials at the peers' rate, were that known exactly
+    seen: float = 0.0  # anchors there were, whosever and comparable or not
 
 
 class Book:
@@ -321,10 +322,12 @@ class Book:
 
     def _compare(self, keys: Sequence[Key], said: Said) -> Compared:
         strata: dict[str, list[Stratum]] = defaultdict(list)
+        seen = 0.0
         for source in sorted({each for key in keys for each in self._sources.get(key, ())}):
             own = [self._sums[key, source] for key in keys if (key, source) in self._sums]
             hits = sum(sums.hits[said] for sums in own) * self._scale
             trials = sum(sums.trials[said] for sums in own) * self._scale
+            seen += max(hits, 0.0)
             peer_hits, peer_trials = PEERS_QUALITY * _CERTAIN, _CERTAIN
             if source.account != PROBES:  # what arrives at a probe is always seen
                 peer_hits, peer_trials = self._rest(keys, source, said)
@@ -342,7 +345,7 @@ class Book:
         observed, wanted = _sums_of(fair)
         ratio = risk_ratio(fair) if wanted >= ANCHORS_MIN else None
         full = sum(each.trials * each.peer_hits / each.peer_trials for each in fair)
-        return Compared(observed, wanted, ratio.se_log if ratio else None, ratio, full)
+        return Compared(observed, wanted, ratio.se_log if ratio else None, ratio, full, seen)
 
     def _rest(self, keys: Sequence[Key], source: Source, said: Said) -> tuple[float, float]:
         """Return a source's anchors and positive receipts on trusted routes but these."""

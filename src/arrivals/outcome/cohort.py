@@ -258,16 +258,25 @@ def says(found: Cohort) -> list[str]:
     ]
     if found.determinism is None:
         return [*said, f"Only {ended} have ended: too few to say what their ends go with."]
-    said.append(
-        f"Determinism {found.determinism:.2f}, where 1 is all alike and 0 as mixed as can be"
-        f" ({found.entropy_bits:.2f} bits)."
-    )
+    said.append(f"{_how_alike(found.determinism)} (determinism {found.determinism:.2f} of 1).")
     if len(found.verdicts) == 1:
         return said
     telling = [each for each in found.factors if each.beyond_chance]
     if not telling:
         return [*said, "Nothing that we saw goes with their ends beyond chance."]
     return [*said, *(_telling(each, found) for each in telling)]
+
+
+_ALIKE: Final = (
+    (1.0, "They all had the same fate"),
+    (0.8, "Nearly all had the same fate"),
+    (0.5, "Most had the same fate, and some another"),
+    (0.0, "They had different fates, though they asked for the same"),
+)
+
+
+def _how_alike(determinism: float) -> str:
+    return next((words for least, words in _ALIKE if determinism >= least), _ALIKE[-1][1])
 
 
 def _rest(found: Cohort) -> str:
@@ -277,9 +286,10 @@ def _rest(found: Cohort) -> str:
 
 def _telling(factor: GoesWith, found: Cohort) -> str:
     shares = "; ".join(_slice(each) for each in factor.values)
+    part, chance = (each / found.entropy_bits for each in (factor.bits, factor.by_chance))
     return (
-        f"The {factor.factor} tells {factor.bits:.2f} of the {found.entropy_bits:.2f} bits"
-        f" ({factor.by_chance:.2f} by chance): {shares}. A correlation, not a cause."
+        f"The {factor.factor} goes with {part:.0%} of the difference ({chance:.0%} would be"
+        f" chance): {shares}. A correlation, not a cause."
     )
 
 

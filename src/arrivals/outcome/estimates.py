@@ -146,6 +146,7 @@ def estimate(curve: Curve, handoffs: float, compared: dict[Said, Compared]) -> E
         low=round(max(p - low, 0.0), _SHARE_DIGITS),
         high=round(min(p + high, 1.0), _SHARE_DIGITS),
         anchors=round(anchors, 1),
+        confirmed=round(math.fsum(each.seen for each in compared.values()), 1),
         handoffs=round(handoffs, 1),
         p90_s=None if p90_s is None else round(p90_s, 1),
     )

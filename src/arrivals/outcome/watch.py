@@ -233,11 +233,18 @@ class Watch:
             kind=TroubleKind.RECEIPTS_FELL,
             cell=cause.cell,
             began_us=since_us,
-            words=f"receipts of {words_of(cause.cell)} fell: {observed} of {expected:.0f}"
-            f" expected since {rfc3339(since_us)}",
+            words=f"receipts of {words_of(cause.cell)} {_fell(observed, expected, since_us)}",
             goes_with=says(found[0]) if found else None,
             expected=expected,
             observed=observed,
             messages_at_risk=at_risk,
             money_at_risk=money,
         )
+
+
+def _fell(observed: int, expected: float, since_us: int) -> str:
+    """Say how far receipts fell, or that they are back: an alarm outlasts its cause."""
+    since = rfc3339(since_us)
+    if observed < expected:
+        return f"fell: {observed} of {expected:.0f} expected since {since}"
+    return f"fell at {since}, and come as before again"

@@ -4,7 +4,8 @@ A provider may be reached by several binds over several hosts. Each bind looks a
 a dead host holds up nobody else, and what one bind loses opens its own breaker only.
 
 A bind that lived for a while, or on which a hand-off was answered, is dialled again soon and
-where it was. One that was never of use is dialled at the next host, after pauses that grow.
+where it was. One that was never of use is dialled at the next host, after pauses that grow,
+and that are longer from the start where the login was refused.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ from arrivals.smpp.session import Event
 UNREACHED: Final = "can't connect"
 RECONNECT_FIRST_S: Final = 0.5
 RECONNECT_MAX_S: Final = 30.0
+# Who refuses our login doesn't take it a second later, and may lock out who goes on asking.
+REFUSED_FIRST_S: Final = {
+    c.ESME_RINVPASWD: 5.0,
+    c.ESME_RINVSYSID: 5.0,
+    c.ESME_RINVSYSTYP: 5.0,
+    c.ESME_RBINDFAIL: 2.0,
+}
+REFUSED_MAX_S: Final = 60.0
 STEADY_S: Final = (
     5.0  # a bind that lasts so long is no crash loop, even if nothing went over it
 )
@@ -203,10 +212,12 @@ class Binds:
                 wait_s = RECONNECT_FIRST_S
             else:
                 bind.at = (bind.at + 1) % len(self._where)
+            wait_s = max(wait_s, REFUSED_FIRST_S.get(link.refused or 0, 0.0))
             on_lost(bind, reason if len(self._where) == 1 else f"{host}: {reason}")
             if not (link.leaving and link.served):
                 await asyncio.sleep(wait_s * (0.5 + self._chance.uniform() / 2))
-            wait_s = min(wait_s * 2, RECONNECT_MAX_S)
+            refused = link.refused in REFUSED_FIRST_S
+            wait_s = min(wait_s * 2, REFUSED_MAX_S if refused else RECONNECT_MAX_S)
 
 
 def _why(error: Exception) -> str:

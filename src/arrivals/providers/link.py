@@ -26,6 +26,11 @@ from arrivals.smpp.session import (
 )
 
 REFUSED: Final = "the bind was refused"
+LOST: Final = "the connection was lost"
+# So does a port for TLS to who speaks plainly, and one that doesn't know our address.
+SILENT: Final = "it hung up without an answer to our bind"
+_TRY_TLS: Final = "it may want TLS (tls = true), or not let our IP address in"
+_TRY_PLAIN: Final = "it may not let our IP address in"
 UNBOUND: Final = "the provider unbound"
 CONNECT_TIMEOUT_S: Final = 10.0
 TICK_S: Final = 0.2  # the session's timers count in seconds
@@ -80,7 +85,8 @@ class Link(asyncio.Protocol):
         self.served = False  # whether it was of use: a hand-off was answered over it
         self.leaving = False  # whether nothing more is to go out over it
         self.awaits_late = False  # whether it stays for answers that we gave up on, too
-        self.reason = "the connection was lost"
+        self.reason = LOST
+        self.refused: int | None = None  # the status with which our bind was
         self._settings = settings
         self._command_id = command_id
         self._clock = clock
@@ -89,6 +95,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self._writable = True
+        self._heard = False
         self._wanted = True  # whether our owner has room for what the peer sends
         session_settings = SessionSettings(
             window=settings.window,
@@ -189,6 +196,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the session and its events on."""
+        self._heard = True
         if not self.was_bound:
             for beginning, reason in _OTHER_TONGUES.items():
                 if data.startswith(beginning):
@@ -215,6 +223,9 @@ class Link(asyncio.Protocol):
         """Tell what was under way, and that it's over."""
         if self._ticking is not None:
             self._ticking.cancel()
+        if self.reason == LOST and not self._heard and self._transport is not None:
+            hint = _TRY_TLS if self._settings.tls is None else _TRY_PLAIN
+            self.reason = f"{SILENT}: {hint}"
         self.closed.set()
         self._on_events(self, self.session.connection_lost())
 
@@ -237,6 +248,7 @@ class Link(asyncio.Protocol):
                 self.reason, dead = event.reason, True
             elif isinstance(event, BindRefused):
                 self.reason, over = _refusal(event.pdu), True
+                self.refused = event.pdu.command_status
             elif isinstance(event, Unbound):
                 over = True
         if events:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from arrivals.tables import Problem, read_table
 from arrivals.world.carrier import Carrier
 from arrivals.world.draws import Draws
 from arrivals.world.expect import Expect, Shows
@@ -88,7 +89,7 @@ class Scenario(Part, frozen=True, kw_only=True):
     timeline: Annotated[tuple[Change, ...], msgspec.Meta(max_length=CHANGES_MAX)] = ()
     traffic: tuple[Traffic, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
-    expect: dict[str, Expect]  # by stream
+    expect: dict[str, Expect] = msgspec.field(default_factory=dict)  # by stream
     shows: Shows = Shows()
     enough: Annotated[int, msgspec.Meta(ge=1)] = 1_000  # messages of a stream, to show it
     eras: tuple[Era, ...] = ()  # follow from the timeline; no file states them
@@ -181,8 +182,35 @@ def parse_scenario(text: str) -> Scenario:
             raise ScenarioError("eras follow from the timeline; state that")
         scenario = msgspec.convert(_with_defaults(document), Scenario)
         return msgspec.structs.replace(scenario, eras=tuple(_eras(document, scenario)))
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ScenarioError(str(error)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"this isn't TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ScenarioError(_what_is_wrong(document, error)) from None
+
+
+def _what_is_wrong(document: dict[str, Any], error: msgspec.ValidationError) -> str:
+    """Return in an editor's words what is wrong, each with its key, or what a table says of it.
+
+    Tables that go by names are read one by one, so that the one that is wrong is named.
+    """
+    if isinstance(error.__cause__, ValueError):  # a table's own word
+        words, _, path = str(error).rstrip("`").partition(" - at `$.")
+        return f"{path}: {words}" if path else words
+    problems: list[Problem] = []
+    for name, kind in _BY_NAME.items():
+        tables = document.get(name)
+        for each, table in tables.items() if isinstance(tables, dict) else ():
+            read_table(table, f"{name}.{each}", kind, problems)
+    if not problems:
+        read_table(document, "scenario", Scenario, problems)
+    return "; ".join(str(each).removeprefix("scenario.") for each in problems) or str(error)
+
+
+_BY_NAME: Final[dict[str, type[Part]]] = {
+    "providers": Provider,
+    "senders": Sender,
+    "expect": Expect,
+}
 
 
 def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +236,11 @@ def _eras(document: dict[str, Any], scenario: Scenario) -> list[Era]:
         for change in timeline:
             if change.holds(moment):
                 then = _changed(then, change)
-        now = msgspec.convert(_with_defaults(then), Scenario)
+        try:
+            now = msgspec.convert(_with_defaults(then), Scenario)
+        except msgspec.ValidationError as error:
+            words = _what_is_wrong(then, error)
+            raise ScenarioError(f"the timeline from second {moment:g}: {words}") from None
         eras.append(Era(from_s=moment, scenario=now))
     return eras
 
