@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from arrivals.config import Settings
-    from arrivals.flows.administer import Applied
+    from arrivals.flows.applying import Applied
     from arrivals.flows.configuration import Configuration
     from arrivals.runtime import Running
     from arrivals.store.api import Store, Transaction
@@ -95,7 +95,7 @@ def reload(config: ConfigFile = Path("arrivals.toml"), as_json: AsJson = False) 
     Providers, routes, prices, accounts and keys are applied. The tables `server` and
     `defaults` are read at a server's start only.
     """
-    from arrivals.flows.administer import APPLY_CONFIGURATION
+    from arrivals.flows.applying import APPLY_CONFIGURATION
 
     settings, configuration = read(config)
     applied = Installation(settings.place).do(APPLY_CONFIGURATION, configuration)
@@ -176,7 +176,8 @@ async def _apply_again(config: Path, store: Store) -> None:
     """Apply the settings file as `reload` does; what is wrong with it changes nothing."""
     import asyncio
 
-    from arrivals.flows.administer import APPLY_CONFIGURATION, Impossible
+    from arrivals.flows.administer import Impossible
+    from arrivals.flows.applying import APPLY_CONFIGURATION
     from arrivals.store.api import StoreError
 
     try:
@@ -189,17 +190,19 @@ async def _apply_again(config: Path, store: Store) -> None:
         _log.error("SIGHUP: the settings file isn't applied: %s", applied)
         return
     _log.info(
-        "SIGHUP: the settings file is applied; created: %s; changed: %s; the tables server and "
-        "defaults are read at a start only",
+        "SIGHUP: the settings file is applied; created: %s; changed: %s; imported "
+        "by hand since, and kept: %s; the tables server and defaults are read at a start only",
         ", ".join(applied.created) or "nothing",
         ", ".join(applied.changed) or "nothing",
+        ", ".join(applied.by_hand) or "nothing",
     )
 
 
 def _preparation(
     configuration: Configuration, host: str, applied: list[Applied]
 ) -> Callable[[Transaction], None]:
-    from arrivals.flows.administer import Impossible, apply_configuration
+    from arrivals.flows.administer import Impossible
+    from arrivals.flows.applying import apply_configuration
 
     def prepare(tx: Transaction) -> None:
         keys = [each.active for each in tx.catalogue().keys.values()]
@@ -230,5 +233,7 @@ def _tell_applied(applied: Applied) -> None:
             say(f"  {name}  {', '.join(what)}")
     if not applied.created and not applied.changed:
         say("  The settings file changes nothing.")
+    if applied.by_hand:
+        say(f"  Imported by hand since, and kept: {', '.join(applied.by_hand)}")
     if applied.left_alone:
         say(f"  Not in the file, left as it is: {', '.join(applied.left_alone)}")
