@@ -73,6 +73,9 @@ DatabaseUrl = Annotated[
         description="postgresql://USER@HOST:PORT/NAME; the password may come from PGPASSWORD",
     ),
 ]
+Moment = Annotated[
+    str, Meta(max_length=40, description='a day such as "2027-01-31", or RFC 3339')
+]
 FileName = Annotated[
     str, Meta(min_length=1, max_length=4096, description="a path, from the folder of this file")
 ]
@@ -290,6 +293,17 @@ class KeyTable(Table, frozen=True, kw_only=True):
     name: Name = ""
     key_env: Variable | None = None
     key_file: FileName | None = None
+    scopes: Annotated[
+        tuple[
+            Annotated[
+                Literal["send", "read", "support", "admin"],
+                Meta(description='of "send", "read", "support", "admin"'),
+            ],
+            ...,
+        ],
+        Meta(min_length=1, max_length=4, description='of "send", "read", "support", "admin"'),
+    ] = ("send", "read")
+    expires: Moment | None = None
 
 
 class AccountTable(Table, frozen=True, kw_only=True):

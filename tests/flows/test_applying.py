@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from arrivals.core.money import Micros
+from arrivals.core.permissions import Scope
 from arrivals.core.pricing import PriceRow
-from arrivals.flows.administer import IMPORT_PRICES, NewPrices
+from arrivals.flows.administer import IMPORT_PRICES, Impossible, NewPrices
 from arrivals.flows.applying import APPLY_CONFIGURATION, Applied
-from arrivals.flows.configuration import Configuration
-from tests.flows.installation import PRICES, Installation, installed, provider, route
+from arrivals.flows.configuration import Configuration, KeyToRegister
+from tests.flows.installation import PRICES, Installation, account, installed, provider, route
+from tests.settings_files import a_key
 
 DEAR = (PriceRow(country="Netherlands", prefix="31", price=Micros(99_000)),)
 CHEAP = (PriceRow(country="Netherlands", prefix="31", price=Micros(1_000)),)
@@ -92,3 +94,22 @@ async def test_a_file_that_says_what_was_imported_keeps_nothing_back(place: str)
         assert (applied.changed, applied.by_hand) == ((), ())
         await by_hand(here, DEAR)
         assert (await apply(here, CHEAP)).by_hand == ("prices of route 1 (version 4)",)
+
+
+async def test_a_key_that_opens_all_accounts_is_for_an_account_of_the_operators(
+    place: str,
+) -> None:
+    """In the file as by hand; nothing of such a file is applied."""
+    key = KeyToRegister(
+        account_id=1, name="desk", key=a_key("live"), scopes=frozenset({Scope.SUPPORT})
+    )
+    async with installed(place, providers=[NORTH], started=False) as here:
+        for operator in (False, True):
+            found = await here.store.write(
+                APPLY_CONFIGURATION,
+                Configuration(accounts=(account(1, operator=operator),), keys=(key,)),
+            )
+            assert isinstance(found, Applied if operator else Impossible)
+        if isinstance(found, Applied):
+            assert found.changed == ("account 1",)
+            assert len(found.created) == 1

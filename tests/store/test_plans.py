@@ -17,7 +17,8 @@ from arrivals.store.checks import CHECKS, SHAPES, SUMS
 from arrivals.store.queries import Reader, ReportFilters
 from arrivals.store.sqlite import connect, migrate
 from arrivals.store.statements import SQLITE, statements
-from arrivals.store.traces import MessageFilter, trace_statements
+from arrivals.store.trace_statements import trace_statements
+from arrivals.store.traces import MessageFilter
 from arrivals.store.transaction import MESSAGE_COLUMNS
 from tests.core.timelines import message, trace
 from tests.store.ground import Ground

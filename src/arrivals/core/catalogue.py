@@ -12,6 +12,7 @@ from typing import Final
 
 from arrivals.core.dialect import PLAIN, Dialect
 from arrivals.core.money import Micros
+from arrivals.core.permissions import DEFAULT_SCOPES, Scope
 from arrivals.core.pricing import PriceList
 
 CATEGORIES: Final = ("otp", "alert", "bulk")
@@ -66,6 +67,8 @@ class ApiKey:
     digest: bytes  # HMAC-SHA256 with the installation's pepper
     name: str = ""
     active: bool = True
+    scopes: frozenset[Scope] = DEFAULT_SCOPES
+    expires_at_us: int | None = None  # from then on it is refused; None: never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,8 +17,10 @@ from arrivals.core.catalogue import Account, ApiKey, Catalogue, Flow, Provider, 
 from arrivals.core.ids import hash_api_key, parse_api_key
 from arrivals.core.ledger import funding
 from arrivals.core.money import Micros, format_amount
+from arrivals.core.permissions import OPERATORS_SCOPES, in_order
 from arrivals.core.pricing import PriceList, PriceRow
 from arrivals.flows.configuration import KeyToRegister
+from arrivals.flows.uses import last_uses
 from arrivals.store.api import Refused, Step, Transaction
 from arrivals.store.rows import Balance
 
@@ -211,13 +213,38 @@ def set_limit(tx: Transaction, wanted: NewLimit) -> Balance:
 
 def register_key(tx: Transaction, wanted: KeyToRegister) -> ApiKey:
     """Store the hash of a key, under which its owner may send from now on."""
-    _account(tx, wanted.account_id)
+    account = _account(tx, wanted.account_id)
     key = as_registered(tx, wanted)
+    if problem := scope_problem(account, key):
+        raise Impossible(*problem)
     present = tx.catalogue().keys.get(key.key_id)
     if present is not None and present.account_id != key.account_id:
         raise Impossible(f"key {key.key_id} belongs to another account", "make a new key")
     put_document(tx, key)
     return key
+
+
+def scope_problem(account: Account, key: ApiKey) -> tuple[str, str] | None:
+    """Return why a key can't have its scopes, and what to do, or None.
+
+    What opens every account is kept away from customers' accounts, and from test keys, which
+    are handed about more freely.
+    """
+    wide = key.scopes & OPERATORS_SCOPES
+    if not key.scopes:
+        return f"key {key.key_id} has no scope", "name one: send, read, support or admin"
+    if wide and not account.operator:
+        reads = f"{in_order(wide)} reads what concerns all accounts"
+        return (
+            f"account {account.account_id} isn't the operator's, and {reads}",
+            "name an account with operator = true",
+        )
+    if wide and key.environment == "test":
+        return (
+            f"key {key.key_id} is a test key, and {in_order(wide)} reads live messages",
+            "make a live key; it can't send unless it has the scope send",
+        )
+    return None
 
 
 def revoke_key(tx: Transaction, key_id: str) -> ApiKey:
@@ -315,6 +342,8 @@ def as_registered(tx: Transaction, wanted: KeyToRegister) -> ApiKey:
         digest=hash_api_key(bytes.fromhex(pepper), wanted.key),
         name=wanted.name,
         active=wanted.active,
+        scopes=wanted.scopes,
+        expires_at_us=wanted.expires_at_us,
     )
 
 
@@ -373,4 +402,5 @@ ENSURE_INSTALLATION: Final = administration("ensure_installation", ensure_instal
 READ_CATALOGUE: Final[Step[None, Catalogue | Impossible]] = administration(
     "read_catalogue", lambda tx, _: tx.catalogue()
 )
+READ_LAST_USES: Final = administration("last_uses", last_uses)
 READ_BALANCES: Final = administration("read_balances", balances)

@@ -33,6 +33,7 @@ from arrivals.flows.administer import (
     place_of,
     put_account,
     put_document,
+    scope_problem,
 )
 from arrivals.flows.configuration import Configuration
 from arrivals.store.api import Transaction
@@ -164,6 +165,13 @@ def _conflicts(tx: Transaction, catalogue: Catalogue, wanted: Configuration) -> 
             and route.route_id not in wanted.prices
         ):
             found.append(f"route {route.route_id} needs prices in {route.currency}")
+    found += _key_conflicts(tx, catalogue, wanted)
+    return found
+
+
+def _key_conflicts(tx: Transaction, catalogue: Catalogue, wanted: Configuration) -> list[str]:
+    found = []
+    accounts = catalogue.accounts | {each.account_id: each for each in wanted.accounts}
     for key in wanted.keys:
         parts = parse_api_key(key.key)
         present = catalogue.keys.get(parts.key_id) if parts else None
@@ -172,6 +180,9 @@ def _conflicts(tx: Transaction, catalogue: Catalogue, wanted: Configuration) -> 
                 f"key {present.key_id} belongs to account {present.account_id}, "
                 f"not to {key.account_id}: make a new key"
             )
+        owner = accounts.get(key.account_id)
+        if owner is not None and (lacks := scope_problem(owner, as_registered(tx, key))):
+            found.append(": ".join(lacks))
     return found
 
 

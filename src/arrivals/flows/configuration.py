@@ -29,7 +29,9 @@ from arrivals.core.addresses import address_of
 from arrivals.core.catalogue import Account, Provider, Route, Strategy
 from arrivals.core.dialect import Dialect, SenderForm, pattern_problem
 from arrivals.core.ids import parse_api_key
+from arrivals.core.moments import read_end
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
+from arrivals.core.permissions import DEFAULT_SCOPES, Scope
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.pricing import InvalidPriceList, PriceRow, read_price_list
 from arrivals.flows.plan import Defaults
@@ -48,6 +50,8 @@ class KeyToRegister:
     name: str
     key: str = field(repr=False)
     active: bool = True
+    scopes: frozenset[Scope] = DEFAULT_SCOPES
+    expires_at_us: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -344,7 +348,13 @@ class _Meaning:
                 if text in seen:
                     self._add(key, "this very key stands here twice", "give each its own key")
                 seen.add(text)
-                yield KeyToRegister(account_id=account.id, name=table.name, key=text)
+                yield KeyToRegister(
+                    account_id=account.id,
+                    name=table.name,
+                    key=text,
+                    scopes=frozenset(Scope(each) for each in table.scopes),
+                    expires_at_us=self._end(f"{key}.expires", table.expires),
+                )
 
     def _key_text(self, key: str, table: KeyTable) -> str | None:
         if (table.key_env is None) == (table.key_file is None):
@@ -362,6 +372,15 @@ class _Meaning:
             self._add(key, "what it holds isn't an API key of Arrivals", fix)
             return None
         return text
+
+    def _end(self, key: str, text: str | None) -> int | None:
+        """Return when a key ends: with the end of a day (UTC), or at a moment."""
+        if text is None:
+            return None
+        found = read_end(text)
+        if found is None:
+            self._add(key, "it is no day and no moment", 'write "2027-01-31", or RFC 3339')
+        return found
 
     # --- values ----------------------------------------------------------------------
 

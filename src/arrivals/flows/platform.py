@@ -13,6 +13,7 @@ from arrivals.core.compare import Expect
 from arrivals.core.errors import Code, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
+from arrivals.core.instants import rfc3339
 from arrivals.core.layers import Forecast
 from arrivals.core.message import Message, Move
 from arrivals.core.timeline import TimelineEvent, Trace
@@ -25,6 +26,7 @@ from arrivals.flows.conditions import Conditions
 from arrivals.flows.ignored import Inbound
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.flows.replies import Heard
+from arrivals.flows.uses import Uses
 from arrivals.outcome.calibration import HELD_OUT_SHARE
 from arrivals.outcome.episodes import Trouble
 from arrivals.outcome.habits import Habits
@@ -71,6 +73,7 @@ class Platform:
         self.defaults = defaults
         self.ranks = ranks
         self.changes = Changes()
+        self.uses = Uses()  # of keys
         self.stream_turn = asyncio.Lock()  # of the streams, one at a time keeps the loop
         self.conditions = Conditions()  # what ails the providers whose binds it owns
         self.patience = 1.0  # times as long between looks for what nobody announced
@@ -112,6 +115,10 @@ class Platform:
         found = self.catalogue.keys.get(key_id)
         if found is None or not found.active:
             raise refuse(Code.INVALID_KEY)
+        now_us = self.clock.now_us()
+        if found.expires_at_us is not None and now_us >= found.expires_at_us:
+            raise refuse(Code.KEY_EXPIRED, expired_at=rfc3339(found.expires_at_us))
+        self.uses.note(key_id, now_us)
         return self.catalogue.accounts[found.account_id], found
 
     def _verify(self, key: str) -> str:

@@ -18,7 +18,9 @@ from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.ids import token_hex
 from arrivals.core.instants import rfc3339
 from arrivals.core.layers import RollUp
+from arrivals.core.moments import read_moment_in_query
 from arrivals.core.money import Micros, json_number
+from arrivals.core.permissions import Act
 from arrivals.flows.batches import (
     REFUSALS_KEPT_MAX,
     BatchStream,
@@ -47,7 +49,7 @@ from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
 from arrivals.http.send_body import BodyMessage
-from arrivals.http.times import read_moment_in_query
+from arrivals.http.whose import ACCOUNT, one_account, owner_of_batch
 from arrivals.store.rows import Batch
 from arrivals.store.traces import StateCount
 
@@ -160,6 +162,7 @@ class BatchProgress(BatchCommitted, kw_only=True):
     ROUTES,
     "POST",
     "/api/v1/batches",
+    act=Act.SPEND,
     summary="Send a batch as a stream",
     tag=TAG,
     body=BatchBody,
@@ -305,14 +308,15 @@ def _as_it_stands(refusal: Refusal, key: str, stream: BatchStream) -> Refusal:
     ROUTES,
     "GET",
     "/api/v1/batches",
+    act=Act.READ_MESSAGES,
     summary="List batches, newest first",
     tag=TAG,
     answers=BatchPage,
-    parameters=PAGE,
+    parameters=(ACCOUNT, *PAGE),
 )
 async def list_batches(request: Request) -> Response:
     """Return a page of batches, those still streaming in included."""
-    account_id = request.account.account_id
+    account_id = one_account(request)
     limit = page_limit(request)
     before = whole(request, "cursor")
     found, next_id = await request.platform.store.read(
@@ -321,7 +325,8 @@ async def list_batches(request: Request) -> Response:
         )
     )
     cursor = None if next_id is None else str(next_id)
-    lines = [BatchLine(**_line(each, request.account.currency)) for each in found]
+    currency = request.platform.catalogue.accounts[account_id].currency
+    lines = [BatchLine(**_line(each, currency)) for each in found]
     page = BatchPage(
         batches=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
@@ -332,6 +337,7 @@ async def list_batches(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/batches/{batch_id}",
+    act=Act.READ_MESSAGES,
     summary="Read a batch's progress",
     tag=TAG,
     answers=BatchProgress,
@@ -339,20 +345,22 @@ async def list_batches(request: Request) -> Response:
 )
 async def read_batch(request: Request) -> Response:
     """Return how many lines are decided, and how the accepted messages stand by layer."""
-    account_id = request.account.account_id
     batch_id = whole_number(request.values["batch_id"])
     found: tuple[Batch, list[int], list[StateCount]] | None = None
     if batch_id is not None:
         found = await request.platform.store.read(
-            lambda reader: reader.batch_progress(account_id, batch_id)
+            lambda reader: reader.batch_progress(
+                owner_of_batch(request, reader, batch_id), batch_id
+            )
         )
     if found is None:
         raise refuse(Code.NOT_FOUND, what="batch")
     batch, orders, counts = found
     layers, ended = layers_of_counts(counts)
+    currency = request.platform.catalogue.accounts[batch.account_id].currency
     return json_response(
         BatchProgress(
-            **_committed(batch, orders, request.account.currency),
+            **_committed(batch, orders, currency),
             layers=layers,
             ended=ended,
             percent=round(100 * ended / batch.accepted, 1) if batch.accepted else 0.0,

@@ -15,11 +15,11 @@ import msgspec
 
 from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES, SENDER
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
+from arrivals.core.moments import read_moment
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
 from arrivals.flows.plan import CLIENT_REF_CHARS_MAX, SEGMENTS_MAX, Recipient, SendRequest
 from arrivals.http.charsets import BOM, refuse_charset, refuse_kind, text_of
 from arrivals.http.exchange import Request
-from arrivals.http.times import read_moment
 
 T = TypeVar("T")
 
