@@ -16,6 +16,7 @@ from arrivals.world.fixed_fates import SCRIPTS
 from tests.cli.typed import type_in
 
 GROUPS = {
+    "messages": ("find", "list"),
     "accounts": ("list", "create", "credit", "debit", "limit"),
     "keys": ("list", "create", "generate", "revoke"),
     "routes": ("list",),
@@ -67,6 +68,11 @@ def test_every_command_explains_itself_and_speaks_json(command) -> None:
         ("compare", "BX-1-c5f4f53431ed22c2"),
         ("compare", "BX-1-c5f4f53431ed22c2", "x"),
         ("watch", "x"),
+        ("messages", "find"),
+        ("messages", "find", "--number", "31612345678", "--ref", "x"),
+        ("messages", "find", "--id", "x"),
+        ("cancel", "x"),
+        ("estimate", "31612345678"),
         ("accounts",),
         ("accounts", "credit", "1", "x", "--reason", "r", "--reference", "r"),
         ("accounts", "credit", "1", "-5", "--reason", "r", "--reference", "r"),
