@@ -41,7 +41,7 @@ from arrivals.world.scenario import load_scenario, scenario_names
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"
-EXAMPLE: Final = ROOT / "arrivals.example.toml"
+EXAMPLE: Final = ROOT / "src" / "arrivals" / "cli" / "examples" / "arrivals.toml"
 
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

@@ -28,7 +28,7 @@ from arrivals.flows.plan import Defaults
 from tests.settings_files import ENVIRONMENT, WHOLE, a_key, problems, read
 from tests.tidy_checks import ROOT
 
-EXAMPLE = ROOT / "arrivals.example.toml"
+EXAMPLE = ROOT / "src" / "arrivals" / "cli" / "examples" / "arrivals.toml"
 DEPLOYED = ROOT / "deploy"
 
 
@@ -330,8 +330,8 @@ def test_a_file_that_is_no_settings_file(tmp_path, octets) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path) -> None:
-    """The problem points to the example."""
-    with pytest.raises(InvalidConfig, match=r"arrivals\.example\.toml"):
+    """The problem names what writes one."""
+    with pytest.raises(InvalidConfig, match="arrivals init"):
         read_settings(tmp_path / "none.toml")
 
 

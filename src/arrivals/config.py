@@ -1,8 +1,8 @@
 """Read `arrivals.toml` whole, or say everything that is wrong with it and how to mend it.
 
 Every setting is a field of one of the tables below, with its bounds and a sentence on what to
-write; `arrivals.example.toml` shows each of them. Secrets never stand in the file: it names an
-environment variable or another file that holds them.
+write; `arrivals init` writes a file that shows each of them. Secrets never stand in it: it names
+an environment variable or another file that holds them.
 """
 
 from __future__ import annotations
@@ -433,7 +433,7 @@ def _document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise refused(
             f"the file can't be read: {error.strerror}",
-            "name an existing file; arrivals.example.toml is one to begin with",
+            "name an existing file with --config; `arrivals init` writes one to begin with",
         ) from None
     if len(octets) > FILE_BYTES_MAX:
         raise refused("the file is larger than 4 MB", "remove what isn't needed")

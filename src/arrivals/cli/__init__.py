@@ -21,6 +21,7 @@ from arrivals.cli.check_provider import check as check_provider
 from arrivals.cli.copy import copy
 from arrivals.cli.dev import dev
 from arrivals.cli.doctor import doctor
+from arrivals.cli.init import init
 from arrivals.cli.inspecting import compare, explain, timeline, watch
 from arrivals.cli.migrate import migrate
 from arrivals.cli.output import ExitCode, Stop, report
@@ -42,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
-    BEGIN: (dev, serve, world),
+    BEGIN: (dev, init, serve, world),
     SEND: (
         *(send, send_bulk, messages.estimate, messages.balance, messages.cancel),
         *(watch, explain, compare, timeline),

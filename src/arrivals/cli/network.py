@@ -53,7 +53,7 @@ def list_routes(data: Data = None, config: Config = None, as_json: AsJson = Fals
             )
             for each in found
         ],
-        "There are no routes. They stand in the settings file: see arrivals.example.toml",
+        "There are no routes. They stand in the settings file: see arrivals init",
     )
 
 
@@ -93,7 +93,7 @@ def list_providers(data: Data = None, config: Config = None, as_json: AsJson = F
             )
             for row in rows
         ],
-        "There are no providers. They stand in the settings file: see arrivals.example.toml",
+        "There are no providers. They stand in the settings file: see arrivals init",
     )
 
 

@@ -66,8 +66,8 @@ def serve(
     Any number of processes can serve from one PostgreSQL database, each in its role: `api`
     takes requests, `worker` sends and takes receipts, `all` does both.
 
-    The file is checked whole before anything changes. arrivals.example.toml is one to
-    begin with, and works as it stands beside `arrivals world`.
+    The file is checked whole before anything changes. `arrivals init` writes one to begin
+    with, which works as it stands beside `arrivals world`.
     """
     import asyncio
 
