@@ -1,7 +1,7 @@
 """Read `arrivals.toml` whole, or say everything that is wrong with it and how to mend it.
 
 Every setting is a field of one of the tables below, with its bounds and a sentence on what to
-write; `arrivals init` writes a file that shows each of them. Secrets never stand in it: it names
+write; `arrivals init` writes a file that shows each. Secrets never stand in it: it names
 an environment variable or another file that holds them.
 """
 
