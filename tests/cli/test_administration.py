@@ -194,6 +194,35 @@ def test_what_is_not_there_is_1_with_a_way_on(data, words) -> None:
     assert type_in(*words, "--data", data, "--json").json["fix"]
 
 
+def test_what_is_removed_was_drained_and_isn_t_in_the_file(data, tmp_path_factory) -> None:
+    """Each refusal says what to do; what is gone is in no list."""
+    file = tmp_path_factory.mktemp("settings") / "arrivals.toml"
+    server = f'[server]\ndata = "{data}"\n'
+    listed = '[[accounts]]\nid = 2\nname = "B"\nusername = "b"\n'
+    file.write_text(server + listed)
+    type_in("accounts", "create", "B", "--username", "b", "--data", data)
+    type_in("keys", "create", "--account", 2, "--data", data)
+    for words, said in (
+        (("accounts", "remove", 2, "--config", file), "bring it back"),
+        (("accounts", "remove", 2, "--data", data), "arrivals drain account 2"),
+        (("accounts", "remove", 9, "--data", data), "no account 9"),
+        (("providers", "remove", "none", "--data", data), "no provider none"),
+        (("routes", "remove", 9, "--data", data), "no route 9"),
+    ):
+        refused = type_in(*words)
+        assert refused.code == 1, refused
+        assert said in refused.err
+        assert "What to do: " in refused.err
+    file.write_text(server)
+    assert type_in("drain", "account", 2, "--data", data).code == 0
+    removed = type_in("accounts", "remove", 2, "--config", file)
+    assert removed.code == 0, removed
+    assert "keys are revoked" in removed.out
+    accounts = type_in("accounts", "list", "--data", data, "--json").json
+    assert [each["account_id"] for each in accounts] == [1]
+    assert type_in("keys", "list", "--data", data, "--json").json == []
+
+
 def test_prices_are_versions_and_the_same_ones_are_none(data, tmp_path_factory) -> None:
     """An import is a new version unless nothing differs; a bad file changes nothing."""
     file = tmp_path_factory.mktemp("prices") / "prices.csv"

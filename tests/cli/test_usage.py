@@ -17,10 +17,10 @@ from tests.cli.typed import type_in
 
 GROUPS = {
     "messages": ("find", "list"),
-    "accounts": ("list", "create", "credit", "debit", "limit"),
+    "accounts": ("list", "create", "credit", "debit", "limit", "remove"),
     "keys": ("list", "create", "generate", "revoke"),
-    "routes": ("list",),
-    "providers": ("list",),
+    "routes": ("list", "remove"),
+    "providers": ("list", "remove"),
     "prices": ("import", "list"),
 }
 SINGLE = [

@@ -89,3 +89,17 @@ def test_one_receipt_tells_of_all_parts_by_habit_or_because_they_left_as_one(
         dialect=Dialect(long_messages=long_messages),
     )
     assert provider.answers_per_message is one
+
+
+def test_an_account_is_known_after_it_was_removed() -> None:
+    """Whatever it sent is still told of, in its currency."""
+    here, gone = [
+        Account(account_id=number, name="a", username=f"a{number}", currency="EUR")
+        for number in (1, 2)
+    ]
+    other = Provider(provider_id="2", sandbox=True)
+    catalogue = Catalogue(
+        version=1, accounts={1: here}, keys={}, providers={}, routes={}, prices={},
+        removed=(other, gone),
+    )  # fmt: skip
+    assert [catalogue.account(number) for number in (1, 2, 3)] == [here, gone, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,10 @@ from arrivals.core.money import Micros
 from arrivals.core.permissions import Scope
 from arrivals.core.pricing import PriceRow
 from arrivals.flows.administer import IMPORT_PRICES, Impossible, NewPrices
-from arrivals.flows.applying import APPLY_CONFIGURATION, Applied
+from arrivals.flows.applying import APPLY_CONFIGURATION, Applied, note_start
 from arrivals.flows.configuration import Configuration, KeyToRegister
 from tests.flows.installation import PRICES, Installation, account, installed, provider, route
-from tests.settings_files import a_key
+from tests.settings_files import WHOLE, a_key, read
 
 DEAR = (PriceRow(country="Netherlands", prefix="31", price=Micros(99_000)),)
 CHEAP = (PriceRow(country="Netherlands", prefix="31", price=Micros(1_000)),)
@@ -113,3 +114,26 @@ async def test_a_key_that_opens_all_accounts_is_for_an_account_of_the_operators(
         if isinstance(found, Applied):
             assert found.changed == ("account 1",)
             assert len(found.created) == 1
+
+
+async def test_what_only_a_restart_applies_is_named(place: str, tmp_path: Path) -> None:
+    """Every changed setting of what is read at a start; no value of any is kept."""
+    secret = "postgresql://me:secret-word@db.example/arrivals"
+    text = WHOLE.replace("port = 0", f'port = 0\ndatabase = "{secret}"')
+    started = read(tmp_path, text)
+    more = text.replace("port = 0", "port = 8025\nverify_every = 9")
+    changed = read(tmp_path, more + "[defaults]\nvalid_for = 60\n")
+    async with installed(place, providers=[NORTH], started=False) as here:
+        assert (await _applied(here, changed)).at_restart == ()  # no server ever started
+        await here.in_transaction(lambda tx: note_start(tx, started))
+        assert (await _applied(here, started)).at_restart == ()
+        found = (await _applied(here, changed)).at_restart
+        assert found == ("server.port", "server.verify_every", "defaults.valid_for")
+        kept = await here.rows("SELECT value FROM meta")
+        assert not any("secret-word" in str(value) for (value,) in kept)
+
+
+async def _applied(here: Installation, wanted: Configuration) -> Applied:
+    found = await here.store.write(APPLY_CONFIGURATION, Configuration(at_start=wanted.at_start))
+    assert isinstance(found, Applied)
+    return found

@@ -28,6 +28,9 @@ GROWING = "messages|orders|events|handoffs|postings|adjustments|idempotency|park
 # Scans that are bounded all the same.
 BOUNDED = {
     "any_parked": "one row",
+    "under_way_provider": "when one is removed, over indexes of what is open",
+    "under_way_route": "the same",
+    "under_way_account": "the same",
     "lane_ranks": "when an installation opens, over an index of what is ready",
 }
 

@@ -93,7 +93,8 @@ def reload(config: ConfigFile = Path("arrivals.toml"), as_json: AsJson = False) 
     SIGHUP to a server does the same with the file that it was started with.
 
     Providers, routes, prices, accounts and keys are applied. The tables `server` and
-    `defaults` are read at a server's start only.
+    `defaults` are read at a server's start only: which of their settings differ from those of
+    the last start is named.
     """
     from arrivals.flows.applying import APPLY_CONFIGURATION
 
@@ -191,10 +192,11 @@ async def _apply_again(config: Path, store: Store) -> None:
         return
     _log.info(
         "SIGHUP: the settings file is applied; created: %s; changed: %s; imported "
-        "by hand since, and kept: %s; the tables server and defaults are read at a start only",
+        "by hand since, and kept: %s; only a restart applies: %s",
         ", ".join(applied.created) or "nothing",
         ", ".join(applied.changed) or "nothing",
         ", ".join(applied.by_hand) or "nothing",
+        ", ".join(applied.at_restart) or "nothing that changed",
     )
 
 
@@ -202,7 +204,7 @@ def _preparation(
     configuration: Configuration, host: str, applied: list[Applied]
 ) -> Callable[[Transaction], None]:
     from arrivals.flows.administer import Impossible
-    from arrivals.flows.applying import apply_configuration
+    from arrivals.flows.applying import apply_configuration, note_start
 
     def prepare(tx: Transaction) -> None:
         keys = [each.active for each in tx.catalogue().keys.values()]
@@ -212,6 +214,7 @@ def _preparation(
                 "begin with host = 127.0.0.1, make a key with `arrivals keys create`, "
                 "then open the door",
             )
+        note_start(tx, configuration)
         applied.append(apply_configuration(tx, configuration))
 
     return prepare
@@ -235,5 +238,7 @@ def _tell_applied(applied: Applied) -> None:
         say("  The settings file changes nothing.")
     if applied.by_hand:
         say(f"  Imported by hand since, and kept: {', '.join(applied.by_hand)}")
+    if applied.at_restart:
+        say(f"  Only a restart applies: {', '.join(applied.at_restart)}")
     if applied.left_alone:
         say(f"  Not in the file, left as it is: {', '.join(applied.left_alone)}")

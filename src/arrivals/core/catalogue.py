@@ -31,6 +31,7 @@ class Flow(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"  # what is accepted waits in its queue
     DRAINING = "draining"  # nothing new is accepted; the queue empties
+    REMOVED = "removed"  # in no snapshot any more; its document is kept for what it did
 
 
 class Strategy(StrEnum):
@@ -126,6 +127,13 @@ class Catalogue:
     providers: dict[str, Provider]
     routes: dict[int, Route]
     prices: dict[int, PriceList]
+    removed: tuple[Account | Provider | Route, ...] = ()  # their ids stay theirs
+
+    def account(self, account_id: int) -> Account | None:
+        """Return an account, whether or not it was removed since."""
+        gone = (each for each in self.removed if isinstance(each, Account))
+        found = (each for each in gone if each.account_id == account_id)
+        return self.accounts.get(account_id) or next(found, None)
 
     def paused(self) -> tuple[list[int], list[int]]:
         """Return the accounts and the routes whose messages stay in their queues."""

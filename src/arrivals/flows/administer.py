@@ -139,8 +139,9 @@ def create_account(tx: Transaction, wanted: NewAccount) -> Account:
         raise Impossible(f"there is no route {unknown[0]}", "see: arrivals routes list")
     if any(each.username == wanted.username for each in accounts.values()):
         raise Impossible(f"the username {wanted.username!r} is taken", "choose another one")
+    taken = [each.account_id for each in catalogue.removed if isinstance(each, Account)]
     account = Account(
-        account_id=max(accounts, default=0) + 1,
+        account_id=max((*accounts, *taken), default=0) + 1,
         name=wanted.name,
         username=wanted.username,
         currency=wanted.currency,

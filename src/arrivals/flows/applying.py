@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from arrivals.core.catalogue import Account, ApiKey, Catalogue, Route
+from arrivals.core.catalogue import Account, ApiKey, Catalogue, Provider, Route
 from arrivals.core.ids import parse_api_key
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceRow
@@ -39,6 +39,7 @@ from arrivals.flows.configuration import Configuration
 from arrivals.store.api import Transaction
 
 OPENING_REFERENCE: Final = "opening-funds"
+AT_START: Final = "settings_at_start"  # a setting, too
 PRICES_APPLIED: Final = "prices_applied:{route_id}"  # a setting: the file's digest
 
 
@@ -50,6 +51,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: int = 0
     left_alone: tuple[str, ...] = ()  # in the database and not in the configuration
     by_hand: tuple[str, ...] = ()  # prices that were imported since and stay
+    at_restart: tuple[str, ...] = ()  # settings that differ from those of the last start
 
 
 def apply_configuration(tx: Transaction, wanted: Configuration) -> Applied:
@@ -98,7 +100,24 @@ def apply_configuration(tx: Transaction, wanted: Configuration) -> Applied:
         unchanged=unchanged,
         left_alone=left_alone,
         by_hand=tuple(by_hand),
+        at_restart=_at_restart(tx, wanted),
     )
+
+
+def note_start(tx: Transaction, wanted: Configuration) -> None:
+    """Keep with what a server starts now, for `reload` to tell what it can't apply."""
+    tx.set_setting(AT_START, msgspec.json.encode(wanted.at_start).decode())
+
+
+def _at_restart(tx: Transaction, wanted: Configuration) -> tuple[str, ...]:
+    """Return the settings that differ from those that the last server started with."""
+    kept = tx.setting(AT_START)
+    if kept is None or not wanted.at_start:
+        return ()
+    before = msgspec.json.decode(kept, type=dict[str, str])
+    # A setting that an earlier version didn't know says nothing.
+    changed = (key for key, value in wanted.at_start.items() if before.get(key, value) != value)
+    return tuple(changed)
 
 
 def _apply_prices(
@@ -142,8 +161,9 @@ def _opening(account_id: int, amount: Micros) -> Funding:
 def _conflicts(tx: Transaction, catalogue: Catalogue, wanted: Configuration) -> list[str]:
     """Return what a configuration asks for that what is there does not allow."""
     found = []
+    gone = {each.provider_id: each for each in catalogue.removed if isinstance(each, Provider)}
     for provider in wanted.providers:
-        before = catalogue.providers.get(provider.provider_id)
+        before = (gone | catalogue.providers).get(provider.provider_id)
         if before is not None and before.sandbox != provider.sandbox:
             found.append(
                 f"provider {provider.provider_id} can't change `sandbox`: give it a new id"

@@ -7,6 +7,7 @@ with its key and its fix, and nothing is changed anywhere before there are none.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ class Configuration:
     accounts: tuple[Account, ...] = ()
     opening_funds: Mapping[int, Micros] = field(default_factory=dict)  # by account
     keys: tuple[KeyToRegister, ...] = ()
+    # Digests of what is read at a server's start only, by key such as `server.port`.
+    at_start: Mapping[str, str] = field(default_factory=dict)
 
 
 def configuration_of(
@@ -83,6 +86,16 @@ def defaults_of(settings: Settings) -> Defaults:
         keep_days=server.keep_days,
         probes=frozenset(normalise_msisdn(each) for each in server.probes),
     )
+
+
+def at_start_of(settings: Settings) -> dict[str, str]:
+    """Return each setting that a server reads at its start, as a digest: some hold secrets."""
+    tables = {"server": settings.server, "defaults": settings.defaults}
+    return {
+        f"{table}.{name}": hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:16]
+        for table, found in tables.items()
+        for name, value in msgspec.structs.asdict(found).items()
+    }
 
 
 class _Meaning:
@@ -119,6 +132,7 @@ class _Meaning:
                 for n, each in enumerate(tables.accounts)
             },
             keys=tuple(self._keys()),
+            at_start=at_start_of(tables),
         )
         for n, each in enumerate(tables.server.probes):
             self._number(f"server.probes[{n}]", each)

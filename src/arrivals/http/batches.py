@@ -49,7 +49,7 @@ from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
 from arrivals.http.send_body import BodyMessage
-from arrivals.http.whose import ACCOUNT, one_account, owner_of_batch
+from arrivals.http.whose import ACCOUNT, currency_of, one_account, owner_of_batch
 from arrivals.store.rows import Batch
 from arrivals.store.traces import StateCount
 
@@ -325,7 +325,7 @@ async def list_batches(request: Request) -> Response:
         )
     )
     cursor = None if next_id is None else str(next_id)
-    currency = request.platform.catalogue.accounts[account_id].currency
+    currency = currency_of(request, account_id)
     lines = [BatchLine(**_line(each, currency)) for each in found]
     page = BatchPage(
         batches=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
@@ -357,7 +357,7 @@ async def read_batch(request: Request) -> Response:
         raise refuse(Code.NOT_FOUND, what="batch")
     batch, orders, counts = found
     layers, ended = layers_of_counts(counts)
-    currency = request.platform.catalogue.accounts[batch.account_id].currency
+    currency = currency_of(request, batch.account_id)
     return json_response(
         BatchProgress(
             **_committed(batch, orders, currency),

@@ -36,7 +36,7 @@ def named_account(request: Request) -> int | None:
     if number != own and request.whose is not Whose.ALL:
         has, needs = in_order(request.key.scopes), str(Scope.SUPPORT)
         raise refuse(Code.SCOPE_MISSING, has=has, needs=needs)
-    if number not in request.platform.catalogue.accounts:
+    if request.platform.catalogue.account(number) is None:
         raise refuse(Code.NOT_FOUND, what="account")
     return number
 
@@ -65,6 +65,12 @@ def owner_of_batch(request: Request, reader: Reader, batch_id: int) -> int:
         return own
     owner = reader.owner_of_batch(batch_id)
     return own if owner is None else owner
+
+
+def currency_of(request: Request, account_id: int) -> str:
+    """Return the currency of an account whose rows were found."""
+    found = request.platform.catalogue.account(account_id)
+    return request.account.currency if found is None else found.currency
 
 
 def veiled(text: str) -> str:
