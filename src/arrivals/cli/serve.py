@@ -13,6 +13,7 @@ import typer
 
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Installation, settings_of, stop_of_config
+from arrivals.cli.notify import notify
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
 from arrivals.cli.serving import serve_until_stopped
 
@@ -148,6 +149,7 @@ async def _run(
     kept = shown(settings.place)
 
     def ready(running: Running) -> None:
+        notify("READY=1", f"STATUS=serving at {running.api_url or running.metrics_url}")
         if how.as_json:
             put_json(
                 {
