@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from arrivals.cli.connection import AsJson
+from arrivals.cli.database import as_place
 from arrivals.cli.output import ExitCode, Stop, put_json, say
 
 SETTINGS_FILE: Final = "arrivals.toml"
@@ -16,15 +17,18 @@ FILES: Final = (SETTINGS_FILE, "prices.csv")
 
 def init(
     to: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder to write into; made if need be.")
-    ] = Path(),
+        str, typer.Option(metavar="DIR", help="The folder to write into; made if need be.")
+    ] = ".",
     as_json: AsJson = False,
 ) -> None:
     """Write a settings file that explains every setting, and a price list.
 
     They work as they stand beside `arrivals world`. Nothing is ever written over.
     """
-    written = _write(to)
+    folder = as_place(to)
+    if not isinstance(folder, Path):
+        raise typer.BadParameter("a settings file is written into a folder")
+    written = _write(folder)
     if as_json:
         put_json({"written": [str(path) for path in written]})
         return
