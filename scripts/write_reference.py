@@ -34,13 +34,14 @@ from arrivals.config import (
     Server,
 )
 from arrivals.core.errors import ERRORS
+from arrivals.core.permissions import ALLOWED, Scope, Whose
 from arrivals.http.table import endpoints
 from arrivals.telemetry import Telemetry
 from arrivals.world.scenario import load_scenario, scenario_names
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"
-EXAMPLE: Final = ROOT / "arrivals.example.toml"
+EXAMPLE: Final = ROOT / "src" / "arrivals" / "cli" / "examples" / "arrivals.toml"
 
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -121,6 +122,22 @@ def paths() -> Iterator[str]:
         (
             (each.method, f"`{each.path}`", each.summary + (", no key" if each.public else ""))
             for each in endpoints()
+        ),
+    )
+
+
+def permissions() -> Iterator[str]:
+    """Yield what each scope of a key allows, operation by operation."""
+    said = {Whose.OWN: "own account", Whose.ALL: "all accounts", None: "–"}
+    yield from rows(
+        ("Operation", *(f"`{each}`" for each in Scope)),
+        (
+            (
+                f"{each.method} `{each.path}`",
+                *(said[ALLOWED[each.act].get(scope)] for scope in Scope),
+            )
+            for each in endpoints()
+            if each.act is not None
         ),
     )
 
@@ -292,6 +309,7 @@ TABLES: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "exits": exits,
     "metrics": metrics,
     "paths": paths,
+    "permissions": permissions,
     "scenarios": scenarios,
     "settings": settings,
     "verdicts": verdicts,

@@ -25,13 +25,15 @@ from arrivals.config import (
 )
 from arrivals.core.catalogue import FLOOR, Strategy
 from arrivals.core.ids import make_api_key
+from arrivals.core.instants import rfc3339
 from arrivals.core.money import Micros
+from arrivals.core.permissions import Scope
 from arrivals.flows.configuration import configuration_of, defaults_of
 from arrivals.flows.plan import Defaults
 from tests.settings_files import ENVIRONMENT, WHOLE, a_key, problems, read
 from tests.tidy_checks import ROOT
 
-EXAMPLE = ROOT / "arrivals.example.toml"
+EXAMPLE = ROOT / "src" / "arrivals" / "cli" / "examples" / "arrivals.toml"
 DEPLOYED = ROOT / "deploy"
 
 
@@ -171,6 +173,22 @@ def test_a_key_comes_from_the_environment_or_a_file(tmp_path) -> None:
     wanted = read(tmp_path, text, {**ENVIRONMENT, "ONE": first})
     assert [(each.account_id, each.key) for each in wanted.keys] == [(1, first), (1, second)]
     assert first not in repr(wanted)
+
+
+def test_a_key_in_the_file_has_scopes_and_an_end(tmp_path) -> None:
+    """As one that is made by hand; a wrong word or day is named."""
+    table = '[[accounts.keys]]\nkey_env = "ONE"\n'
+    environment = {**ENVIRONMENT, "ONE": a_key("live")}
+    (plain,) = read(tmp_path, WHOLE + table, environment).keys
+    assert plain.scopes == {Scope.SEND, Scope.READ}
+    assert plain.expires_at_us is None
+    more = 'scopes = ["read"]\nexpires = "2027-01-31"\n'
+    (key,) = read(tmp_path, WHOLE + table + more, environment).keys
+    assert key.scopes == {Scope.READ}
+    assert rfc3339(key.expires_at_us or 0) == "2027-02-01T00:00:00.000000Z"
+    for wrong, place in (('scopes = ["fly"]', "scopes"), ('expires = "soon"', "expires")):
+        [(where, _, _)] = problems(tmp_path, f"{WHOLE}{table}{wrong}\n", environment)
+        assert where.startswith(f"accounts[0].keys[0].{place}")
 
 
 def test_a_password_may_come_from_a_file_beside_the_settings(tmp_path) -> None:
@@ -373,8 +391,8 @@ def test_a_file_that_is_no_settings_file(tmp_path, octets) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path) -> None:
-    """The problem points to the example."""
-    with pytest.raises(InvalidConfig, match=r"arrivals\.example\.toml"):
+    """The problem names what writes one."""
+    with pytest.raises(InvalidConfig, match="arrivals init"):
         read_settings(tmp_path / "none.toml")
 
 

@@ -278,7 +278,7 @@ def test_requests_are_of_the_form_that_is_accepted(path: Path) -> None:
         words = shlex.split(block, comments=True)
         if "-d" in words:
             body = words[words.index("-d") + 1]
-            address = next(word for word in words if word.startswith("http://"))
+            address = next(word for word in words if "://" in word or "URL/" in word)
             kind = BODIES[address.partition("?")[0].rpartition("/")[2]]
             msgspec.json.decode(body, type=kind, strict=True)
 

@@ -1,8 +1,8 @@
 """Read `arrivals.toml` whole, or say everything that is wrong with it and how to mend it.
 
 Every setting is a field of one of the tables below, with its bounds and a sentence on what to
-write; `arrivals.example.toml` shows each of them. Secrets never stand in the file: it names an
-environment variable or another file that holds them.
+write; `arrivals init` writes a file that shows each. Secrets never stand in it: it names
+an environment variable or another file that holds them.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ DatabaseUrl = Annotated[
         pattern=r"^postgres(ql)?://",
         description="postgresql://USER@HOST:PORT/NAME; the password may come from PGPASSWORD",
     ),
+]
+Moment = Annotated[
+    str, Meta(max_length=40, description='a day such as "2027-01-31", or RFC 3339')
 ]
 FileName = Annotated[
     str, Meta(min_length=1, max_length=4096, description="a path, from the folder of this file")
@@ -290,6 +293,17 @@ class KeyTable(Table, frozen=True, kw_only=True):
     name: Name = ""
     key_env: Variable | None = None
     key_file: FileName | None = None
+    scopes: Annotated[
+        tuple[
+            Annotated[
+                Literal["send", "read", "support", "admin"],
+                Meta(description='of "send", "read", "support", "admin"'),
+            ],
+            ...,
+        ],
+        Meta(min_length=1, max_length=4, description='of "send", "read", "support", "admin"'),
+    ] = ("send", "read")
+    expires: Moment | None = None
 
 
 class AccountTable(Table, frozen=True, kw_only=True):
@@ -431,7 +445,7 @@ def _document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise refused(
             f"the file can't be read: {error.strerror}",
-            "name an existing file; arrivals.example.toml is one to begin with",
+            "name an existing file with --config; `arrivals init` writes one to begin with",
         ) from None
     if len(octets) > FILE_BYTES_MAX:
         raise refused("the file is larger than 4 MB", "remove what isn't needed")

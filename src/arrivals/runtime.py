@@ -165,6 +165,8 @@ async def _serve(
                 platform, place, settings.verify_every_s, begin_thread=use_any_core
             )
         work = [*_work_behind(platform, fleet, verifier, secret, sends=sends), *answering]
+        if api_socket is not None:
+            work.append(asyncio.create_task(platform.uses.run(store), name="uses of keys"))
         if settings_file is not None:
             following = settings_file.run(store)
             work.append(asyncio.create_task(following, name="settings file"))

@@ -132,6 +132,39 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(data) -> None:
     assert [each["active"] for each in listed] == [False]
 
 
+def test_a_key_has_scopes_and_an_end(data) -> None:
+    """They are told when it is made and in the list; without a word it sends and reads."""
+    plain = type_in("keys", "create", "--account", 1, "--data", data, "--json").json
+    assert (plain["scopes"], plain["expires_at"]) == (["send", "read"], None)
+    made = type_in(
+        *("keys", "create", "--account", 1, "--scope", "read", "--expires", "2099-01-31"),
+        *("--data", data, "--json"),
+    ).json
+    assert (made["scopes"], made["expires_at"]) == (["read"], "2099-02-01T00:00:00.000000Z")
+    listed = type_in("keys", "list", "--data", data, "--json").json
+    found = {each["key_id"]: each for each in listed}
+    assert {each["last_used_at"] for each in listed} == {None}
+    assert found[made["key_id"]]["scopes"] == ["read"]
+    assert found[made["key_id"]]["state"] == "active"
+    assert "2099-02-01 00:00" in type_in("keys", "list", "--data", data).out
+    for words in (("--expires", "soon"), ("--expires", "2020-01-31"), ("--scope", "fly")):
+        refused = type_in("keys", "create", "--account", 1, *words, "--data", data)
+        assert refused.code == 64, refused
+
+
+def test_what_opens_all_accounts_is_for_the_operators_live_keys(data) -> None:
+    """A customer's account and a test key are refused it, with what to do."""
+    operator = ("accounts", "create", "Desk", "--username", "desk", "--operator")
+    type_in(*operator, "--data", data)
+    create = ("keys", "create", "--scope", "support", "--data", data, "--account")
+    for words in ((1,), (2, "--environment", "test")):
+        refused = type_in(*create, *words)
+        assert refused.code == 1
+        assert "What to do: " in refused.err
+    made = type_in(*create, 2, "--expires", "90d", "--json")
+    assert made.json["scopes"] == ["support"]
+
+
 def test_a_generated_key_is_registered_nowhere(data) -> None:
     """It is only well formed."""
     assert parse_api_key(type_in("keys", "generate", "--json").json["key"]) is not None
@@ -159,6 +192,35 @@ def test_what_is_not_there_is_1_with_a_way_on(data, words) -> None:
     assert "What to do: " in found.err
     assert "no " in found.err
     assert type_in(*words, "--data", data, "--json").json["fix"]
+
+
+def test_what_is_removed_was_drained_and_isn_t_in_the_file(data, tmp_path_factory) -> None:
+    """Each refusal says what to do; what is gone is in no list."""
+    file = tmp_path_factory.mktemp("settings") / "arrivals.toml"
+    server = f'[server]\ndata = "{data}"\n'
+    listed = '[[accounts]]\nid = 2\nname = "B"\nusername = "b"\n'
+    file.write_text(server + listed)
+    type_in("accounts", "create", "B", "--username", "b", "--data", data)
+    type_in("keys", "create", "--account", 2, "--data", data)
+    for words, said in (
+        (("accounts", "remove", 2, "--config", file), "bring it back"),
+        (("accounts", "remove", 2, "--data", data), "arrivals drain account 2"),
+        (("accounts", "remove", 9, "--data", data), "no account 9"),
+        (("providers", "remove", "none", "--data", data), "no provider none"),
+        (("routes", "remove", 9, "--data", data), "no route 9"),
+    ):
+        refused = type_in(*words)
+        assert refused.code == 1, refused
+        assert said in refused.err
+        assert "What to do: " in refused.err
+    file.write_text(server)
+    assert type_in("drain", "account", 2, "--data", data).code == 0
+    removed = type_in("accounts", "remove", 2, "--config", file)
+    assert removed.code == 0, removed
+    assert "keys are revoked" in removed.out
+    accounts = type_in("accounts", "list", "--data", data, "--json").json
+    assert [each["account_id"] for each in accounts] == [1]
+    assert type_in("keys", "list", "--data", data, "--json").json == []
 
 
 def test_prices_are_versions_and_the_same_ones_are_none(data, tmp_path_factory) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from bridgexapi.exceptions import InvalidRouteError
+from bridgexapi.validators import validate_route_id
 
 from arrivals.smpp import constants as c
 from arrivals.smpp.pdu import Pdu, make_tlv
@@ -192,3 +194,30 @@ def test_doctor_looks_at_dialects_and_at_routes_that_mix_alphabets(tmp_path: Pat
 def test_doctor_has_nothing_to_say_of_what_is_usual(tmp_path: Path) -> None:
     said = answers(settings(tmp_path))
     assert not [each for each in said if "north" in each or "alphabets" in each]
+
+
+def test_doctor_names_routes_that_a_published_client_refuses(tmp_path: Path) -> None:
+    """By their numbers, each client by itself; what it refuses is what the package refuses."""
+    text = (tmp_path / "arrivals.toml").write_text(
+        "".join(
+            f'[[routes]]\nid = {number}\nname = "R"\nproviders = ["north"]\nprices = "p.csv"\n'
+            for number in range(1, 13)
+        )
+        + '[[providers]]\nid = "north"\nhost = "smpp.example"\nsystem_id = "me"\n'
+        + 'sandbox = true\npassword = "x"\n'
+    )
+    assert text
+    (tmp_path / "p.csv").write_text("country,country_prefix,price\nGermany,49,0.02\n")
+    said = type_in("doctor", "--config", tmp_path / "arrivals.toml", "--json").json["answers"]
+    found = {each["what"]: each["found"].rpartition(": ")[2] for each in said}
+
+    def refused(number: int) -> bool:
+        try:
+            validate_route_id(number)
+        except InvalidRouteError:
+            return True
+        return False
+
+    theirs = ", ".join(str(number) for number in range(1, 13) if refused(number))
+    assert found["routes for bridgexapi of PyPI"] == theirs == "6, 9, 10, 11, 12"
+    assert found["routes for bridgexapi of npm"] == "7, 8, 9, 10, 11, 12"

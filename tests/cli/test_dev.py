@@ -21,7 +21,6 @@ import pytest
 from arrivals.cli.dev_installation import ROUTES, demo_prices
 from arrivals.core.phone import countries
 from tests.cli.typed import type_in
-from tests.tidy_checks import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -184,9 +183,8 @@ def test_a_damaged_database_is_not_taken_for_one_in_use(tmp_path) -> None:
 
 def test_the_example_serves_beside_the_world(tmp_path) -> None:
     """The annotated example works as it stands, but for ports that others may have."""
-    for name in ("arrivals.example.toml", "prices.example.csv"):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    config = tmp_path / "arrivals.example.toml"
+    assert type_in("init", "--to", tmp_path).code == 0
+    config = tmp_path / "arrivals.toml"
     truth = tmp_path / "truth.ndjson"
     world = ("world", "--port", 0, "--speed", 20, "--truth", truth)
     with started(*world, folder=tmp_path) as (_, there):

@@ -157,7 +157,16 @@ def test_a_hangup_applies_the_settings_file_again(serving) -> None:
     file, server = serving
     file.write_text(SETTINGS.format(name="Second"))
     server.send_signal(signal.SIGHUP)
-    assert "changed: route 1" in _said(server, "SIGHUP")
+    said = _said(server, "SIGHUP")
+    assert "changed: route 1" in said
+    assert "only a restart applies: nothing that changed" in said
+    file.write_text(
+        SETTINGS.format(name="Second").replace("[server]", "[server]\nverify_every = 5")
+    )
+    server.send_signal(signal.SIGHUP)
+    assert "only a restart applies: server.verify_every" in _said(server, "SIGHUP")
+    told = type_in("reload", "--config", file)
+    assert "Only a restart applies: server.verify_every" in told.out
     file.write_text(SETTINGS.format(name="Third").replace("[server]", "[sever]"))
     server.send_signal(signal.SIGHUP)
     assert "isn't applied" in _said(server, "SIGHUP")

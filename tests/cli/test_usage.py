@@ -23,10 +23,11 @@ from arrivals.world.scenario import scenario_names
 from tests.cli.typed import type_in
 
 GROUPS = {
-    "accounts": ("list", "create", "credit", "debit", "limit"),
+    "messages": ("find", "list"),
+    "accounts": ("list", "create", "credit", "debit", "limit", "remove"),
     "keys": ("list", "create", "generate", "revoke"),
-    "routes": ("list",),
-    "providers": ("list",),
+    "routes": ("list", "remove"),
+    "providers": ("list", "remove"),
     "prices": ("import", "list"),
 }
 SINGLE = [
@@ -141,6 +142,11 @@ def seen_on_a_terminal(command: list[str], columns: int) -> str:
         ("compare", "BX-1-c5f4f53431ed22c2"),
         ("compare", "BX-1-c5f4f53431ed22c2", "x"),
         ("watch", "x"),
+        ("messages", "find"),
+        ("messages", "find", "--number", "31612345678", "--ref", "x"),
+        ("messages", "find", "--id", "x"),
+        ("cancel", "x"),
+        ("estimate", "31612345678"),
         ("accounts",),
         ("accounts", "credit", "1", "x", "--reason", "r", "--reference", "r"),
         ("accounts", "credit", "1", "-5", "--reason", "r", "--reference", "r"),

@@ -118,3 +118,17 @@ def test_what_is_paused_is_said_of_providers_routes_and_accounts() -> None:
     stopped = dataclasses.replace(route, flow=Flow.PAUSED)
     catalogue = dataclasses.replace(catalogue, routes={3: stopped})
     assert paused_in_words(catalogue)[1] == "route 3 is paused"
+
+
+def test_an_account_is_known_after_it_was_removed() -> None:
+    """Whatever it sent is still told of, in its currency."""
+    here, gone = [
+        Account(account_id=number, name="a", username=f"a{number}", currency="EUR")
+        for number in (1, 2)
+    ]
+    other = Provider(provider_id="2", sandbox=True)
+    catalogue = Catalogue(
+        version=1, accounts={1: here}, keys={}, providers={}, routes={}, prices={},
+        removed=(other, gone),
+    )  # fmt: skip
+    assert [catalogue.account(number) for number in (1, 2, 3)] == [here, gone, None]

@@ -40,13 +40,16 @@ FACTS: dict[str, str | int] = {
     "what": "order",
     "method": "PATCH",
     "state": "delivered",
+    "has": "read",
+    "needs": "send",
+    "expired_at": "2026-12-31T00:00:00.000000Z",
 }
 
 # The published Python client's literals, lower-cased, and who may use each.
 LITERALS: dict[str, set[str]] = {
     "missing api key": {"missing_key"},
     "missing x-api-key header": set(),
-    "invalid or inactive api key": {"invalid_key"},
+    "invalid or inactive api key": {"invalid_key", "key_expired"},
     "invalid route_id": {"invalid_route"},
     "you are not authorized for route": {"route_not_allowed"},
     "not authorized for the casino route": set(),
@@ -61,6 +64,7 @@ LITERALS: dict[str, set[str]] = {
 CLIENT_CLASSES: dict[str, type[Exception]] = {
     "missing_key": published.AuthenticationError,
     "invalid_key": published.AuthenticationError,
+    "key_expired": published.AuthenticationError,
     "invalid_route": published.InvalidRouteError,
     "route_not_allowed": published.UnauthorizedRouteError,
     "sender_not_allowed": published.UnauthorizedRouteError,

@@ -144,6 +144,50 @@ def test_the_start_page_is_true(dev: Dev) -> None:
     follow(dev, block(START, "sh", "timeline"))
 
 
+@pytest.mark.parametrize("name", ["start.md", "sending.md"])
+def test_the_pages_curl_works_as_pasted(dev: Dev, name: str) -> None:
+    """Nothing has to be set that the block doesn't set itself."""
+    pasted = block((ROOT / "docs" / name).read_text("utf-8"), "sh", "/send_sms")
+    assert_sends(dev, pasted.replace("http://127.0.0.1:8025", dev.facts["api"]), bare())
+
+
+def test_the_readmes_curl_works_behind_the_line_that_dev_prints(dev: Dev) -> None:
+    """As its three lines stand."""
+    assert_sends(dev, block(README, "sh", "/send_sms"), bare() | address(dev))
+
+
+def assert_sends(dev: Dev, pasted: str, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", "-euc", pasted], cwd=dev.folder, env=environment, text=True,
+        capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["status"] == "success", answer
+    assert MESSAGE_ID.fullmatch(answer["messages"][0]["bx_message_id"])
+
+
+def test_the_readmes_examples_are_three_lines_each() -> None:
+    """As many as it promises by showing them beside curl."""
+    for language, word in (("sh", "/send_sms"), ("python", "send_one"), ("js", "sendOne")):
+        lines = block(README, language, word).splitlines()
+        assert len([line for line in lines if line]) == 3, lines
+
+
+def test_the_readmes_python_runs(dev: Dev) -> None:
+    """The published client prints the order it made."""
+    example = block(README, "python", "send_one")
+    assert MESSAGE_ID.search(run_example(dev, sys.executable, "-c", example))
+
+
+def test_the_readmes_node_runs(dev: Dev, node: Node, tmp_path: Path) -> None:
+    """So does the Node client."""
+    (tmp_path / "node_modules").symlink_to(node.node_modules)
+    script = tmp_path / "example.mjs"
+    script.write_text(block(README, "js", "sendOne"))
+    assert MESSAGE_ID.search(run_example(dev, node.executable, str(script)))
+
+
 def test_every_fixed_fate_ends_as_documented(dev: Dev) -> None:
     """All its numbers come to the outcome of the table; one answer is the README's."""
     promised = dict(re.findall(r"^\| `(999\d+)` \| .+? \| (\w+) \|$", SANDBOX, re.MULTILINE))
@@ -195,14 +239,20 @@ def test_the_node_example_runs(dev: Dev, node: Node, tmp_path: Path) -> None:
     assert re.fullmatch(r"(QUEUED|SENT|DELIVERED) (true|false)\n", output)
 
 
+def address(dev: Dev) -> dict[str, str]:
+    """Return what the line that `arrivals dev` prints exports."""
+    return {"ARRIVALS_URL": dev.facts["api"], "ARRIVALS_API_KEY": dev.facts["keys"]["main"]}
+
+
 def run_example(dev: Dev, *command: str) -> str:
     """Run a program that finds address and key in its environment; return what it prints."""
-    address = {
-        "ARRIVALS_URL": dev.facts["api"],
-        "ARRIVALS_API_KEY": dev.facts["keys"]["main"],
-    }
     done = subprocess.run(
-        command, env=bare() | address, text=True, capture_output=True, timeout=30, check=False
+        command,
+        env=bare() | address(dev),
+        text=True,
+        capture_output=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

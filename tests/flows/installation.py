@@ -15,7 +15,8 @@ from arrivals.core.message import State, is_terminal
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceRow
 from arrivals.flows.accept import Accepted, Request
-from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION
+from arrivals.flows.administer import ENSURE_INSTALLATION
+from arrivals.flows.applying import APPLY_CONFIGURATION
 from arrivals.flows.configuration import Configuration
 from arrivals.flows.fleet import Fleet
 from arrivals.flows.lease import TAKE, BindOwner

@@ -16,7 +16,7 @@ from arrivals.core.dialect import PLAIN, Dialect
 from arrivals.core.explain import explain
 from arrivals.core.money import Micros
 from arrivals.core.selection import Estimate
-from arrivals.flows.administer import APPLY_CONFIGURATION
+from arrivals.flows.applying import APPLY_CONFIGURATION
 from arrivals.flows.configuration import Configuration
 from arrivals.flows.plan import Recipient, SendRequest
 from arrivals.flows.receipt_habits import usual_forms

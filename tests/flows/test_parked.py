@@ -14,7 +14,7 @@ from arrivals.clock import SystemChance
 from arrivals.core.catalogue import Catalogue, Provider
 from arrivals.core.dialect import Dialect
 from arrivals.flows import parked, sweep
-from arrivals.flows.administer import APPLY_CONFIGURATION
+from arrivals.flows.applying import APPLY_CONFIGURATION
 from arrivals.flows.configuration import Configuration
 from arrivals.flows.opening import open_platform
 from arrivals.flows.parked import SECOND_ROUND_AFTER_S, Parked, decided_anew, deciding

@@ -10,7 +10,7 @@ import pytest
 
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import Move
-from arrivals.http.times import read_day_or_moment, read_moment
+from arrivals.core.moments import read_day_or_moment, read_moment
 from tests.http.installation import Installation
 
 SEND: dict[str, Any] = {

@@ -22,7 +22,7 @@ ROUTES: list[Endpoint] = []
 SEND = {"route_id": 1, "caller_id": "ABC", "numbers": ["31612345678"], "message": "x"}
 
 
-@endpoint(ROUTES, "GET", "/numbers", summary="Count", tag="Test", public=True)
+@endpoint(ROUTES, "GET", "/numbers", summary="Count", tag="Test", act=None)
 async def numbers(request: Request) -> Response:
     async def count() -> AsyncIterator[bytes]:
         for number in range(3):
@@ -31,13 +31,13 @@ async def numbers(request: Request) -> Response:
     return Response(200, content_type=TEXT, chunks=count())
 
 
-@endpoint(ROUTES, "POST", "/upload", summary="Take", tag="Test", public=True)
+@endpoint(ROUTES, "POST", "/upload", summary="Take", tag="Test", act=None)
 async def upload(request: Request) -> Response:
     found = [chunk async for chunk in request.chunks(10)]
     return Response(200, b"|".join(found), TEXT)
 
 
-@endpoint(ROUTES, "GET", "/{first}/of/{second}", summary="Echo", tag="Test", public=True)
+@endpoint(ROUTES, "GET", "/{first}/of/{second}", summary="Echo", tag="Test", act=None)
 async def echo(request: Request) -> Response:
     return Response(200, repr(request.values).encode(), TEXT)
 

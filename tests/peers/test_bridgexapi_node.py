@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from arrivals.cli.doctor_providers import PUBLISHED_ROUTES
 from arrivals.core.message import Move
 from tests.http.installation import Installation
 from tests.peers.conftest import Node
 from tests.peers.served import Served
+from tests.tidy_checks import ROOT
 
 pytestmark = pytest.mark.slow
 
+CLIENTS = (ROOT / "docs" / "clients.md").read_text("utf-8")
 Ask = Callable[..., list[dict[str, Any]]]
 
 SEND: dict[str, Any] = {
@@ -116,3 +120,25 @@ def test_refusals_become_the_client_s_own_errors(ask: Ask) -> None:
 def test_eight_digit_numbers_pass(ask: Ask) -> None:
     (answer,) = ask(("sendSMS", SEND | {"numbers": ["99900001"]}))
     assert answer["value"]["success"] is True
+
+
+def test_what_it_cannot_reach_is_what_the_documents_say(ask: Ask) -> None:
+    """By route and by digits; what it refuses itself never comes to us."""
+    routes = ask(*(("sendSMS", SEND | {"routeId": number}) for number in range(10)))
+    refused = {
+        n for n, each in enumerate(routes) if "routeId must be" in each.get("message", "")
+    }
+    reached = set(range(10)) - refused
+    assert reached == PUBLISHED_ROUTES["bridgexapi of npm"]
+    digits = range(6, 18)
+    numbers = ask(*(("sendSMS", SEND | {"numbers": ["3" * n]}) for n in digits))
+    own = {
+        n
+        for n, each in zip(digits, numbers, strict=True)
+        if "Length" in each.get("message", "")
+    }
+    said = re.search(r"\| Node 0.1.0 \| (\d) to (\d) \| (\d+) to (\d+) digits", CLIENTS)
+    assert said
+    first, last, least, most = map(int, said.groups())
+    assert reached == set(range(first, last + 1))
+    assert set(digits) - own == set(range(least, most + 1))

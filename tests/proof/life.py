@@ -21,10 +21,10 @@ from typing import Any, cast
 from arrivals.clock import SystemChance
 from arrivals.core.catalogue import Catalogue
 from arrivals.flows.administer import (
-    APPLY_CONFIGURATION,
     ENSURE_INSTALLATION,
 )
 from arrivals.flows.answer import answer_step
+from arrivals.flows.applying import APPLY_CONFIGURATION
 from arrivals.flows.claim import ClaimRequest, claim_step, recover_step
 from arrivals.flows.divert import Diversion, divert_step
 from arrivals.flows.fleet import CATALOGUE

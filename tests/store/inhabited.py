@@ -10,9 +10,10 @@ from arrivals.clock import SystemChance, SystemClock
 from arrivals.core.catalogue import Account, ApiKey
 from arrivals.core.ids import make_api_key, message_key
 from arrivals.core.money import Micros
-from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION, register_key
+from arrivals.flows.administer import ENSURE_INSTALLATION, register_key
 from arrivals.flows.amend import Amendment, amend_step
 from arrivals.flows.answer import answer_step
+from arrivals.flows.applying import APPLY_CONFIGURATION
 from arrivals.flows.batches import BatchStream, Opening, StreamLine, open_stream
 from arrivals.flows.claim import ClaimRequest, claim_step
 from arrivals.flows.configuration import Configuration, KeyToRegister

@@ -17,7 +17,8 @@ from arrivals.store.checks import CHECKS, SHAPES, SUMS
 from arrivals.store.queries import Reader, ReportFilters
 from arrivals.store.sqlite import connect, migrate
 from arrivals.store.statements import SQLITE, statements
-from arrivals.store.traces import MessageFilter, trace_statements
+from arrivals.store.trace_statements import trace_statements
+from arrivals.store.traces import MessageFilter
 from arrivals.store.transaction import MESSAGE_COLUMNS
 from tests.core.timelines import message, trace
 from tests.store.ground import Ground
@@ -27,6 +28,9 @@ GROWING = "messages|orders|events|handoffs|postings|adjustments|idempotency|park
 # Scans that are bounded all the same.
 BOUNDED = {
     "any_parked": "one row",
+    "under_way_provider": "when one is removed, over indexes of what is open",
+    "under_way_route": "the same",
+    "under_way_account": "the same",
     "lane_ranks": "when an installation opens, over an index of what is ready",
 }
 

@@ -113,6 +113,7 @@ async def test_every_customers_query_names_the_account(api: Installation) -> Non
         "lane_heads", "ready_count", "open_by_state", "sending_count", "overdue_count",
         "parked_count", "parked_oldest", "parked_of", "messages_page", "alarms_page",
         "alarms_standing", "encoding", "whole", "messages", "events_of_messages", "ending",
+        "owner_of_order", "owner_of_batch", "everybody", "every account",
     }  # fmt: skip
     filters = {name for name in text if name.startswith(("field ", "order "))} - {
         "field bounds"

@@ -14,13 +14,14 @@ from typing import Annotated, Final
 import typer
 
 from arrivals import __version__
-from arrivals.cli import accounts, keys, network
+from arrivals.cli import accounts, keys, messages, network
 from arrivals.cli.backup import backup, hold, restore
 from arrivals.cli.calibrate import calibrate
 from arrivals.cli.check_provider import check as check_provider
 from arrivals.cli.copy import copy
 from arrivals.cli.dev import dev
 from arrivals.cli.doctor import doctor
+from arrivals.cli.init import init
 from arrivals.cli.inspecting import compare, explain, timeline, watch
 from arrivals.cli.migrate import migrate
 from arrivals.cli.output import ExitCode, Stop, report
@@ -43,8 +44,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
-    BEGIN: (dev, serve, world),
-    SEND: (send, send_bulk, watch, explain, compare, timeline),
+    BEGIN: (dev, init, serve, world),
+    SEND: (
+        *(send, send_bulk, messages.estimate, messages.balance, messages.cancel),
+        *(watch, explain, compare, timeline),
+    ),
     OPERATE: (network.pause, network.resume, network.drain, reload, calibrate),
     PROVE: (verify, sim, scenarios, doctor, backup, restore, hold, migrate, copy),
 }
@@ -52,6 +56,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 network.providers.command("check")(check_provider)
+app.add_typer(messages.app, name="messages", rich_help_panel=SEND)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=OPERATE)
 app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)
 app.add_typer(network.routes, name="routes", rich_help_panel=OPERATE)

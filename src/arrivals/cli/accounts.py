@@ -9,6 +9,7 @@ import typer
 
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Config, Data, Installation, place_of
+from arrivals.cli.network import remove
 from arrivals.cli.output import money, put_json, put_table, say
 from arrivals.cli.usage import flag
 
@@ -221,6 +222,18 @@ def limit_account(
         put_json({"account_id": account, **_amounts(balance)})
     else:
         say(f"Account {account} may go {money(balance.limit, balance.currency)} below zero.")
+
+
+@app.command("remove")
+def remove_account(
+    account: AccountId, data: Data = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Take an account away that has been drained and settled; its keys end with it.
+
+    Refused while it has money, or messages that haven't ended. Its number is never given out
+    again, and what it sent stays.
+    """
+    remove("account", str(account), data, config, as_json=as_json)
 
 
 def _amounts(balance: Balance) -> dict[str, object]:

@@ -127,6 +127,12 @@ class Installation:
 
         return self.do(READ_BALANCES, account_ids)
 
+    def last_uses(self, key_ids: tuple[str, ...]) -> dict[str, int]:
+        """Return when keys were used last, of those that ever were."""
+        from arrivals.flows.administer import READ_LAST_USES
+
+        return self.do(READ_LAST_USES, key_ids)
+
     def leases(self) -> dict[str, bool]:
         """Return whose binds are held by a process that serves now; raises Stop."""
         import asyncio

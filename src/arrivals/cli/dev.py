@@ -149,11 +149,11 @@ def _greet(running: Running, world: CarrierWorld, wanted: _Wanted, key: str) -> 
     ):
         console.print(f"  {name:<14}", style="dim", end="")
         console.print(place, markup=False, soft_wrap=True)
-    if wanted.data != DEFAULT_DATA:
-        console.print("\nThis isn't the default folder, so in a second terminal first:")
-        say(f"  export ARRIVALS_URL={running.api_url} ARRIVALS_API_KEY={key}")
-    else:
-        console.print("\nIn a second terminal:")
+    # The commands find both by themselves where the folder is the default one.
+    whom = "curl and programs" if wanted.data == DEFAULT_DATA else "commands and programs"
+    console.print(f"\nIn a second terminal, for {whom}:")
+    say(f"  export ARRIVALS_URL={running.api_url} ARRIVALS_API_KEY={key}")
+    console.print("\nThen:")
     command = _command()
     for line, comment in (
         ('send 31612345678 "Your code is 4839" --route 3 --wait', "goes the way of the world"),

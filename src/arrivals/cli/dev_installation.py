@@ -17,7 +17,7 @@ from arrivals.core.ids import cell_name, key_suffix, make_api_key, parse_api_key
 from arrivals.core.money import MICROS_PER_UNIT, Micros
 from arrivals.core.phone import SANDBOX_CODE, countries
 from arrivals.core.pricing import PriceRow
-from arrivals.flows.administer import apply_configuration
+from arrivals.flows.applying import apply_configuration
 from arrivals.flows.configuration import Configuration, KeyToRegister
 from arrivals.store.api import Transaction
 from arrivals.world.installation import (

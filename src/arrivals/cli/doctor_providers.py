@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from arrivals.cli.diagnosis import GOOD, LOOK, Answer
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 # SMPP 3.4 section 4.1: 16 and 9 octets with the closing NUL.
 SYSTEM_ID_CHARS: Final = 15
 PASSWORD_CHARS: Final = 8
+# What the published clients take for a route's number; they ask nobody.
+PUBLISHED_ROUTES: Final = {
+    "bridgexapi of PyPI": frozenset({1, 2, 3, 4, 5, 7, 8}),
+    "bridgexapi of npm": frozenset(range(1, 7)),
+}
 
 
 def look_at_providers(wanted: Configuration) -> Iterator[Answer]:
@@ -22,6 +27,7 @@ def look_at_providers(wanted: Configuration) -> Iterator[Answer]:
     for provider in wanted.providers:
         yield from _login(provider)
         yield from _dialect(provider)
+    yield from _numbering(wanted.routes)
     known = {each.provider_id: each for each in wanted.providers}
     for route in wanted.routes:
         yield from _route(route, [known[name] for name in route.providers])
@@ -65,6 +71,19 @@ def _dialect(provider: Provider) -> Iterator[Answer]:
     if provider.settings.get("bind") == "transceiver":
         fix = 'that version has no transceivers: set bind = "transmitter+receiver"'
         yield Answer(what=what, state=LOOK, found=version, fix=fix)
+
+
+def _numbering(routes: Sequence[Route]) -> Iterator[Answer]:
+    """Tell which routes a published client refuses by their number, before it asks us."""
+    for client, reached in PUBLISHED_ROUTES.items():
+        out = [str(each.route_id) for each in routes if each.route_id not in reached]
+        if out:
+            yield Answer(
+                what=f"routes for {client}",
+                state=LOOK,
+                found=f"that published client can't name: {', '.join(out)}",
+                fix="if your customers use it, number the routes 1 to 5: docs/clients.md",
+            )
 
 
 def _route(route: Route, providers: list[Provider]) -> Iterator[Answer]:

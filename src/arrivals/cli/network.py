@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from arrivals.cli.connection import AsJson
-from arrivals.cli.database import Config, Data, Installation, place_of
+from arrivals.cli.database import Config, Data, Installation, place_of, settings_of
 from arrivals.cli.output import ExitCode, Stop, money, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def list_routes(data: Data = None, config: Config = None, as_json: AsJson = Fals
             )
             for each in found
         ],
-        "There are no routes. They stand in the settings file: see arrivals.example.toml",
+        "There are no routes. They stand in the settings file: see arrivals init",
     )
 
 
@@ -93,7 +93,7 @@ def list_providers(data: Data = None, config: Config = None, as_json: AsJson = F
             )
             for row in rows
         ],
-        "There are no providers. They stand in the settings file: see arrivals.example.toml",
+        "There are no providers. They stand in the settings file: see arrivals init",
     )
 
 
@@ -182,6 +182,52 @@ def list_prices(
         ],
         "The list is empty.",
     )
+
+
+@routes.command("remove")
+def remove_route(
+    route: RouteId, data: Data = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Take a route away that has been drained; refused while messages on it haven't ended."""
+    remove("route", str(route), data, config, as_json=as_json)
+
+
+@providers.command("remove")
+def remove_provider(
+    name: Name, data: Data = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Take a provider away that has been drained; refused while it has messages under way.
+
+    First take it out of every route's `providers`. What went over it stays in every answer.
+    """
+    remove("provider", name, data, config, as_json=as_json)
+
+
+def remove(
+    kind: Literal["provider", "route", "account"],
+    name: str,
+    data: str | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Take something away, unless the settings file would bring it back."""
+    from arrivals.flows.removing import REMOVE, Removal
+
+    if config is not None:
+        tables = getattr(settings_of(config), f"{kind}s")
+        if any(str(each.id) == name for each in tables):
+            raise Stop(
+                f"{kind} {name} stands in {config}, which would bring it back",
+                "take its table out of the file first",
+            )
+    removed = Installation(place_of(data, config)).do(REMOVE, Removal(kind=kind, name=name))
+    if as_json:
+        put_json({"kind": kind, "id": name, "removed": True, "keys": removed.keys})
+        return
+    say(f"{kind.capitalize()} {name} is removed; a running server follows within 5 s.")
+    if removed.keys:
+        say(f"Its keys are revoked: {', '.join(removed.keys)}.")
 
 
 def pause(

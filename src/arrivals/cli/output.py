@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 COLUMNS_APART: Final = 3  # of a table at a terminal
 TABLE_EDGES: Final = 2
+_GAP: Final = "  "  # between columns
+_ROOM_LEAST: Final = 20  # characters for a cell, however narrow the terminal is
 PROGRESS_EVERY_S = 10.0  # where lines can't be written over
 
 # What an outcome or a layer's state looks like; unknown is never green.
@@ -134,37 +137,38 @@ def put_json(value: Any) -> None:
 def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
     """Print a table: columns whose names end in `#` are numbers, and stand to the right.
 
-    Without a terminal its columns are padded, nothing is cut off and nothing is coloured.
+    Without a terminal its columns are padded, nothing is cut off and nothing is coloured. On
+    a narrow one cells have several lines, and where even their longest words have no room
+    each row stands by itself, a line a column: no word is broken.
     """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not cells:
         say(empty)
         return
-    if sys.stdout.isatty():
-        _put_rich_table(columns, cells)
-        return
     names = [column.removesuffix("#") for column in columns]
-    lines = [names, *cells]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
-    for line in lines:
+    widths = [max(map(len, cells_of)) for cells_of in zip(names, *cells, strict=True)]
+    if sys.stdout.isatty():
+        room = column_widths(columns, cells, on_stdout().width)
+        if room is None:
+            _put_rows(names, cells)
+        else:
+            _put_rich_table(columns, cells, room)
+        return
+    for line in (names, *cells):
         padded = [
             cell.rjust(width) if column.endswith("#") else cell.ljust(width)
             for cell, width, column in zip(line, widths, columns, strict=True)
         ]
-        say("  ".join(padded).rstrip())
+        say(_GAP.join(padded).rstrip())
 
 
-def _put_rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:
-    """Print a table whose words stay whole, or row by row where there's no room for that."""
+def _put_rich_table(
+    columns: Sequence[str], cells: list[list[str]], widths: Sequence[int]
+) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    console = on_stdout()
-    widths = column_widths(columns, cells, console.width)
-    if widths is None:
-        _put_records(console, columns, cells)
-        return
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column, width in zip(columns, widths, strict=True):
         number = column.endswith("#")
@@ -177,7 +181,7 @@ def _put_rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:
         )
     for row in cells:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    console.print(table)
+    on_stdout().print(table)
 
 
 def column_widths(
@@ -205,15 +209,20 @@ def column_widths(
     return widths
 
 
-def _put_records(console: Console, columns: Sequence[str], cells: list[list[str]]) -> None:
+def _put_rows(names: Sequence[str], cells: list[list[str]]) -> None:
+    """Print each row by itself; an empty cell has no line."""
     from rich.text import Text
 
-    for row in cells:
-        for column, cell in zip(columns, row, strict=True):
-            if cell:
-                said = Text(f"{column.removesuffix('#')}: ", style="bold")
-                console.print(said.append(Text(cell, style=STYLES.get(cell, "not bold"))))
-        console.print()
+    console, width = on_stdout(), max(map(len, names))
+    for number, row in enumerate(cells):
+        if number:
+            console.print()
+        for name, cell in zip(names, row, strict=True):
+            room = max(console.width - width - len(_GAP), _ROOM_LEAST)
+            lines = textwrap.wrap(cell, room, break_long_words=False, break_on_hyphens=False)
+            for place, line in enumerate(lines):
+                label = Text(("" if place else name).ljust(width) + _GAP, style="dim")
+                console.print(label + Text(line, style=STYLES.get(cell, "")), soft_wrap=True)
 
 
 # Controls and what turns the direction of writing, but for the ends of lines and tabs.

@@ -20,6 +20,25 @@ Route = Annotated[
 ]
 Sender = Annotated[str, typer.Option(help="Who it is from.")]
 ValidFor = Annotated[int | None, typer.Option(metavar="SECONDS", help="How long it is of use.")]
+Category = Annotated[str | None, typer.Option(help="otp, alert or bulk. [else the route's]")]
+SendAt = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="Not before: RFC 3339, such as 2026-12-24T18:00Z."),
+]
+OnAmbiguous = Annotated[
+    str | None,
+    typer.Option(help="If no answer comes to the hand-off: wait, query, resend, fail."),
+]
+ClientRef = Annotated[str | None, typer.Option(help="Your own reference, echoed everywhere.")]
+MaxPrice = Annotated[str | None, typer.Option(metavar="AMOUNT", help="Refuse a higher price.")]
+MaxSegments = Annotated[int | None, typer.Option(metavar="N", help="Refuse a longer text.")]
+Quote = Annotated[
+    str | None, typer.Option(metavar="QUOTE", help="Only at the price of this estimate.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(help="The same key twice is one message. [else a new one each time]"),
+]
 Timeout = Annotated[
     float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits at most.")
 ]
@@ -36,21 +55,15 @@ def send(
         bool, flag("--wait", help="Wait for the outcome; it is the exit code.")
     ] = False,
     timeout: Timeout = WAIT_S,
-    category: Annotated[
-        str | None, typer.Option(help="otp, alert or bulk. [else the route's]")
-    ] = None,
+    category: Category = None,
+    send_at: SendAt = None,
     valid_for: ValidFor = None,
-    on_ambiguous: Annotated[
-        str | None,
-        typer.Option(help="If no answer comes to the hand-off: wait, query, resend, fail."),
-    ] = None,
-    client_ref: Annotated[
-        str | None, typer.Option(help="Your own reference, echoed everywhere.")
-    ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        typer.Option(help="The same key twice is one message. [else a new one each time]"),
-    ] = None,
+    on_ambiguous: OnAmbiguous = None,
+    client_ref: ClientRef = None,
+    max_price: MaxPrice = None,
+    max_segments: MaxSegments = None,
+    quote: Quote = None,
+    idempotency_key: IdempotencyKey = None,
     url: Url = None,
     key: Key = None,
     as_json: AsJson = False,
@@ -73,6 +86,10 @@ def send(
         "valid_for": valid_for,
         "on_ambiguous": on_ambiguous,
         "client_ref": client_ref,
+        "send_at": send_at,
+        "max_price": max_price,
+        "max_segments": max_segments,
+        "quote_id": quote,
     }
     body = {name: value for name, value in wanted.items() if value is not None}
     promise = idempotency_key or SystemChance().entropy(KEY_OCTETS).hex()

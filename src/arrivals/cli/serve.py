@@ -13,6 +13,7 @@ import typer
 
 from arrivals.cli.connection import AsJson
 from arrivals.cli.database import Installation, stop_of_config
+from arrivals.cli.notify import notify
 from arrivals.cli.output import ExitCode, Stop, on_stdout, put_json, say
 from arrivals.cli.serving import serve_until_stopped
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from arrivals.config import Settings
-    from arrivals.flows.administer import Applied
+    from arrivals.flows.applying import Applied
     from arrivals.flows.configuration import Configuration
     from arrivals.runtime import Running
     from arrivals.store.api import Store, Transaction
@@ -66,8 +67,8 @@ def serve(
     Any number of processes can serve from one PostgreSQL database, each in its role: `api`
     takes requests, `worker` sends and takes receipts, `all` does both.
 
-    The file is checked whole before anything changes. arrivals.example.toml is one to
-    begin with, and works as it stands beside `arrivals world`.
+    The file is checked whole before anything changes. `arrivals init` writes one to begin
+    with, which works as it stands beside `arrivals world`.
     """
     import asyncio
 
@@ -93,9 +94,10 @@ def reload(config: ConfigFile = Path("arrivals.toml"), as_json: AsJson = False) 
     SIGHUP to a server does the same with the file that it was started with.
 
     Providers, routes, prices, accounts and keys are applied. The tables `server` and
-    `defaults` are read at a server's start only.
+    `defaults` are read at a server's start only: which of their settings differ from those of
+    the last start is named.
     """
-    from arrivals.flows.administer import APPLY_CONFIGURATION
+    from arrivals.flows.applying import APPLY_CONFIGURATION
 
     settings, configuration = read(config)
     applied = Installation(settings.place).do(APPLY_CONFIGURATION, configuration)
@@ -147,6 +149,7 @@ async def _run(
     kept = shown(settings.place)
 
     def ready(running: Running) -> None:
+        notify("READY=1", f"STATUS=serving at {running.api_url or running.metrics_url}")
         if how.as_json:
             put_json(
                 {
@@ -176,7 +179,8 @@ async def _apply_again(config: Path, store: Store) -> None:
     """Apply the settings file as `reload` does; what is wrong with it changes nothing."""
     import asyncio
 
-    from arrivals.flows.administer import APPLY_CONFIGURATION, Impossible
+    from arrivals.flows.administer import Impossible
+    from arrivals.flows.applying import APPLY_CONFIGURATION
     from arrivals.store.api import StoreError
 
     try:
@@ -189,17 +193,20 @@ async def _apply_again(config: Path, store: Store) -> None:
         _log.error("SIGHUP: the settings file isn't applied: %s", applied)
         return
     _log.info(
-        "SIGHUP: the settings file is applied; created: %s; changed: %s; the tables server and "
-        "defaults are read at a start only",
+        "SIGHUP: the settings file is applied; created: %s; changed: %s; imported "
+        "by hand since, and kept: %s; only a restart applies: %s",
         ", ".join(applied.created) or "nothing",
         ", ".join(applied.changed) or "nothing",
+        ", ".join(applied.by_hand) or "nothing",
+        ", ".join(applied.at_restart) or "nothing that changed",
     )
 
 
 def _preparation(
     configuration: Configuration, host: str, applied: list[Applied]
 ) -> Callable[[Transaction], None]:
-    from arrivals.flows.administer import Impossible, apply_configuration
+    from arrivals.flows.administer import Impossible
+    from arrivals.flows.applying import apply_configuration, note_start
 
     def prepare(tx: Transaction) -> None:
         keys = [each.active for each in tx.catalogue().keys.values()]
@@ -209,6 +216,7 @@ def _preparation(
                 "begin with host = 127.0.0.1, make a key with `arrivals keys create`, "
                 "then open the door",
             )
+        note_start(tx, configuration)
         applied.append(apply_configuration(tx, configuration))
 
     return prepare
@@ -230,5 +238,9 @@ def _tell_applied(applied: Applied) -> None:
             say(f"  {name}  {', '.join(what)}")
     if not applied.created and not applied.changed:
         say("  The settings file changes nothing.")
+    if applied.by_hand:
+        say(f"  Imported by hand since, and kept: {', '.join(applied.by_hand)}")
+    if applied.at_restart:
+        say(f"  Only a restart applies: {', '.join(applied.at_restart)}")
     if applied.left_alone:
         say(f"  Not in the file, left as it is: {', '.join(applied.left_alone)}")

@@ -12,6 +12,7 @@ from typing import Final
 
 from arrivals.core.dialect import PLAIN, Dialect
 from arrivals.core.money import Micros
+from arrivals.core.permissions import DEFAULT_SCOPES, Scope
 from arrivals.core.pricing import PriceList
 
 CATEGORIES: Final = ("otp", "alert", "bulk")
@@ -30,6 +31,7 @@ class Flow(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"  # what is accepted waits in its queue
     DRAINING = "draining"  # nothing new is accepted; the queue empties
+    REMOVED = "removed"  # in no snapshot any more; its document is kept for what it did
 
 
 class Strategy(StrEnum):
@@ -66,6 +68,8 @@ class ApiKey:
     digest: bytes  # HMAC-SHA256 with the installation's pepper
     name: str = ""
     active: bool = True
+    scopes: frozenset[Scope] = DEFAULT_SCOPES
+    expires_at_us: int | None = None  # from then on it is refused; None: never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +127,13 @@ class Catalogue:
     providers: dict[str, Provider]
     routes: dict[int, Route]
     prices: dict[int, PriceList]
+    removed: tuple[Account | Provider | Route, ...] = ()  # their ids stay theirs
+
+    def account(self, account_id: int) -> Account | None:
+        """Return an account, whether or not it was removed since."""
+        gone = (each for each in self.removed if isinstance(each, Account))
+        found = (each for each in gone if each.account_id == account_id)
+        return self.accounts.get(account_id) or next(found, None)
 
     def paused(self) -> tuple[list[int], list[int]]:
         """Return the accounts and the routes whose messages stay in their queues."""

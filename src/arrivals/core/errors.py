@@ -33,6 +33,8 @@ class Code(StrEnum):
 
     MISSING_KEY = "missing_key"
     INVALID_KEY = "invalid_key"
+    KEY_EXPIRED = "key_expired"
+    SCOPE_MISSING = "scope_missing"
     ROUTE_NOT_ALLOWED = "route_not_allowed"
     SENDER_NOT_ALLOWED = "sender_not_allowed"
     CURRENCY_MISMATCH = "currency_mismatch"
@@ -196,6 +198,17 @@ ERRORS: Final[dict[Code, ErrorRow]] = {
     Code.INVALID_KEY: _row(
         BadKey, 401, "API key not accepted", "Invalid or inactive API Key",
         "Check the key, or ask the operator for another.", field="X-API-KEY", place="header"),
+    Code.KEY_EXPIRED: _row(
+        BadKey, 401, "API key expired",
+        "Invalid or inactive API Key: it expired at {expired_at}",
+        "Ask the operator for another; one is made with: arrivals keys create.",
+        field="X-API-KEY", place="header"),
+    Code.SCOPE_MISSING: _row(
+        NotPermitted, 403, "Key lacks a scope",
+        "This key may not do that: it has the scope {has}, and this needs {needs}",
+        "Use a key that has it; one is made with: arrivals keys create --scope. The scopes "
+        "support and admin count on an account with operator = true.",
+        field="X-API-KEY", place="header"),
     Code.ROUTE_NOT_ALLOWED: _row(
         NotPermitted, 403, "Route not allowed", "You are not authorized for route {route_id}",
         "Choose a route that GET /api/v1/routes shows as allowed.", field="route_id"),

@@ -1,4 +1,4 @@
-"""What operators do: accounts, keys, funds, prices, pauses, and a whole configuration at once.
+"""What operators do: accounts, keys, funds, prices and pauses, one wish at a time.
 
 Each verb looks first and writes after: what can't be done raises Impossible before anything
 was written, and the step hands it to whoever asked while the rest of the shared transaction
@@ -17,8 +17,10 @@ from arrivals.core.catalogue import Account, ApiKey, Catalogue, Flow, Provider, 
 from arrivals.core.ids import hash_api_key, parse_api_key
 from arrivals.core.ledger import funding
 from arrivals.core.money import Micros, format_amount
+from arrivals.core.permissions import OPERATORS_SCOPES, in_order
 from arrivals.core.pricing import PriceList, PriceRow
-from arrivals.flows.configuration import Configuration, KeyToRegister
+from arrivals.flows.configuration import KeyToRegister
+from arrivals.flows.uses import last_uses
 from arrivals.store.api import Refused, Step, Transaction
 from arrivals.store.rows import Balance
 
@@ -32,8 +34,6 @@ SECRET_OCTETS: Final = 32
 # What a restored backup may have handed out after it was taken: at 10,000 orders a second
 # more than a minute and a half, far longer than a hold is meant to be noticed in.
 ORDER_IDS_SKIPPED: Final = 1_000_000
-
-OPENING_REFERENCE: Final = "opening-funds"
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -101,15 +101,6 @@ class NewPrices(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[PriceRow, ...]
 
 
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration changed, in words such as `route 3`."""
-
-    created: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    unchanged: int = 0
-    left_alone: tuple[str, ...] = ()  # in the database and not in the configuration
-
-
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """A restored installation that sends nothing until it is told to."""
 
@@ -133,7 +124,7 @@ def hold_restored(tx: Transaction, hold: bool) -> Held:  # noqa: FBT001 - a step
     tx.set_setting(ORDER_FLOOR, str(floor))
     providers = tx.catalogue().providers if hold else {}
     for each in providers.values():
-        _put(tx, replace(each, flow=Flow.PAUSED))
+        put_document(tx, replace(each, flow=Flow.PAUSED))
     return Held(order_floor=floor, paused=tuple(sorted(providers)))
 
 
@@ -148,8 +139,9 @@ def create_account(tx: Transaction, wanted: NewAccount) -> Account:
         raise Impossible(f"there is no route {unknown[0]}", "see: arrivals routes list")
     if any(each.username == wanted.username for each in accounts.values()):
         raise Impossible(f"the username {wanted.username!r} is taken", "choose another one")
+    taken = [each.account_id for each in catalogue.removed if isinstance(each, Account)]
     account = Account(
-        account_id=max(accounts, default=0) + 1,
+        account_id=max((*accounts, *taken), default=0) + 1,
         name=wanted.name,
         username=wanted.username,
         currency=wanted.currency,
@@ -164,7 +156,7 @@ def create_account(tx: Transaction, wanted: NewAccount) -> Account:
 
 def put_account(tx: Transaction, account: Account) -> None:
     """Write an account as it shall be, and open its balance."""
-    _put(tx, account)
+    put_document(tx, account)
     tx.open_balance(account.account_id, account.currency, account.credit_limit)
 
 
@@ -211,7 +203,7 @@ def balances(tx: Transaction, account_ids: Sequence[int]) -> dict[int, Balance]:
 def set_limit(tx: Transaction, wanted: NewLimit) -> Balance:
     """Change how far below zero an account may go."""
     account = replace(_account(tx, wanted.account_id), credit_limit=wanted.limit)
-    if problem := _limit_problem(tx, account):
+    if problem := limit_problem(tx, account):
         raise Impossible(problem, "credit the account first, or set a higher limit")
     put_account(tx, account)
     return _balance(tx, account)
@@ -222,13 +214,38 @@ def set_limit(tx: Transaction, wanted: NewLimit) -> Balance:
 
 def register_key(tx: Transaction, wanted: KeyToRegister) -> ApiKey:
     """Store the hash of a key, under which its owner may send from now on."""
-    _account(tx, wanted.account_id)
-    key = _api_key(tx, wanted)
+    account = _account(tx, wanted.account_id)
+    key = as_registered(tx, wanted)
+    if problem := scope_problem(account, key):
+        raise Impossible(*problem)
     present = tx.catalogue().keys.get(key.key_id)
     if present is not None and present.account_id != key.account_id:
         raise Impossible(f"key {key.key_id} belongs to another account", "make a new key")
-    _put(tx, key)
+    put_document(tx, key)
     return key
+
+
+def scope_problem(account: Account, key: ApiKey) -> tuple[str, str] | None:
+    """Return why a key can't have its scopes, and what to do, or None.
+
+    What opens every account is kept away from customers' accounts, and from test keys, which
+    are handed about more freely.
+    """
+    wide = key.scopes & OPERATORS_SCOPES
+    if not key.scopes:
+        return f"key {key.key_id} has no scope", "name one: send, read, support or admin"
+    if wide and not account.operator:
+        reads = f"{in_order(wide)} reads what concerns all accounts"
+        return (
+            f"account {account.account_id} isn't the operator's, and {reads}",
+            "name an account with operator = true",
+        )
+    if wide and key.environment == "test":
+        return (
+            f"key {key.key_id} is a test key, and {in_order(wide)} reads live messages",
+            "make a live key; it can't send unless it has the scope send",
+        )
+    return None
 
 
 def revoke_key(tx: Transaction, key_id: str) -> ApiKey:
@@ -237,7 +254,7 @@ def revoke_key(tx: Transaction, key_id: str) -> ApiKey:
     if key is None:
         raise Impossible(f"there is no key {key_id}", "see: arrivals keys list")
     key = replace(key, active=False)
-    _put(tx, key)
+    put_document(tx, key)
     return key
 
 
@@ -246,12 +263,12 @@ def revoke_key(tx: Transaction, key_id: str) -> ApiKey:
 
 def set_flow(tx: Transaction, wanted: FlowChange) -> Flow:
     """Pause, resume or drain; return how it flowed before."""
-    document = _documents(tx.catalogue()).get((wanted.kind, wanted.name))
+    document = documents_of(tx.catalogue()).get((wanted.kind, wanted.name))
     if document is None or isinstance(document, ApiKey):
         raise Impossible(
             f"there is no {wanted.kind} {wanted.name}", f"see: arrivals {wanted.kind}s list"
         )
-    _put(tx, replace(document, flow=wanted.flow))
+    put_document(tx, replace(document, flow=wanted.flow))
     return document.flow
 
 
@@ -261,109 +278,14 @@ def import_prices(tx: Transaction, wanted: NewPrices) -> int | None:
     route = catalogue.routes.get(wanted.route_id)
     if route is None:
         raise Impossible(f"there is no route {wanted.route_id}", "see: arrivals routes list")
-    if _same_prices(catalogue.prices.get(route.route_id), route.currency, wanted.rows):
+    if has_prices(catalogue.prices.get(route.route_id), route.currency, wanted.rows):
         return None
     rates = [(each.prefix, each.country, each.price) for each in wanted.rows]
     return tx.add_price_list(route.route_id, route.currency, rates)
 
 
-def apply_configuration(tx: Transaction, wanted: Configuration) -> Applied:
-    """Make the installation what the configuration asks for, in one transaction.
-
-    What it doesn't name stays as it is, and so does what operators paused. Raises Impossible,
-    with every conflict, before anything is written.
-    """
-    catalogue = tx.catalogue()
-    conflicts = _conflicts(tx, catalogue, wanted)
-    if conflicts:
-        raise Impossible("; ".join(conflicts), "nothing was changed")
-    present = _documents(catalogue)
-    keys = [_api_key(tx, each) for each in wanted.keys]
-    created, changed, unchanged = [], [], 0
-    documents: tuple[Document, ...] = (
-        *wanted.providers,
-        *wanted.routes,
-        *wanted.accounts,
-        *keys,
-    )
-    for each in documents:
-        before = present.pop(_place(each), None)
-        after = each if before is None else _keeping_flow(each, before)
-        if before is None:
-            created.append(" ".join(_place(each)))
-        elif after != before:
-            changed.append(" ".join(_place(each)))
-        else:
-            unchanged += 1
-            continue
-        if isinstance(after, Account):
-            put_account(tx, after)
-        else:
-            _put(tx, after)
-    for route_id, rows in wanted.prices.items():
-        version = import_prices(tx, NewPrices(route_id=route_id, rows=rows))
-        if version is not None:
-            changed.append(f"prices of route {route_id} (version {version})")
-    for account_id, amount in wanted.opening_funds.items():
-        if amount and tx.posted(account_id, OPENING_REFERENCE) is None:
-            fund(tx, _opening(account_id, amount))
-            changed.append(f"funds of account {account_id}")
-    left_alone = tuple(" ".join(place) for place in present if place[0] != "key")
-    return Applied(
-        created=tuple(created),
-        changed=tuple(changed),
-        unchanged=unchanged,
-        left_alone=left_alone,
-    )
-
-
-def _opening(account_id: int, amount: Micros) -> Funding:
-    return Funding(
-        account_id=account_id,
-        amount=amount,
-        reason="opening funds",
-        reference=OPENING_REFERENCE,
-    )
-
-
-def _conflicts(tx: Transaction, catalogue: Catalogue, wanted: Configuration) -> list[str]:
-    """Return what a configuration asks for that what is there does not allow."""
-    found = []
-    for provider in wanted.providers:
-        before = catalogue.providers.get(provider.provider_id)
-        if before is not None and before.sandbox != provider.sandbox:
-            found.append(
-                f"provider {provider.provider_id} can't change `sandbox`: give it a new id"
-            )
-    for account in wanted.accounts:
-        balance = tx.balance(account.account_id)
-        if balance is not None and balance.currency != account.currency:
-            found.append(
-                f"account {account.account_id} has its balance in {balance.currency}: "
-                "open another account for another currency"
-            )
-        elif problem := _limit_problem(tx, account):
-            found.append(problem)
-    for route in wanted.routes:
-        old = catalogue.routes.get(route.route_id)
-        if (
-            old is not None
-            and old.currency != route.currency
-            and route.route_id not in wanted.prices
-        ):
-            found.append(f"route {route.route_id} needs prices in {route.currency}")
-    for key in wanted.keys:
-        parts = parse_api_key(key.key)
-        present = catalogue.keys.get(parts.key_id) if parts else None
-        if present is not None and present.account_id != key.account_id:
-            found.append(
-                f"key {present.key_id} belongs to account {present.account_id}, "
-                f"not to {key.account_id}: make a new key"
-            )
-    return found
-
-
-def _limit_problem(tx: Transaction, account: Account) -> str | None:
+def limit_problem(tx: Transaction, account: Account) -> str | None:
+    """Return why an account's limit can't be what it says, or None."""
     balance = tx.balance(account.account_id)
     if balance is None or balance.available + account.credit_limit >= 0:
         return None
@@ -376,12 +298,13 @@ def _limit_problem(tx: Transaction, account: Account) -> str | None:
 # --- documents ----------------------------------------------------------------------------
 
 
-def _put(tx: Transaction, document: Document) -> None:
-    kind, name = _place(document)
+def put_document(tx: Transaction, document: Document) -> None:
+    """Write a document as it shall be."""
+    kind, name = place_of(document)
     tx.put(kind, name, msgspec.json.encode(document).decode())
 
 
-def _place(document: Document) -> tuple[str, str]:
+def place_of(document: Document) -> tuple[str, str]:
     """Return the kind and the id under which a document is kept."""
     match document:
         case Account():
@@ -394,25 +317,19 @@ def _place(document: Document) -> tuple[str, str]:
             return "route", str(document.route_id)
 
 
-def _documents(catalogue: Catalogue) -> dict[tuple[str, str], Document]:
+def documents_of(catalogue: Catalogue) -> dict[tuple[str, str], Document]:
+    """Return every document of a catalogue by its place."""
     everything: Sequence[Document] = (
         *catalogue.accounts.values(),
         *catalogue.keys.values(),
         *catalogue.providers.values(),
         *catalogue.routes.values(),
     )
-    return {_place(each): each for each in everything}
+    return {place_of(each): each for each in everything}
 
 
-def _keeping_flow(wanted: Document, before: Document) -> Document:
-    """Return a document as wanted, but flowing as operators have set it since."""
-    if isinstance(wanted, ApiKey):
-        # A key that was revoked by hand isn't revived by a file that still lists it.
-        return replace(wanted, active=wanted.active and getattr(before, "active", True))
-    return replace(wanted, flow=getattr(before, "flow", wanted.flow))
-
-
-def _api_key(tx: Transaction, wanted: KeyToRegister) -> ApiKey:
+def as_registered(tx: Transaction, wanted: KeyToRegister) -> ApiKey:
+    """Return a key as it is kept: by its hash."""
     parts = parse_api_key(wanted.key)
     pepper = tx.setting(KEY_PEPPER)
     if parts is None:
@@ -426,6 +343,8 @@ def _api_key(tx: Transaction, wanted: KeyToRegister) -> ApiKey:
         digest=hash_api_key(bytes.fromhex(pepper), wanted.key),
         name=wanted.name,
         active=wanted.active,
+        scopes=wanted.scopes,
+        expires_at_us=wanted.expires_at_us,
     )
 
 
@@ -443,7 +362,8 @@ def _balance(tx: Transaction, account: Account) -> Balance:
     return balance
 
 
-def _same_prices(present: PriceList | None, currency: str, rows: Sequence[PriceRow]) -> bool:
+def has_prices(present: PriceList | None, currency: str, rows: Sequence[PriceRow]) -> bool:
+    """Tell whether a price list says just this."""
     if present is None or present.currency != currency:
         return False
     return {(each.prefix, each.country, each.price) for each in present.rates} == {
@@ -478,10 +398,10 @@ REGISTER_KEY: Final = administration("register_key", register_key)
 REVOKE_KEY: Final = administration("revoke_key", revoke_key)
 SET_FLOW: Final = administration("set_flow", set_flow)
 IMPORT_PRICES: Final = administration("import_prices", import_prices)
-APPLY_CONFIGURATION: Final = administration("apply_configuration", apply_configuration)
 HOLD_RESTORED: Final = administration("hold_restored", hold_restored)
 ENSURE_INSTALLATION: Final = administration("ensure_installation", ensure_installation)
 READ_CATALOGUE: Final[Step[None, Catalogue | Impossible]] = administration(
     "read_catalogue", lambda tx, _: tx.catalogue()
 )
+READ_LAST_USES: Final = administration("last_uses", last_uses)
 READ_BALANCES: Final = administration("read_balances", balances)

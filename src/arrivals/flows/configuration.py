@@ -7,6 +7,7 @@ with its key and its fix, and nothing is changed anywhere before there are none.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,9 @@ from arrivals.core.addresses import address_of
 from arrivals.core.catalogue import Account, Provider, Route, Strategy
 from arrivals.core.dialect import Dialect, SenderForm, pattern_problem
 from arrivals.core.ids import parse_api_key
+from arrivals.core.moments import read_end
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
+from arrivals.core.permissions import DEFAULT_SCOPES, Scope
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.core.pricing import InvalidPriceList, PriceRow, read_price_list
 from arrivals.flows.plan import Defaults
@@ -48,6 +51,8 @@ class KeyToRegister:
     name: str
     key: str = field(repr=False)
     active: bool = True
+    scopes: frozenset[Scope] = DEFAULT_SCOPES
+    expires_at_us: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +65,8 @@ class Configuration:
     accounts: tuple[Account, ...] = ()
     opening_funds: Mapping[int, Micros] = field(default_factory=dict)  # by account
     keys: tuple[KeyToRegister, ...] = ()
+    # Digests of what is read at a server's start only, by key such as `server.port`.
+    at_start: Mapping[str, str] = field(default_factory=dict)
 
 
 def configuration_of(
@@ -82,6 +89,16 @@ def defaults_of(settings: Settings) -> Defaults:
         keep_days=server.keep_days,
         probes=frozenset(normalise_msisdn(each) for each in server.probes),
     )
+
+
+def at_start_of(settings: Settings) -> dict[str, str]:
+    """Return each setting that a server reads at its start, as a digest: some hold secrets."""
+    tables = {"server": settings.server, "defaults": settings.defaults}
+    return {
+        f"{table}.{name}": hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:16]
+        for table, found in tables.items()
+        for name, value in msgspec.structs.asdict(found).items()
+    }
 
 
 class _Meaning:
@@ -117,6 +134,7 @@ class _Meaning:
                 for n, each in tables.accounts.items()
             },
             keys=tuple(self._keys()),
+            at_start=at_start_of(tables),
         )
         for n, each in enumerate(tables.server.probes):
             self._number(f"server.probes[{n}]", each)
@@ -348,7 +366,13 @@ class _Meaning:
                 if text in seen:
                     self._add(key, "this very key stands here twice", "give each its own key")
                 seen.add(text)
-                yield KeyToRegister(account_id=account.id, name=table.name, key=text)
+                yield KeyToRegister(
+                    account_id=account.id,
+                    name=table.name,
+                    key=text,
+                    scopes=frozenset(Scope(each) for each in table.scopes),
+                    expires_at_us=self._end(f"{key}.expires", table.expires),
+                )
 
     def _key_text(self, key: str, table: KeyTable) -> str | None:
         if (table.key_env is None) == (table.key_file is None):
@@ -366,6 +390,15 @@ class _Meaning:
             self._add(key, "what it holds isn't an API key of Arrivals", fix)
             return None
         return text
+
+    def _end(self, key: str, text: str | None) -> int | None:
+        """Return when a key ends: with the end of a day (UTC), or at a moment."""
+        if text is None:
+            return None
+        found = read_end(text)
+        if found is None:
+            self._add(key, "it is no day and no moment", 'write "2027-01-31", or RFC 3339')
+        return found
 
     # --- values ----------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from arrivals.core.compare import Expect
 from arrivals.core.errors import Code, refuse
 from arrivals.core.fairness import FairRanks
 from arrivals.core.ids import MessageIds, hash_api_key, parse_api_key
+from arrivals.core.instants import rfc3339
 from arrivals.core.layers import Forecast
 from arrivals.core.message import Message, Move
 from arrivals.core.timeline import TimelineEvent, Trace
@@ -26,6 +27,7 @@ from arrivals.flows.ignored import Inbound
 from arrivals.flows.plan import Defaults, Plan, SendRequest, plan
 from arrivals.flows.replies import Heard
 from arrivals.flows.traffic import Traffic
+from arrivals.flows.uses import Uses
 from arrivals.outcome.calibration import HELD_OUT_SHARE
 from arrivals.outcome.episodes import Episode
 from arrivals.outcome.habits import Habits
@@ -72,6 +74,7 @@ class Platform:
         self.defaults = defaults
         self.ranks = ranks
         self.changes = Changes()
+        self.uses = Uses()  # of keys
         self.stream_turn = asyncio.Lock()  # of the streams, one at a time keeps the loop
         self.conditions = Conditions()  # what ails the providers whose binds it owns
         self.traffic = Traffic()  # what went to them and came back, in numbers
@@ -113,6 +116,10 @@ class Platform:
         found = self.catalogue.keys.get(key_id)
         if found is None or not found.active:
             raise refuse(Code.INVALID_KEY)
+        now_us = self.clock.now_us()
+        if found.expires_at_us is not None and now_us >= found.expires_at_us:
+            raise refuse(Code.KEY_EXPIRED, expired_at=rfc3339(found.expires_at_us))
+        self.uses.note(key_id, now_us)
         return self.catalogue.accounts[found.account_id], found
 
     def _verify(self, key: str) -> str:

@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 
 from arrivals.core.instants import rfc3339
+from arrivals.core.moments import DAY_US, iso_day
+from arrivals.core.permissions import Act
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     Request,
@@ -16,7 +18,6 @@ from arrivals.http.exchange import (
     query_invalid,
     whole_number,
 )
-from arrivals.http.times import DAY_US, iso_day
 from arrivals.store.activity import LogLine, Tally
 
 ROUTES: Final[list[Endpoint]] = []
@@ -109,6 +110,7 @@ class EndpointsAnswer(msgspec.Struct, kw_only=True):
     ROUTES,
     "GET",
     "/api/v1/activity/summary",
+    act=Act.READ_ACCOUNT,
     summary="Summarise the account's requests",
     tag="Activity",
     answers=SummaryAnswer,
@@ -145,6 +147,7 @@ async def summarise(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/activity/logs",
+    act=Act.READ_ACCOUNT,
     summary="List the account's requests, newest first",
     tag="Activity",
     answers=LogAnswer,
@@ -178,6 +181,7 @@ async def list_log(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/activity/usage",
+    act=Act.READ_ACCOUNT,
     summary="Count the account's requests by day",
     tag="Activity",
     answers=UsageAnswer,
@@ -200,6 +204,7 @@ async def count_days(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/activity/endpoints",
+    act=Act.READ_ACCOUNT,
     summary="Count the account's requests by endpoint",
     tag="Activity",
     answers=EndpointsAnswer,

@@ -10,11 +10,12 @@ from arrivals.core.catalogue import Catalogue
 from arrivals.core.errors import Code
 from arrivals.core.instants import rfc3339
 from arrivals.core.money import Micros, json_number
+from arrivals.core.permissions import Act
 from arrivals.http.answers import Money
 from arrivals.http.endpoints import Endpoint, endpoint
 from arrivals.http.exchange import Request, Response, json_response, query_invalid, whole_number
 from arrivals.http.listing import PAGE, next_link, page_limit
-from arrivals.http.operations import TAG, only_operators
+from arrivals.http.operations import TAG
 from arrivals.outcome.episodes import Cell, Episode, TroubleKind
 from arrivals.outcome.hierarchy import ANY
 from arrivals.store.alarms import AlarmCursor
@@ -74,6 +75,7 @@ class AlarmPage(msgspec.Struct, kw_only=True):
     ROUTES,
     "GET",
     "/api/v1/alarms",
+    act=Act.READ_ALARMS,
     summary="List alarms",
     tag=TAG,
     answers=AlarmPage,
@@ -82,7 +84,6 @@ class AlarmPage(msgspec.Struct, kw_only=True):
 )
 async def list_alarms(request: Request) -> Response:
     """Return the alarms there were, to an account of the operator's."""
-    only_operators(request)
     limit, place = page_limit(request), _cursor(request)
     found, further = await request.platform.store.read(
         lambda reader: reader.alarm_page(place, limit)

@@ -16,6 +16,15 @@ from typing import Final
 import msgspec
 
 from arrivals.core.errors import Code, Refusal, refuse, to_problem
+from arrivals.core.permissions import (
+    ALLOWED,
+    OPERATORS_ACTS,
+    Act,
+    Whose,
+    in_force,
+    in_order,
+    whose,
+)
 from arrivals.flows.platform import Platform
 from arrivals.http.endpoints import Endpoint
 from arrivals.http.exchange import (
@@ -98,12 +107,13 @@ class Application:
         await _send(request, response, send)
 
     async def _answer(self, request: Request, found: Endpoint) -> Response:
-        if found.public:
+        if found.act is None:
             return await found.call(request)
         key = request.headers.get(b"x-api-key")
         request.account, request.key = self._site.platform.authenticate(
             key.decode("latin-1") if key else None
         )
+        request.whose = _permitted(request, found.act)
         if request.scope.get("query_string"):
             request.allow_query(found.query_names())
         in_hand, account_id = self._site.in_hand, request.account.account_id
@@ -156,6 +166,18 @@ class Application:
                 request.route_id,
             )
         )
+
+
+def _permitted(request: Request, act: Act) -> Whose:
+    """Return for whom the key's scopes allow what is asked, or raise the refusal."""
+    scopes, operator = request.key.scopes, request.account.operator
+    if act in OPERATORS_ACTS and not operator:
+        raise refuse(Code.OPERATORS_ONLY)
+    found = whose(in_force(scopes, operator=operator), act)
+    if found is None:
+        needs = " or ".join(ALLOWED[act])
+        raise refuse(Code.SCOPE_MISSING, has=in_order(scopes) or "none", needs=needs)
+    return found
 
 
 class _MethodNotAllowed(Refusal):

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import msgspec
 
 from arrivals.core.money import Micros, json_number
+from arrivals.core.permissions import Act
 from arrivals.http.answers import Money
 from arrivals.http.endpoints import Endpoint, endpoint
 from arrivals.http.exchange import Request, Response, json_response
@@ -30,6 +31,7 @@ class BalanceAnswer(msgspec.Struct, kw_only=True):
     ROUTES,
     "GET",
     "/api/v1/balance",
+    act=Act.READ_ACCOUNT,
     summary="Read the balance",
     tag="Account",
     answers=BalanceAnswer,

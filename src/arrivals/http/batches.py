@@ -16,6 +16,8 @@ import msgspec
 from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES
 from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.ids import token_hex
+from arrivals.core.moments import read_moment_in_query
+from arrivals.core.permissions import Act
 from arrivals.flows.batches import BatchStream, Opening, StreamLine, open_stream
 from arrivals.flows.plan import Plan, SendRequest
 from arrivals.http.batch_lines import JsonLines, LineReader
@@ -45,7 +47,7 @@ from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_
 from arrivals.http.messages import whole
 from arrivals.http.orders import layers_of_counts
 from arrivals.http.send_body import BodyMessage
-from arrivals.http.times import read_moment_in_query
+from arrivals.http.whose import ACCOUNT, currency_of, one_account, owner_of_batch
 from arrivals.store.rows import Batch
 from arrivals.store.traces import StateCount
 
@@ -76,6 +78,7 @@ class BatchBody(BodyMessage, kw_only=True):
     ROUTES,
     "POST",
     "/api/v1/batches",
+    act=Act.SPEND,
     summary="Send a batch as a stream",
     tag=TAG,
     body=BatchBody,
@@ -223,14 +226,15 @@ def _as_it_stands(refusal: Refusal, key: str, stream: BatchStream) -> Refusal:
     ROUTES,
     "GET",
     "/api/v1/batches",
+    act=Act.READ_MESSAGES,
     summary="List batches, newest first",
     tag=TAG,
     answers=BatchPage,
-    parameters=PAGE,
+    parameters=(ACCOUNT, *PAGE),
 )
 async def list_batches(request: Request) -> Response:
     """Return a page of batches, those still streaming in included."""
-    account_id = request.account.account_id
+    account_id = one_account(request)
     limit = page_limit(request)
     before = whole(request, "cursor")
     found, next_id = await request.platform.store.read(
@@ -239,7 +243,8 @@ async def list_batches(request: Request) -> Response:
         )
     )
     cursor = None if next_id is None else str(next_id)
-    lines = [BatchLine(**line_of(each, request.account.currency)) for each in found]
+    currency = currency_of(request, account_id)
+    lines = [BatchLine(**line_of(each, currency)) for each in found]
     page = BatchPage(
         batches=lines, limit=limit, next_cursor=cursor, next=next_link(request, cursor)
     )
@@ -250,6 +255,7 @@ async def list_batches(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/batches/{batch_id}",
+    act=Act.READ_MESSAGES,
     summary="Read a batch's progress",
     tag=TAG,
     answers=BatchProgress,
@@ -257,20 +263,22 @@ async def list_batches(request: Request) -> Response:
 )
 async def read_batch(request: Request) -> Response:
     """Return how many lines are decided, and how the accepted messages stand by layer."""
-    account_id = request.account.account_id
     batch_id = whole_number(request.values["batch_id"])
     found: tuple[Batch, list[int], list[StateCount]] | None = None
     if batch_id is not None:
         found = await request.platform.store.read(
-            lambda reader: reader.batch_progress(account_id, batch_id)
+            lambda reader: reader.batch_progress(
+                owner_of_batch(request, reader, batch_id), batch_id
+            )
         )
     if found is None:
         raise refuse(Code.NOT_FOUND, what="batch")
     batch, orders, counts = found
     layers, ended = layers_of_counts(counts)
+    currency = currency_of(request, batch.account_id)
     return json_response(
         BatchProgress(
-            **committed(batch, orders, request.account.currency),
+            **committed(batch, orders, currency),
             layers=layers,
             ended=ended,
             percent=round(100 * ended / batch.accepted, 1) if batch.accepted else 0.0,

@@ -8,9 +8,10 @@ import msgspec
 
 from arrivals.core.errors import Code
 from arrivals.core.instants import rfc3339
+from arrivals.core.permissions import Act
 from arrivals.http.endpoints import Endpoint, endpoint
 from arrivals.http.exchange import Request, Response, json_response
-from arrivals.http.operations import TAG, only_operators
+from arrivals.http.operations import TAG
 from arrivals.outcome.calibration import Row, Score
 from arrivals.outcome.learner import Calibration
 from arrivals.outcome.record import GroupRecord, Known
@@ -120,6 +121,7 @@ class CalibrationView(msgspec.Struct, kw_only=True):
     ROUTES,
     "GET",
     "/api/v1/calibration",
+    act=Act.READ_MODEL,
     summary="Read how good forecasts were",
     tag=TAG,
     answers=CalibrationView,
@@ -127,7 +129,6 @@ class CalibrationView(msgspec.Struct, kw_only=True):
 )
 async def read_calibration(request: Request) -> Response:
     """Return what was said of messages beside what came, to an account of the operator's."""
-    only_operators(request)
     platform = request.platform
     return json_response(shown(platform.calibration(), platform.clock.now_us()))
 

@@ -9,6 +9,7 @@ import msgspec
 from arrivals.core.compare import Comparison, Factor, Side, compare
 from arrivals.core.errors import Code
 from arrivals.core.layers import outcome_layer
+from arrivals.core.permissions import Act
 from arrivals.core.timeline import TimelineEvent, Trace
 from arrivals.http.comparison_view import (
     CohortAnswer,
@@ -20,8 +21,16 @@ from arrivals.http.comparison_view import (
 )
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import TEXT, Request, Response, json_response, query_invalid
-from arrivals.http.messages import FORMAT, TAG, as_text, named_key, own_message
+from arrivals.http.messages import (
+    FORMAT,
+    TAG,
+    as_text,
+    is_anothers,
+    named_key,
+    own_message,
+)
 from arrivals.http.naming import Names, names_on
+from arrivals.http.whose import veiled
 from arrivals.outcome.cohort import OTHERS, Cohort, CohortSlice, GoesWith, cohort
 from arrivals.outcome.hierarchy import carrier_of
 from arrivals.outcome.template import masked
@@ -36,6 +45,7 @@ COHORT_US: Final = 24 * 3_600 * 1_000_000  # within which look-alikes were accep
     ROUTES,
     "GET",
     "/api/v1/compare",
+    act=Act.READ_MESSAGES,
     summary="Compare two messages",
     tag=TAG,
     answers=CompareAnswer,
@@ -64,6 +74,8 @@ def _told(request: Request, found: Comparison) -> Comparison:
     Of two routes the numbers say nothing without the route; one provider is called the same.
     """
     catalogue, account = request.platform.catalogue, request.account
+    if any(is_anothers(request, side.trace) for side in (found.a, found.b)):
+        found = _without_texts(found)
     if account.operator:
         return found
     routes = [side.trace.message.route_id for side in (found.a, found.b)]
@@ -86,6 +98,18 @@ def _told(request: Request, found: Comparison) -> Comparison:
         b=_side_told(found.b, b),
         factors=[called(each) for each in found.factors],
     )
+
+
+def _without_texts(found: Comparison) -> Comparison:
+    """Return a comparison that shows of texts no more than their shapes."""
+
+    def veil(factor: Factor) -> Factor:
+        if factor.name != "text":
+            return factor
+        a, b = [None if each is None else veiled(each) for each in (factor.a, factor.b)]
+        return msgspec.structs.replace(factor, a=a, b=b)
+
+    return msgspec.structs.replace(found, factors=[veil(each) for each in found.factors])
 
 
 def _side_told(side: Side, names: Names) -> Side:
@@ -117,6 +141,7 @@ def _side(request: Request, trace: Trace, events: list[TimelineEvent]) -> Side:
     ROUTES,
     "GET",
     "/api/v1/messages/{bx_message_id}/cohort",
+    act=Act.READ_MESSAGES,
     summary="Show a message among its look-alikes",
     tag=TAG,
     answers=CohortAnswer,
@@ -130,14 +155,13 @@ async def read_cohort(request: Request) -> Response:
     began with it. No more than a stated number of the account's newest messages is looked at.
     """
     platform = request.platform
-    account_id = request.account.account_id
     key = named_key(request, request.values["bx_message_id"])
     trace, _ = await own_message(request, key)
     until_us = min(platform.clock.now_us(), trace.accepted_at_us + COHORT_US) + 1
     from_us = until_us - 1 - COHORT_US
 
     def read(reader: Reader) -> tuple[Cohort, bool]:
-        members, cut = reader.lookalikes(account_id, trace, from_us, until_us)
+        members, cut = reader.lookalikes(trace.message.account_id, trace, from_us, until_us)
         return cohort(members), cut
 
     found, cut = await platform.store.read(read)

@@ -9,6 +9,7 @@ import msgspec
 
 from arrivals.core.errors import Code, Refusal, route_not_allowed
 from arrivals.core.money import MICROS_PER_UNIT
+from arrivals.core.permissions import Act
 from arrivals.core.phone import countries
 from arrivals.core.pricing import PriceList
 from arrivals.core.routing import may_use
@@ -90,6 +91,7 @@ class RouteHealth(msgspec.Struct, kw_only=True):
     ROUTES,
     "GET",
     "/api/v1/routes/{route_id}/health",
+    act=Act.READ_ROUTES,
     summary="Read how a route delivers",
     tag="Routes",
     answers=RouteHealth,

@@ -14,6 +14,8 @@ from arrivals.core.errors import Code, refuse
 from arrivals.core.ids import ORDER_ID_MAX, MessageIds, order_of
 from arrivals.core.instants import rfc3339
 from arrivals.core.message import State, error_of, status_of
+from arrivals.core.moments import read_day_or_moment
+from arrivals.core.permissions import Act
 from arrivals.http.endpoints import MSISDN, Endpoint, Parameter, endpoint
 from arrivals.http.exchange import (
     Request,
@@ -26,7 +28,7 @@ from arrivals.http.exchange import (
     whole_number,
 )
 from arrivals.http.messages import not_a_day
-from arrivals.http.times import read_day_or_moment
+from arrivals.http.whose import ACCOUNT, one_account, owner_of_order
 from arrivals.store.queries import Report, ReportFilters
 
 ROUTES: Final[list[Endpoint]] = []
@@ -84,11 +86,13 @@ _PAGE: Final = (
     ROUTES,
     "GET",
     "/api/v1/dlr",
+    act=Act.READ_MESSAGES,
     summary="List delivery reports, newest first",
     tag="Delivery reports",
     answers=DeliveryReports,
     parameters=(
         *_PAGE,
+        ACCOUNT,
         Parameter(name="status", about="How it stands", choices=tuple(_STATES_OF)),
         MSISDN,
         Parameter(name="order_id", about="The order", type="integer"),
@@ -107,7 +111,7 @@ _PAGE: Final = (
 )
 async def list_reports(request: Request) -> Response:
     """Return the account's reports; filters hold together."""
-    account_id = request.account.account_id
+    account_id = one_account(request)
     limit = query_int(request, "limit", PAGE_DEFAULT, least=1, clamp=PAGE_MAX)
     skip = query_int(request, "skip", 0, clamp=SKIP_MAX)
     filters = _filters(request)
@@ -121,6 +125,7 @@ async def list_reports(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/dlr/{bx_message_id}",
+    act=Act.READ_MESSAGES,
     summary="Read one delivery report",
     tag="Delivery reports",
     answers=DeliveryReport,
@@ -128,12 +133,13 @@ async def list_reports(request: Request) -> Response:
 )
 async def read_report(request: Request) -> Response:
     """Return one message's report; another account's is as good as none."""
-    account_id = request.account.account_id
     ids = request.platform.ids
     key = ids.decode(request.values["bx_message_id"].strip())
     if key is None:
         raise refuse(Code.DLR_NOT_FOUND)
-    found = await request.platform.store.read(lambda reader: reader.report(account_id, key))
+    found = await request.platform.store.read(
+        lambda reader: reader.report(owner_of_order(request, reader, order_of(key)), key)
+    )
     if found is None:
         raise refuse(Code.DLR_NOT_FOUND)
     return json_response(shown(ids, found))
@@ -143,6 +149,7 @@ async def read_report(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/orders/{order_id}/dlr",
+    act=Act.READ_MESSAGES,
     summary="List an order's delivery reports",
     tag="Delivery reports",
     answers=DeliveryReports,
@@ -151,14 +158,15 @@ async def read_report(request: Request) -> Response:
 )
 async def list_order_reports(request: Request) -> Response:
     """Return an order's reports in the order of its request."""
-    account_id = request.account.account_id
     limit = query_int(request, "limit", PAGE_MAX, least=1, clamp=PAGE_MAX)
     skip = query_int(request, "skip", 0, clamp=SKIP_MAX)
     order_id = whole_number(request.values["order_id"])
     if order_id is None or order_id > ORDER_ID_MAX:
         raise refuse(Code.DLR_NOT_FOUND)
     found = await request.platform.store.read(
-        lambda reader: reader.order_reports(account_id, order_id, limit, skip)
+        lambda reader: reader.order_reports(
+            owner_of_order(request, reader, order_id), order_id, limit, skip
+        )
     )
     if found is None:
         raise refuse(Code.DLR_NOT_FOUND)

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from arrivals.core.errors import Code
+from arrivals.core.permissions import Act
 from arrivals.http.exchange import Request, Response
 
 Call = Callable[[Request], Awaitable[Response]]
 
 # What every endpoint behind a key may answer, besides its own.
-KEY_ERRORS: Final = (Code.MISSING_KEY, Code.INVALID_KEY, Code.QUERY_INVALID)
+KEY_ERRORS: Final = (
+    Code.MISSING_KEY,
+    Code.INVALID_KEY,
+    Code.KEY_EXPIRED,
+    Code.SCOPE_MISSING,
+    Code.QUERY_INVALID,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +56,18 @@ class Endpoint:
     summary: str
     about: str  # the function's docstring
     tag: str
+    act: Act | None  # what a key must allow; None: served without one
     body: Any = None  # the msgspec type of the request's JSON body, or None
     answers: Any = None  # the msgspec type of the answer, or None where it isn't JSON
     status: int = 200
     content_type: str = "application/json"
     parameters: Sequence[Parameter] = ()
     errors: Sequence[Code] = ()
-    public: bool = False  # served without an API key
+
+    @property
+    def public(self) -> bool:
+        """Whether it is served without an API key."""
+        return self.act is None
 
     def query_names(self) -> Mapping[str, str]:
         """Return each name that its query may have, with the one that it is read by."""
@@ -76,9 +88,9 @@ def endpoint(
     content_type: str = "application/json",
     parameters: Sequence[Parameter] = (),
     errors: Sequence[Code] = (),
-    public: bool = False,
+    act: Act | None,
 ) -> Callable[[Call], Call]:
-    """Add the decorated function to `routes`."""
+    """Add the decorated function to `routes`; with no `act` anybody may call it."""
 
     def add(call: Call) -> Call:
         routes.append(
@@ -94,8 +106,8 @@ def endpoint(
                 status=status,
                 content_type=content_type,
                 parameters=tuple(parameters),
-                errors=(*(() if public else KEY_ERRORS), *errors),
-                public=public,
+                errors=(*(() if act is None else KEY_ERRORS), *errors),
+                act=act,
             )
         )
         return call

@@ -23,6 +23,7 @@ import msgspec
 
 from arrivals.core.catalogue import Account, ApiKey
 from arrivals.core.errors import Code, refuse
+from arrivals.core.permissions import Whose
 from arrivals.core.phone import InvalidNumber, normalise_msisdn
 from arrivals.http.charsets import declared
 
@@ -77,10 +78,11 @@ class ClientGone(Exception):
 
 
 class Request:
-    """One request as an endpoint sees it, `account` and `key` already checked."""
+    """One request as an endpoint sees it, `account`, `key` and `whose` already checked."""
 
     account: Account
     key: ApiKey
+    whose: Whose  # for which accounts its key may do this
 
     def __init__(self, site: Site, scope: Scope, receive: Receive, request_id: str) -> None:
         self.site = site

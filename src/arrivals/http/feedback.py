@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from arrivals.core.errors import Code, Refusal, body_invalid
+from arrivals.core.moments import read_moment
+from arrivals.core.permissions import Act
 from arrivals.core.timeline import ASKED_AGAIN
 from arrivals.flows.accept import Replay
 from arrivals.flows.amend import FEEDBACK_KINDS, Amendment
@@ -16,7 +18,6 @@ from arrivals.http.idempotency import REPLAYED, idempotency_of
 from arrivals.http.json_body import read_json
 from arrivals.http.message_view import MessageAnswer
 from arrivals.http.messages import TAG, named_key, own_message, whole_answer
-from arrivals.http.times import read_moment
 from arrivals.outcome.clicks import METHODS, USER_AGENT_CHARS_MAX, Click
 
 ROUTES: Final[list[Endpoint]] = []
@@ -66,6 +67,7 @@ _FEEDBACK: Final = msgspec.json.Decoder(FeedbackBody, strict=True)
     ROUTES,
     "POST",
     "/api/v1/messages/{bx_message_id}/cancel",
+    act=Act.SPEND,
     summary="Cancel a message",
     tag=TAG,
     answers=MessageAnswer,
@@ -85,6 +87,7 @@ async def cancel_message(request: Request) -> Response:
     ROUTES,
     "POST",
     "/api/v1/messages/{bx_message_id}/feedback",
+    act=Act.SPEND,
     summary="Tell whether the person got it",
     tag=TAG,
     body=FeedbackBody,

@@ -66,6 +66,7 @@ class MessageAnswer(msgspec.Struct, kw_only=True):
 
     bx_message_id: str
     order_id: int
+    account_id: int
     batch_id: int | None
     route_id: int
     msisdn: str
@@ -117,6 +118,7 @@ class MessageLine(msgspec.Struct, kw_only=True):
     currency: str
     created_at: str
     changed_at: str
+    account_id: int
 
 
 class MessagePage(msgspec.Struct, kw_only=True):
@@ -171,6 +173,7 @@ def message_answer(
     return MessageAnswer(
         bx_message_id=bx_message_id,
         order_id=order_id,
+        account_id=message.account_id,
         batch_id=trace.batch_id,
         route_id=message.route_id,
         msisdn=message.msisdn,
@@ -279,6 +282,7 @@ def message_line(ids: MessageIds, row: ListedMessage) -> MessageLine:
         currency=row.currency,
         created_at=rfc3339(row.accepted_at_us),
         changed_at=rfc3339(message.changed_at_us),
+        account_id=message.account_id,
     )
 
 

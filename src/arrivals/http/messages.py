@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
+import msgspec
+
 from arrivals.core.depth import limit_of
 from arrivals.core.errors import Code, refuse
 from arrivals.core.explain import explain
-from arrivals.core.ids import ORDER_ID_MAX
+from arrivals.core.ids import ORDER_ID_MAX, order_of
 from arrivals.core.layers import outcome_layer
 from arrivals.core.message import TERMINAL, Message, State, is_terminal, status_of
+from arrivals.core.moments import read_day_or_moment
+from arrivals.core.permissions import Act
 from arrivals.core.routing import held_by
 from arrivals.core.timeline import TimelineEvent, Trace, spent_ms, stages
 from arrivals.core.verdicts import LIKELY
@@ -42,8 +46,9 @@ from arrivals.http.message_view import (
 )
 from arrivals.http.naming import Names, Told, names_on
 from arrivals.http.outcome_wait import read_seconds, until_changed
-from arrivals.http.times import read_day_or_moment
-from arrivals.store.traces import MessageFilter
+from arrivals.http.whose import ACCOUNT, named_account, owner_of_order, veiled
+from arrivals.store.queries import Reader
+from arrivals.store.traces import ListedMessage, MessageFilter
 
 ROUTES: Final[list[Endpoint]] = []
 
@@ -103,6 +108,7 @@ _FILTERS: Final = (
     ROUTES,
     "GET",
     "/api/v1/messages/{bx_message_id}",
+    act=Act.READ_MESSAGES,
     summary="Read one message whole",
     tag=TAG,
     answers=MessageAnswer,
@@ -117,6 +123,7 @@ async def read_message(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/messages/{bx_message_id}/timeline",
+    act=Act.READ_MESSAGES,
     summary="Read a message's timeline",
     tag=TAG,
     answers=TimelineAnswer,
@@ -141,6 +148,7 @@ async def read_timeline(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/messages/{bx_message_id}/explain",
+    act=Act.READ_MESSAGES,
     summary="Explain a message",
     tag=TAG,
     answers=ExplainAnswer,
@@ -191,6 +199,7 @@ def _held_by(request: Request, message: Message, names: Names) -> list[str]:
     ROUTES,
     "GET",
     "/api/v1/messages/{bx_message_id}/outcome",
+    act=Act.READ_MESSAGES,
     summary="Wait for a message's outcome",
     tag=TAG,
     answers=OutcomeAnswer,
@@ -243,20 +252,25 @@ _COLUMNS: Final = columns_of(MessageLine)
     ROUTES,
     "GET",
     "/api/v1/messages",
+    act=Act.READ_MESSAGES,
     summary="List messages, newest first",
     tag=TAG,
     answers=MessagePage,
-    parameters=(*_FILTERS, *PAGE),
+    parameters=(*_FILTERS, ACCOUNT, *PAGE),
 )
 async def list_messages(request: Request) -> Response:
     """Return a page; filters hold together. Ask for text/csv or application/x-ndjson too."""
-    account_id = request.account.account_id
+    account_id = named_account(request)
     limit = page_limit(request)
     wanted = _wanted(request)
     ids = request.platform.ids
-    rows, next_key = await request.platform.store.read(
-        lambda reader: reader.message_page(account_id, wanted, limit)
-    )
+
+    def read(reader: Reader) -> tuple[list[ListedMessage], int | None]:
+        if account_id is None:
+            return reader.everybodys_page(wanted, limit)
+        return reader.message_page(account_id, wanted, limit)
+
+    rows, next_key = await request.platform.store.read(read)
     lines = [message_line(ids, row) for row in rows]
     cursor = None if next_key is None else ids.encode(next_key)
     page = MessagePage(
@@ -270,10 +284,11 @@ for _suffix, _media_type in ((".csv", "text/csv"), (".ndjson", "application/x-nd
         ROUTES,
         "GET",
         f"/api/v1/messages{_suffix}",
+        act=Act.READ_MESSAGES,
         summary=f"List messages as {_suffix.removeprefix('.').upper()}",
         tag=TAG,
         content_type=_media_type,
-        parameters=(*_FILTERS, *PAGE),
+        parameters=(*_FILTERS, ACCOUNT, *PAGE),
     )(list_messages)
 
 
@@ -383,10 +398,9 @@ def named_key(request: Request, bx_message_id: str) -> int:
 
 
 async def own_message(request: Request, key: int) -> tuple[Trace, list[TimelineEvent]]:
-    """Return the caller's own message whole; another account's is as good as none."""
-    account_id = request.account.account_id
+    """Return a message whole; one that the caller may not read is as good as none."""
     found: tuple[Trace, list[TimelineEvent]] | None = await request.platform.store.read(
-        lambda reader: reader.trace(account_id, key)
+        lambda reader: reader.trace(owner_of_order(request, reader, order_of(key)), key)
     )
     if found is None:
         raise refuse(Code.NOT_FOUND, what="message")
@@ -401,7 +415,15 @@ def told(request: Request, trace: Trace, events: list[TimelineEvent]) -> Told:
     """Return a message as its account may read it, with what is to be expected of it."""
     forecast = request.platform.foresee(trace, events)  # which knows providers by their ids
     names = _names(request, trace)
-    return Told(names.trace(trace), names.events(events), names.forecast(forecast))
+    shown = names.trace(trace)
+    if is_anothers(request, trace) and trace.text is not None:
+        shown = msgspec.structs.replace(shown, text=veiled(trace.text))
+    return Told(shown, names.events(events), names.forecast(forecast))
+
+
+def is_anothers(request: Request, trace: Trace) -> bool:
+    """Tell whether a message isn't the caller's own account's, so that its text isn't shown."""
+    return trace.message.account_id != request.account.account_id
 
 
 def whole_answer(request: Request, trace: Trace, events: list[TimelineEvent]) -> MessageAnswer:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from arrivals.core.catalogue import Account, Catalogue
+from arrivals.core.catalogue import Account, Catalogue, Provider
 from arrivals.core.explain import Sentence
 from arrivals.core.layers import Forecast
 from arrivals.core.selection import Record
@@ -176,7 +176,8 @@ def names_on(account: Account, catalogue: Catalogue, route_id: int, *, of: str =
     """Return what a route's providers are called before an account."""
     route = catalogue.routes.get(route_id)
     places = route.providers if route is not None else ()
-    return Names(account, places, tuple(catalogue.providers), of)
+    gone = (each.provider_id for each in catalogue.removed if isinstance(each, Provider))
+    return Names(account, places, (*catalogue.providers, *gone), of)
 
 
 def in_words(text: str, called: Mapping[str, str], otherwise: str) -> str:

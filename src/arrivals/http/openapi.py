@@ -44,7 +44,8 @@ _FACTS: Final[dict[str, str | int]] = {
     "route_id": 7, "route_currency": "USD", "currency": "EUR", "env": "test", "needed": "0.087",
     "available": "0.05", "problem": "it has too few digits, 8 to 15 are needed",
     "limit": "2 MiB", "name": "numers", "segments": 12, "segments_max": 10, "price": "0.174",
-    "what": "message", "method": "PATCH", "state": "submitted", "line": 3, "lines": 8,
+    "what": "message", "has": "read", "needs": "send", "expired_at": "2026-12-31T23:59:59Z",
+    "method": "PATCH", "state": "submitted", "line": 3, "lines": 8,
 }  # fmt: skip
 
 _BODIES: Final[dict[str, Any]] = {

@@ -98,15 +98,7 @@ class Readiness(msgspec.Struct, kw_only=True):
     invariants: Invariants | None  # null: they were never checked
 
 
-def only_operators(request: Request) -> None:
-    """Refuse a request of an account that isn't the operator's own."""
-    if not request.account.operator:
-        raise refuse(Code.OPERATORS_ONLY)
-
-
-@endpoint(
-    ROUTES, "GET", "/healthz", summary="Is it alive", tag=TAG, answers=Health, public=True
-)
+@endpoint(ROUTES, "GET", "/healthz", summary="Is it alive", tag=TAG, act=None, answers=Health)
 async def healthz(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
     """Return 200 as long as the process answers at all."""
     return json_response(Health(status="ok", version=__version__))
@@ -116,11 +108,11 @@ async def healthz(request: Request) -> Response:  # noqa: ARG001 - every endpoin
     ROUTES,
     "GET",
     "/readyz",
+    act=None,
     summary="Is it ready",
     tag=TAG,
     answers=Readiness,
     errors=(Code.UNAVAILABLE,),
-    public=True,
 )
 async def readyz(request: Request) -> Response:
     """Return 200 if requests can be accepted: the store commits and a catalogue is loaded."""
@@ -224,10 +216,10 @@ def _invariants(run: Verified | None) -> Invariants | None:
     ROUTES,
     "GET",
     "/openapi.json",
+    act=None,
     summary="Read the OpenAPI document",
     tag=TAG,
     answers=dict[str, Any],
-    public=True,
 )
 async def openapi(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
     """Return the API as OpenAPI 3.1."""
@@ -238,11 +230,11 @@ async def openapi(request: Request) -> Response:  # noqa: ARG001 - every endpoin
     ROUTES,
     "GET",
     "/",
+    act=None,
     summary="Find the reference",
     tag=TAG,
     status=302,
     content_type="text/html",
-    public=True,
 )
 async def entrance(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
     """Lead whoever opens the bare address to this reference."""
@@ -254,10 +246,10 @@ async def entrance(request: Request) -> Response:  # noqa: ARG001 - every endpoi
     ROUTES,
     "GET",
     DOCS,
+    act=None,
     summary="Read the reference",
     tag=TAG,
     content_type="text/html",
-    public=True,
 )
 async def docs(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
     """Return this reference as a page."""
@@ -268,10 +260,10 @@ async def docs(request: Request) -> Response:  # noqa: ARG001 - every endpoint i
     ROUTES,
     "GET",
     "/docs/errors",
+    act=None,
     summary="Read the error dictionary",
     tag=TAG,
     content_type="text/html",
-    public=True,
 )
 async def docs_errors(request: Request) -> Response:  # noqa: ARG001 - every endpoint is given one
     """Return every error code with its cause and what to do, as a page."""

@@ -13,6 +13,7 @@ from arrivals.core.instants import rfc3339
 from arrivals.core.layers import RollUp, roll_up
 from arrivals.core.message import TERMINAL, Reach, State, execution_of, outcome_of
 from arrivals.core.money import Micros, json_number
+from arrivals.core.permissions import Act
 from arrivals.http.answers import Money
 from arrivals.http.endpoints import Endpoint, Parameter, endpoint
 from arrivals.http.exchange import Request, Response, json_response, whole_number
@@ -20,6 +21,7 @@ from arrivals.http.listing import PAGE, columns_of, next_link, page_limit, page_
 from arrivals.http.messages import TIMES, client_ref, time_span, whole
 from arrivals.http.naming import Names, names_on
 from arrivals.http.send_answer import ChargeLine, ChosenRoute
+from arrivals.http.whose import ACCOUNT, one_account, owner_of_order
 from arrivals.store.rows import NewOrder
 from arrivals.store.traces import OrderFilter, StateCount
 
@@ -114,6 +116,7 @@ class OrderAnswer(OrderLine, kw_only=True):
     ROUTES,
     "GET",
     "/api/v1/orders",
+    act=Act.READ_MESSAGES,
     summary="List orders, newest first",
     tag=TAG,
     answers=OrderPage,
@@ -122,12 +125,13 @@ class OrderAnswer(OrderLine, kw_only=True):
         Parameter(name="client_ref", about="Your own reference of the order"),
         Parameter(name="batch_id", about="The batch it was a part of", type="integer"),
         *TIMES,
+        ACCOUNT,
         *PAGE,
     ),
 )
 async def list_orders(request: Request) -> Response:
     """Return a page of orders, each with its messages counted by layer."""
-    account_id = request.account.account_id
+    account_id = one_account(request)
     limit = page_limit(request)
     span = time_span(request)
     wanted = OrderFilter(
@@ -156,6 +160,7 @@ async def list_orders(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/orders/{order_id}",
+    act=Act.READ_MESSAGES,
     summary="Read one order",
     tag=TAG,
     answers=OrderAnswer,
@@ -163,12 +168,11 @@ async def list_orders(request: Request) -> Response:
 )
 async def read_order(request: Request) -> Response:
     """Return what was committed, why it was decided so, and how its messages stand."""
-    account_id = request.account.account_id
     order_id = whole_number(request.values["order_id"])
     found: tuple[NewOrder, list[StateCount]] | None = None
     if order_id is not None:
         found = await request.platform.store.read(
-            lambda reader: reader.order(account_id, order_id)
+            lambda reader: reader.order(owner_of_order(request, reader, order_id), order_id)
         )
     if found is None:
         raise refuse(Code.NOT_FOUND, what="order")

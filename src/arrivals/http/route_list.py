@@ -9,6 +9,7 @@ import msgspec
 from arrivals.core.catalogue import Account, Flow, Route
 from arrivals.core.errors import Code, refuse
 from arrivals.core.money import Micros, json_number
+from arrivals.core.permissions import Act
 from arrivals.core.routing import may_use
 from arrivals.http.answers import Money
 from arrivals.http.endpoints import Endpoint, endpoint
@@ -62,6 +63,7 @@ class RoutePricing(msgspec.Struct, kw_only=True):
     ROUTES,
     "GET",
     "/api/v1/routes",
+    act=Act.READ_ROUTES,
     summary="List routes",
     tag="Routes",
     answers=RouteList,
@@ -77,6 +79,7 @@ async def list_routes(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/routes/{route_id}",
+    act=Act.READ_ROUTES,
     summary="Read a route",
     tag="Routes",
     answers=RouteView,
@@ -91,6 +94,7 @@ async def read_route(request: Request) -> Response:
     ROUTES,
     "GET",
     "/api/v1/routes/{route_id}/pricing",
+    act=Act.READ_ROUTES,
     summary="Read a route's prices",
     tag="Routes",
     answers=RoutePricing,

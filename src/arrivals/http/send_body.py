@@ -14,11 +14,11 @@ import msgspec
 
 from arrivals.core.catalogue import AMBIGUITY_POLICIES, CATEGORIES, SENDER
 from arrivals.core.errors import Code, Refusal, body_invalid, refuse
+from arrivals.core.moments import read_moment
 from arrivals.core.money import InvalidAmount, Micros, parse_amount
 from arrivals.flows.plan import CLIENT_REF_CHARS_MAX, SEGMENTS_MAX, Recipient, SendRequest
 from arrivals.http.exchange import Request
 from arrivals.http.json_body import read_json
-from arrivals.http.times import read_moment
 
 RECIPIENTS_MAX: Final = 1_000
 _WHOLE_MAX: Final = 2**53 - 1  # what every JSON reader holds exactly

@@ -15,6 +15,7 @@ import msgspec
 from arrivals.core.errors import Code, Refusal, refuse
 from arrivals.core.instants import rfc3339
 from arrivals.core.money import Micros, json_number
+from arrivals.core.permissions import Act
 from arrivals.flows.accept import Accepted, Idempotency, Replay
 from arrivals.flows.accept import Request as Send
 from arrivals.flows.plan import Plan
@@ -92,6 +93,7 @@ class EstimateAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     ROUTES,
     "POST",
     "/api/v1/send_sms",
+    act=Act.SPEND,
     summary="Send messages",
     tag="Sending",
     body=SendBody,
@@ -159,6 +161,7 @@ async def send(request: Request) -> Response:
     ROUTES,
     "POST",
     "/api/v1/estimate",
+    act=Act.ASK_PRICE,
     summary="Estimate the cost of a send",
     tag="Sending",
     body=SendBody,

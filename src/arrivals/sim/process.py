@@ -11,7 +11,8 @@ import msgspec
 
 from arrivals.clock import Chance, Clock
 from arrivals.core.catalogue import Provider
-from arrivals.flows.administer import APPLY_CONFIGURATION, ENSURE_INSTALLATION
+from arrivals.flows.administer import ENSURE_INSTALLATION
+from arrivals.flows.applying import APPLY_CONFIGURATION
 from arrivals.flows.configuration import Configuration
 from arrivals.flows.fleet import Fleet
 from arrivals.flows.learning import Learning

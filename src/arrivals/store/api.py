@@ -349,6 +349,9 @@ class Transaction(Protocol):
     def put(self, kind: str, document_id: str, body: str) -> None:
         """Write an account, key, provider or route; the catalogue's version goes up."""
 
+    def under_way(self, kind: str, document_id: str, limit: int) -> int:
+        """Count an account's, provider's or route's messages that haven't ended, to `limit`."""
+
     def add_price_list(
         self, route_id: int, currency: str, rates: Sequence[tuple[str, str, int]]
     ) -> int:

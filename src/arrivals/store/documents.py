@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arrivals.core.catalogue import Account, ApiKey, Catalogue, Provider, Route
+from arrivals.core.catalogue import Account, ApiKey, Catalogue, Flow, Provider, Route
 from arrivals.core.money import Micros
 from arrivals.core.pricing import PriceList, Rate
 
@@ -36,12 +36,22 @@ def read_catalogue(rows: Callable[..., list[Any]]) -> Catalogue:
         )
         for route_id, version, currency in rows("price_lists")
     }
+    removed = [
+        each
+        for kind in ("account", "provider", "route")
+        for each in found[kind]
+        if each.flow is Flow.REMOVED
+    ]
+    for kind in ("account", "provider", "route"):
+        found[kind] = [each for each in found[kind] if each.flow is not Flow.REMOVED]
+    accounts = {each.account_id: each for each in found["account"]}
     version = rows("setting", "catalogue_version")
     return Catalogue(
         version=int(version[0][0]) if version else 0,
-        accounts={each.account_id: each for each in found["account"]},
-        keys={each.key_id: each for each in found["key"]},
+        accounts=accounts,
+        keys={each.key_id: each for each in found["key"] if each.account_id in accounts},
         providers={each.provider_id: each for each in found["provider"]},
         routes={each.route_id: each for each in found["route"]},
         prices=prices,
+        removed=tuple(removed),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,8 +21,7 @@ from arrivals.outcome.episodes import Episode
 from arrivals.store.alarms import ALL_STANDING_MAX, AlarmCursor, decode_alarms, page_of
 from arrivals.store.reading import ReaderBase, for_account
 from arrivals.store.rows import Batch, NewOrder
-from arrivals.store.statements import statements
-from arrivals.store.transaction import MESSAGE_COLUMNS
+from arrivals.store.trace_statements import trace_statements
 from arrivals.store.verified import Verified, last_run
 
 PAGE_MAX: Final = 200
@@ -40,36 +38,6 @@ KEY_MAX: Final = (1 << 63) - 1
 # How much later an order may have been accepted than one of a higher id. Where many processes
 # accept, their transactions overlap by up to a second; the rest is for their clocks.
 OUT_OF_ORDER_US: Final = 10_000_000
-
-_ORDER_COLUMNS: Final = (
-    "o.id, o.account_id, o.key_id, o.route_id, o.accepted_at, o.category, o.sender, o.text,"
-    " o.client_ref, o.request_id, o.send_at, o.expires_at, o.outcome_deadline, o.on_ambiguous,"
-    " o.providers, o.count, o.cost, o.currency, o.hold_posting, o.balance_after, o.decision,"
-    " o.batch_id"
-)
-
-
-@cache
-def trace_statements(dialect: str) -> dict[str, str]:
-    """Return the statements of this module, by name."""
-    texts = statements("traces", dialect)
-    parts = {
-        "{message_columns}": MESSAGE_COLUMNS,
-        "{order_columns}": _ORDER_COLUMNS,
-        "{middle}": texts["middle"],
-        "{encoding}": texts["encoding"],
-        "{whole}": _whole(
-            texts["whole"],
-            {"{message_columns}": MESSAGE_COLUMNS, "{encoding}": texts["encoding"]},
-        ),
-    }
-    return {name: _whole(text, parts) for name, text in texts.items()}
-
-
-def _whole(text: str, parts: dict[str, str]) -> str:
-    for mark, part in parts.items():
-        text = text.replace(mark, part)
-    return text
 
 
 class ListedMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -231,12 +199,17 @@ class TraceQueries(ReaderBase):
         self, account_id: int, wanted: MessageFilter, limit: int
     ) -> tuple[list[ListedMessage], int | None]:
         """Return a page of messages, newest first, and the key to go on below, if any."""
+        return self._message_page(account_id, wanted, limit)
+
+    def _message_page(
+        self, account_id: int | None, wanted: MessageFilter, limit: int
+    ) -> tuple[list[ListedMessage], int | None]:
         limit = min(limit, PAGE_MAX)
         first, below = self._keys(account_id, wanted)
         if first >= below:
             return [], None
         stop = self._window(account_id, first, below, wanted)
-        sql = trace_statements(self.dialect)
+        sql = trace_statements(self.dialect, everybody=account_id is None)
         clauses = [sql["field bounds"]]
         values: list[Any] = [account_id, below, stop]
         for name in (*_FIELD_FILTERS, *_SPAN_FILTERS):
@@ -258,7 +231,7 @@ class TraceQueries(ReaderBase):
             return rows[:limit], rows[limit - 1].message.key
         return rows, stop if stop > first else None
 
-    def _keys(self, account_id: int, wanted: MessageFilter) -> tuple[int, int]:
+    def _keys(self, account_id: int | None, wanted: MessageFilter) -> tuple[int, int]:
         """Return the range of keys that a filter leaves: [first, below)."""
         first_order, below_order = self._orders_between(
             account_id, wanted.from_us, wanted.to_us
@@ -274,14 +247,16 @@ class TraceQueries(ReaderBase):
             below = min(below, wanted.before_key)
         return first, below
 
-    def _window(self, account_id: int, first: int, below: int, wanted: MessageFilter) -> int:
+    def _window(
+        self, account_id: int | None, first: int, below: int, wanted: MessageFilter
+    ) -> int:
         """Return the lowest key to look at for this page, so that the look is bounded."""
         searching = wanted.client_ref is None and any(
             getattr(wanted, name) is not None for name in _FIELD_FILTERS
         )
         if not searching:
             return first
-        found = self._found("scanned", account_id, below, first, SCANNED_MAX)
+        found = self._found_of(account_id, "scanned", account_id, below, first, SCANNED_MAX)
         lowest, count = _PAIR.decode(found)
         return lowest if lowest is not None and count == SCANNED_MAX else first
 
@@ -325,7 +300,7 @@ class TraceQueries(ReaderBase):
         return _COUNTS.decode(self._found("rolled_up", _text(list(order_ids)), account_id))
 
     def _orders_between(
-        self, account_id: int, from_us: int | None, to_us: int | None
+        self, account_id: int | None, from_us: int | None, to_us: int | None
     ) -> tuple[int, int]:
         """Return the smallest range of order ids that holds a span of time: [first, below).
 
@@ -337,22 +312,22 @@ class TraceQueries(ReaderBase):
         first, below = 0, ORDER_ID_MAX + 1
         if from_us is not None:
             first = self._first_order_from(account_id, from_us - OUT_OF_ORDER_US)
-            found = self._found("first_accepted_from", account_id, first, from_us)
+            found = self._found_of(
+                account_id, "first_accepted_from", account_id, first, from_us
+            )
             first = below if found is None else found
         if to_us is not None:
             below = self._first_order_from(account_id, to_us + OUT_OF_ORDER_US)
-            found = self._found("last_accepted_before", account_id, below, to_us)
+            found = self._found_of(account_id, "last_accepted_before", account_id, below, to_us)
             below = 0 if found is None else found + 1
         return first, below
 
-    def _first_order_from(self, account_id: int, at_us: int) -> int:
+    def _first_order_from(self, account_id: int | None, at_us: int) -> int:
         """Return an id near a time: no order below it was accepted later, and no other earlier.
 
         Later and earlier by OUT_OF_ORDER_US, that is: in between they may be mixed.
         """
-        found = self._connection.execute(
-            trace_statements(self.dialect)["order_near"], {"account": account_id, "at": at_us}
-        ).get
+        found = self._found_of(account_id, "order_near", {"account": account_id, "at": at_us})
         return ORDER_ID_MAX + 1 if found is None else int(found)
 
     # --- streams ---------------------------------------------------------------------
@@ -386,6 +361,22 @@ class TraceQueries(ReaderBase):
         return shown, shown[-1].batch_id if len(found) > limit else None
 
     # --- for operators ---------------------------------------------------------------
+
+    def everybodys_page(
+        self, wanted: MessageFilter, limit: int
+    ) -> tuple[list[ListedMessage], int | None]:
+        """Return a page of all accounts' messages, as `message_page` does of one's."""
+        return self._message_page(None, wanted, limit)
+
+    def owner_of_order(self, order_id: int) -> int | None:
+        """Return whose order it is, if there is such an order."""
+        owner: int | None = self._found("owner_of_order", order_id)
+        return owner
+
+    def owner_of_batch(self, batch_id: int) -> int | None:
+        """Return whose stream of recipients it is, if there is one."""
+        owner: int | None = self._found("owner_of_batch", batch_id)
+        return owner
 
     def backlog(
         self,
@@ -438,6 +429,12 @@ class TraceQueries(ReaderBase):
     def last_run(self) -> Verified | None:
         """Return what the newest run of the checks found."""
         return last_run(self._connection, self.dialect)
+
+    def _found_of(self, account_id: int | None, name: str, *values: Any) -> Any:
+        """Return what a statement finds of one account, or of all."""
+        text = trace_statements(self.dialect, everybody=account_id is None)[name]
+        named = values[0] if values and isinstance(values[0], dict) else values
+        return self._connection.execute(text, named).get
 
     def _found(self, name: str, *values: Any) -> Any:
         return self._connection.execute(trace_statements(self.dialect)[name], values).get

@@ -404,6 +404,10 @@ class SqlTransaction(Parking):
         self._run("put", kind, document_id, body, self.now_us)
         self._change_catalogue()
 
+    def under_way(self, kind: str, document_id: str, limit: int) -> int:
+        name = document_id if kind == "provider" else int(document_id)
+        return int(self._value(f"under_way_{kind}", name, name, name, limit))
+
     def add_price_list(
         self, route_id: int, currency: str, rates: Sequence[tuple[str, str, int]]
     ) -> int:

@@ -1,6 +1,7 @@
 Statements that read whole journeys: messages, orders and streams, for whoever owns them.
-Every statement that serves a customer has the account in its WHERE. Rows come back as one
-JSON array, so that a page is a single step of the database.
+Every statement that serves a customer has the account in its WHERE; where that is marked {own …}
+or {owned …}, an operator's may ask for everybody. Rows come back as one JSON array, so that a page is a
+single step of the database.
 
 -- name: encoding
 -- The alphabet by which the text was counted; the order's decision names it where it isn't GSM-7.
@@ -57,7 +58,7 @@ FROM (SELECT m.* FROM {source} AS m {filters} ORDER BY m.id DESC LIMIT ?) AS m
 
 -- name: scanned
 SELECT {row}(min(id), count(*))
-FROM (SELECT id FROM messages WHERE account_id = ? AND id < ? AND id >= ?
+FROM (SELECT id FROM messages WHERE {own account_id = ?} AND id < ? AND id >= ?
       ORDER BY id DESC LIMIT ?) AS m
 
 -- name: lookalikes
@@ -66,6 +67,23 @@ SELECT {[}m.id, m.state, m.route_id, m.provider_id, m.msisdn, m.country, o.sende
 FROM messages AS m
 {order of m}
 WHERE m.account_id = ? AND m.id < ? AND m.id >= ? AND m.country = ? AND o.sender = ? AND o.accepted_at >= ? AND o.accepted_at < ?
+
+-- name: everybody
+-- Stands for {own account_id = ?} where an operator asks for all.
+CAST({value} AS BIGINT) IS NULL
+
+-- name: every account
+-- Stands for {owned account_id = ?}, for an index that begins with the account.
+{column} IN (SELECT CAST(id AS BIGINT) FROM catalogue
+             WHERE kind = 'account' AND CAST({value} AS BIGINT) IS NULL)
+
+-- name: owner_of_order
+-- For operators.
+SELECT account_id FROM orders WHERE id = ?
+
+-- name: owner_of_batch
+-- For operators.
+SELECT account_id FROM batches WHERE id = ?
 
 -- name: order
 SELECT {row}({order_columns}) FROM orders AS o WHERE o.id = ? AND o.account_id = ?
@@ -80,8 +98,8 @@ FROM (SELECT o.* FROM orders AS o WHERE o.account_id = ? AND o.id < ? AND o.id >
 -- below `low` begins before the time, what stands from `high` on doesn't. No join, because a
 -- planner may think it cheaper to read all orders once.
 WITH RECURSIVE search (low, high) AS (
-  SELECT (SELECT min(o.id) FROM orders AS o WHERE o.account_id = :account),
-         (SELECT max(o.id) FROM orders AS o WHERE o.account_id = :account) + 1
+  SELECT (SELECT min(o.id) FROM orders AS o WHERE {own o.account_id = :account}),
+         (SELECT max(o.id) FROM orders AS o WHERE {own o.account_id = :account}) + 1
   UNION ALL
   SELECT CASE WHEN {middle} < :at THEN (low + high) / 2 + 1 ELSE low END,
          CASE WHEN {middle} < :at THEN high ELSE (low + high) / 2 END
@@ -90,13 +108,13 @@ SELECT max(low) FROM search
 
 -- name: middle
 (SELECT o.accepted_at FROM orders AS o
- WHERE o.account_id = :account AND o.id >= (low + high) / 2 ORDER BY o.id LIMIT 1)
+ WHERE {own o.account_id = :account} AND o.id >= (low + high) / 2 ORDER BY o.id LIMIT 1)
 
 -- name: first_accepted_from
-SELECT id FROM orders WHERE account_id = ? AND id >= ? AND accepted_at >= ? ORDER BY id LIMIT 1
+SELECT id FROM orders WHERE {own account_id = ?} AND id >= ? AND accepted_at >= ? ORDER BY id LIMIT 1
 
 -- name: last_accepted_before
-SELECT id FROM orders WHERE account_id = ? AND id < ? AND accepted_at < ?
+SELECT id FROM orders WHERE {own account_id = ?} AND id < ? AND accepted_at < ?
 ORDER BY id DESC LIMIT 1
 
 -- name: rolled_up
@@ -190,7 +208,7 @@ CASE WHEN m.state NOT IN ('submitted', 'ambiguous', 'unknown') THEN m.state
      ELSE coalesce(m.verdict, m.state) END = ?
 
 -- name: field bounds
-m.account_id = ? AND m.id < ? AND m.id >= ?
+{own m.account_id = ?} AND m.id < ? AND m.id >= ?
 
 -- name: field route_id
 m.route_id = ?

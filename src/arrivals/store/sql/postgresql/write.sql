@@ -450,3 +450,42 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value
 -- name: lane_ranks
 SELECT provider_id, lane, account_id, min(rank), max(rank)
 FROM messages WHERE rank IS NOT NULL GROUP BY provider_id, lane, account_id
+
+-- name: under_way_provider
+-- What hasn't ended is ready, wakes some time, or is being sent; each has an index of its own.
+SELECT count(*) FROM (
+  SELECT id FROM messages
+  WHERE wake_at IS NOT NULL AND resolution IS NULL AND provider_id = ?
+  UNION
+  SELECT id FROM messages
+  WHERE rank IS NOT NULL AND resolution IS NULL AND provider_id = ?
+  UNION
+  SELECT id FROM messages
+  WHERE state IN ('sending', 'ambiguous', 'waiting') AND state = 'sending' AND provider_id = ?
+  LIMIT ?) AS m
+
+-- name: under_way_route
+-- What hasn't ended is ready, wakes some time, or is being sent; each has an index of its own.
+SELECT count(*) FROM (
+  SELECT id FROM messages
+  WHERE wake_at IS NOT NULL AND resolution IS NULL AND route_id = ?
+  UNION
+  SELECT id FROM messages
+  WHERE rank IS NOT NULL AND resolution IS NULL AND route_id = ?
+  UNION
+  SELECT id FROM messages
+  WHERE state IN ('sending', 'ambiguous', 'waiting') AND state = 'sending' AND route_id = ?
+  LIMIT ?) AS m
+
+-- name: under_way_account
+-- What hasn't ended is ready, wakes some time, or is being sent; each has an index of its own.
+SELECT count(*) FROM (
+  SELECT id FROM messages
+  WHERE wake_at IS NOT NULL AND resolution IS NULL AND account_id = ?
+  UNION
+  SELECT id FROM messages
+  WHERE rank IS NOT NULL AND resolution IS NULL AND account_id = ?
+  UNION
+  SELECT id FROM messages
+  WHERE state IN ('sending', 'ambiguous', 'waiting') AND state = 'sending' AND account_id = ?
+  LIMIT ?) AS m

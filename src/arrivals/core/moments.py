@@ -1,4 +1,4 @@
-"""Read moments and days as the API's callers write them."""
+"""Read moments and days as people and programs write them."""
 
 from __future__ import annotations
 
@@ -55,3 +55,12 @@ def read_day_or_moment(text: str) -> tuple[int, int] | None:
     if moment is None:
         moment = read_moment(_LOST_PLUS.sub("+", text))
     return None if moment is None else (moment, moment + 1)
+
+
+def read_end(text: str) -> int | None:
+    """Read when something ends: with a day (UTC), or at a moment; None if it is neither."""
+    found = read_day_or_moment(text.strip())
+    if found is None:
+        return None
+    start, after = found
+    return after if after - start == DAY_US else start
