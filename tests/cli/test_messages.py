@@ -180,6 +180,7 @@ class Terminal(io.StringIO):
 def test_no_table_breaks_a_word(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """However narrow the terminal is, what can be copied stands whole on one line."""
     monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("LINES", "25")  # without it a dumb terminal has 80 columns
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr("sys.stdout", terminal := Terminal())
     rows = [

@@ -215,7 +215,7 @@ def remove(
     from arrivals.flows.removing import REMOVE, Removal
 
     if config is not None:
-        tables = getattr(settings_of(config), f"{kind}s")
+        tables = getattr(settings_of(config), f"{kind}s").values()
         if any(str(each.id) == name for each in tables):
             raise Stop(
                 f"{kind} {name} stands in {config}, which would bring it back",

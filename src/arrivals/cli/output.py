@@ -213,16 +213,18 @@ def _put_rows(names: Sequence[str], cells: list[list[str]]) -> None:
     """Print each row by itself; an empty cell has no line."""
     from rich.text import Text
 
-    console, width = on_stdout(), max(map(len, names))
+    console, width = on_stdout(), max(map(len, names)) + len(_GAP)
+    beside = console.width - width >= _ROOM_LEAST
+    room = console.width - width if beside else console.width
     for number, row in enumerate(cells):
         if number:
             console.print()
         for name, cell in zip(names, row, strict=True):
-            room = max(console.width - width - len(_GAP), _ROOM_LEAST)
             lines = textwrap.wrap(cell, room, break_long_words=False, break_on_hyphens=False)
-            for place, line in enumerate(lines):
-                label = Text(("" if place else name).ljust(width) + _GAP, style="dim")
-                console.print(label + Text(line, style=STYLES.get(cell, "")), soft_wrap=True)
+            if lines:
+                label = Text(name.ljust(width) if beside else f"{name}\n", style="dim")
+                said = ("\n" + " " * width if beside else "\n").join(lines)
+                console.print(label + Text(said, style=STYLES.get(cell, "")), soft_wrap=True)
 
 
 # Controls and what turns the direction of writing, but for the ends of lines and tabs.

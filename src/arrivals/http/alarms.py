@@ -43,11 +43,15 @@ class AtRisk(msgspec.Struct, kw_only=True):
     currency: str | None
 
 
+# No list of all there are: a client that was made of it would fail at the next one.
+_KINDS: Final = f"One of {', '.join(sorted(TroubleKind))}; more may be added"
+
+
 class AlarmView(msgspec.Struct, kw_only=True):
     """One alarm; of an ended one the last evidence, and the greatest loss."""
 
     id: int
-    kind: Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(TroubleKind)})]
+    kind: Annotated[str, msgspec.Meta(description=_KINDS)]
     where: Where
     began_at: str  # where the change probably was
     raised_at: str
