@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import IO, Any, Final, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -50,6 +49,7 @@ class Total(NamedTuple):
 
 # Running totals that others keep; each is told as it stands, and never goes back.
 TOTALS: Final[dict[str, Total]] = {
+    "http_requests": Total("Requests answered", ("method", "path", "status")),
     "commits": Total("Transactions committed and synced"),
     "commit_items": Total("Requests, answers and receipts committed"),
     "verify_runs": Total("Runs of the checks, by all processes of the installation"),
@@ -88,11 +88,19 @@ TOTALS: Final[dict[str, Total]] = {
         ("provider", "fate"),
     ),
 }
-# Durations that others count, by provider.
-TIMES: Final = {
-    "submit_seconds": "Time from a submit_sm to the answer that takes it; of a message of"
-    " several parts the slowest one's",
-    "receipt_seconds": "Time from a hand-off, or its last news, to the receipt that ends it",
+# Durations that others count, by one label.
+TIMES: Final[dict[str, Total]] = {
+    "submit_seconds": Total(
+        "Time from a submit_sm to the answer that takes it; of a message of several parts the"
+        " slowest one's",
+        ("provider",),
+    ),
+    "receipt_seconds": Total(
+        "Time from a hand-off, or its last news, to the receipt that ends it", ("provider",)
+    ),
+    "http_request_seconds": Total(
+        "Time to answer, without requests that asked to wait", ("path",)
+    ),
 }
 Label = str | tuple[str, ...]
 
@@ -113,10 +121,10 @@ class _Running:
             for key, total in sorted(self.totals[name].items()):
                 counter.add_metric([key] if isinstance(key, str) else list(key), total)
             yield counter
-        for name, about in TIMES.items():
-            histogram = HistogramMetricFamily(f"arrivals_{name}", about, labels=("provider",))
-            for provider, times in sorted(self.times[name].items()):
-                histogram.add_metric([provider], times.cumulative(), times.total)
+        for name, (about, labels) in TIMES.items():
+            histogram = HistogramMetricFamily(f"arrivals_{name}", about, labels=labels)
+            for label, times in sorted(self.times[name].items()):
+                histogram.add_metric([label], times.cumulative(), times.total)
             yield histogram
 
 
@@ -160,19 +168,9 @@ class Telemetry:
             "provider",
         )
         self._tell_of_the_checks()
-        self._requests = self._counter(
-            "http_requests", "Requests answered", "method", "path", "status"
-        )
-        self._seconds = Histogram(
-            "arrivals_http_request_seconds",
-            "Time to answer, without requests that asked to wait",
-            ("path",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        # Finding a label's child takes longer than counting; paths and statuses are few.
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._seconds: defaultdict[str, Buckets] = defaultdict(lambda: Buckets(_SECONDS))
+        self.take_times("http_request_seconds", self._seconds)
 
     def _tell_of_queues(self) -> None:
         self._ready = self._gauge("queue_ready", "Messages that could be handed off right now")
@@ -239,16 +237,9 @@ class Telemetry:
 
     def answered(self, method: str, path: str, status: int, latency_us: int | None) -> None:
         """Count a request; `path` is its template; `latency_us` None if it waited."""
-        counter = self._counters.get((method, path, status))
-        if counter is None:
-            counter = self._requests.labels(method, path, str(status))
-            self._counters[method, path, status] = counter
-        counter.inc()
+        self._requests[method, path, status] += 1
         if latency_us is not None:
-            histogram = self._histograms.get(path)
-            if histogram is None:
-                histogram = self._histograms[path] = self._seconds.labels(path)
-            histogram.observe(latency_us / 1e6)
+            self._seconds[path].add(latency_us / 1e6)
 
     def begin_anew(self) -> None:
         """Forget how providers were: one that is gone, or somebody else's, isn't told of."""
@@ -262,7 +253,7 @@ class Telemetry:
         self._running.totals[name] = totals
 
     def take_times(self, name: str, times: Mapping[str, Buckets]) -> None:
-        """Tell durations by provider from now on."""
+        """Tell durations by their label from now on."""
         self._running.times[name] = times
 
     def committed(self, commits: int, items: int) -> None:
@@ -333,13 +324,14 @@ class Telemetry:
 
     def exposition(self) -> bytes:
         """Return all metrics as Prometheus reads them."""
+        self.take_over(
+            "http_requests",
+            {(*at, str(status)): count for (*at, status), count in self._requests.items()},
+        )
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
         return Gauge(f"arrivals_{name}", about, labels, registry=self.registry)
-
-    def _counter(self, name: str, about: str, *labels: str) -> Counter:
-        return Counter(f"arrivals_{name}", about, labels, registry=self.registry)
 
 
 # --- lines ----------------------------------------------------------------------------

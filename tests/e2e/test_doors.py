@@ -39,7 +39,11 @@ def serving(folder: Path) -> Iterator[tuple[dict[str, str], int]]:
         ) as process,
     ):  # fmt: skip
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline()), process.pid
+        try:
+            yield json.loads(process.stdout.readline()), process.pid
+        except BaseException:
+            process.kill()
+            raise
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
@@ -50,7 +54,7 @@ def test_readiness_names_each_part_of_a_process(tmp_path: Path) -> None:
         url = where["metrics"].removesuffix("/metrics") + "/readyz"
         assert set(httpx.get(url, timeout=5).json()["checks"]) == {
             "store", "catalogue", "fleet", "sweep", "verify", "learning", "requests",
-            "operators' requests",
+            "operators' requests", "uses of keys",
         }  # fmt: skip
 
 

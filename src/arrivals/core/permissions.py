@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 
@@ -57,12 +58,14 @@ ALLOWED: Final[dict[Act, dict[Scope, Whose]]] = {
 OPERATORS_ACTS: Final = frozenset({Act.READ_ALARMS, Act.READ_MODEL})
 
 
-def in_force(scopes: AbstractSet[Scope], *, operator: bool) -> frozenset[Scope]:
+@cache
+def in_force(scopes: frozenset[Scope], *, operator: bool) -> frozenset[Scope]:
     """Return the scopes that count: on a customer's account, none of the operator's."""
-    return frozenset(scopes if operator else scopes - OPERATORS_SCOPES)
+    return scopes if operator else scopes - OPERATORS_SCOPES
 
 
-def whose(scopes: AbstractSet[Scope], act: Act) -> Whose | None:
+@cache
+def whose(scopes: frozenset[Scope], act: Act) -> Whose | None:
     """Return for whom these scopes allow an act, or None if they don't."""
     found = {ALLOWED[act].get(each) for each in scopes} - {None}
     return _ALL if _ALL in found else _OWN if found else None

@@ -156,7 +156,7 @@ class JsonLines:
         try:
             refuse_charset(cut, self._charset)
             found = _LINE.decode(cut)
-            refuse_repeated(cut, BodyMessage)
+            refuse_repeated(cut)
         except Refusal as refusal:
             return StreamLine(cut, refusal=refusal, line=line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -7,6 +7,8 @@ JSON like everything else, but first the requests before it are answered.
 - **Trailers** are read and forgotten: what comes behind a body never counts as a header.
 - **A header that decides for whom or how often** stands once, or the request is refused.
 - **Reading goes on** while a request is answered, so that a client that hangs up is noticed.
+- **Answers leave together**, at the end of a turn of the loop: a client that is woken while
+  others are being answered takes the processor from them.
 - **A wish to speak another protocol** is passed over, as RFC 9110 section 7.8 allows. `curl
   --http2` and Java's client wish for one in their first request, and the parser stops there: a
   body that follows is read by a second parser.
@@ -102,6 +104,7 @@ class Connection(asyncio.Protocol):
         # what is being answered
         self._current: Turn | None = None
         self._waiting: deque[Turn] = deque()
+        self._unsent: list[bytes] = []
         self._unread: asyncio.Future[None] | None = None  # the client doesn't read on
 
     # --- what the loop calls ----------------------------------------------------------
@@ -176,6 +179,7 @@ class Connection(asyncio.Protocol):
         """Take nothing new, because the server stops."""
         self._deaf = True
         if self._current is None:
+            self._flush()
             self.transport.close()
         else:
             self._wait_until(math.inf)
@@ -278,12 +282,14 @@ class Connection(asyncio.Protocol):
     # --- what a turn calls ------------------------------------------------------------
 
     def write(self, octets: bytes) -> None:
-        """Send octets."""
-        if not self.transport.is_closing():
-            self.transport.write(octets)
+        """Send octets with all others of this turn of the loop."""
+        if not self._unsent:
+            self.loop.call_soon(self._flush)
+        self._unsent.append(octets)
 
     async def drained(self) -> None:
         """Return when the client has read most of what was sent, or is gone."""
+        self._flush()
         if self._unread is not None:
             await self._unread
 
@@ -468,11 +474,17 @@ class Connection(asyncio.Protocol):
             b"",
             refused.body,
         ]
-        self.transport.write(b"\r\n".join(head))
+        self.write(b"\r\n".join(head))
         self._leave()
+
+    def _flush(self) -> None:
+        octets, self._unsent = b"".join(self._unsent), []
+        if octets and not self.transport.is_closing():
+            self.transport.write(octets)
 
     def _leave(self) -> None:
         """Close; a client that is still sending gets time to read what it was told."""
+        self._flush()
         if self.transport.is_closing():
             return
         sending = self._deaf or self._incoming is not None

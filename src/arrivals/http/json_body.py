@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -24,6 +23,9 @@ T = TypeVar("T")
 
 NO_JSON: Final = "json_invalid"  # the kind of mistake
 _NAME_CHARS_MAX: Final = 64  # of an unknown field, as the refusal repeats it
+
+# What objects call their fields; in a text the quotation marks of such words are escaped.
+_NAMES: Final = re.compile(rb'"(\w+)"\s*:')
 
 # Words that other APIs have for a field, by the one that is meant; of several, the first that
 # the object has.
@@ -67,16 +69,17 @@ def read_json(decoder: msgspec.json.Decoder[T], raw: bytes, charset: str | None 
         raise body_invalid([("", "the body isn't valid JSON", NO_JSON)]) from None
     except RecursionError:
         raise body_invalid([("", "the body is nested too deeply", NO_JSON)]) from None
-    refuse_repeated(raw, decoder.type)
+    refuse_repeated(raw)
     return found
 
 
-def refuse_repeated(raw: bytes, kind: Any) -> None:
+def refuse_repeated(raw: bytes) -> None:
     """Raise the refusal of a name that stands twice in one object of a body that was decoded.
 
     Decoders keep the last one in silence, and others the first.
     """
-    if b"\\u" in raw or any(raw.count(name) > 1 for name in _quoted_names(kind)):
+    names = _NAMES.findall(raw)
+    if len(set(names)) != len(names) or b"\\u" in raw:
         # Numbers stay digits: they may be longer than Python likes to read.
         json.loads(raw, object_pairs_hook=_once, parse_int=str, parse_float=str)
 
@@ -87,14 +90,6 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         twice = next(name for name in names if names.count(name) > 1)
         problem = "stands more than once; which one is meant?"
         raise body_invalid([(twice, problem, "repeated")])
-
-
-@cache
-def _quoted_names(kind: Any) -> tuple[bytes, ...]:
-    """Return every name that objects of a type may have, as JSON writes it."""
-    _, components = msgspec.json.schema_components([kind])
-    names = {name for each in components.values() for name in each.get("properties", ())}
-    return tuple(f'"{name}"'.encode() for name in sorted(names))
 
 
 # --- the decoder's words --------------------------------------------------------------
