@@ -10,7 +10,7 @@ import msgspec
 from arrivals.core.catalogue import Account, Catalogue, Flow, Provider, Route
 
 
-class Considered(msgspec.Struct, frozen=True, kw_only=True):
+class Considered(msgspec.Struct, frozen=True):
     """One provider that routing looked at; `why_not` is None when it may be the first."""
 
     provider_id: str
@@ -20,7 +20,7 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 OWN_ORDER: Final = "the route's own order of providers"
 
 
-class RouteDecision(msgspec.Struct, frozen=True, kw_only=True):
+class RouteDecision(msgspec.Struct, frozen=True):
     route_id: int
     providers: tuple[str, ...]  # eligible, in the order they will be tried
     considered: tuple[Considered, ...]
@@ -47,13 +47,11 @@ def sender_allowed(account: Account, route: Route, sender: str) -> bool:
 def choose(catalogue: Catalogue, route: Route, environment: str) -> RouteDecision:
     """Order the route's providers for one environment, with a reason for each that loses."""
     considered = [
-        Considered(provider_id=name, why_not=_why_not(catalogue.providers[name], environment))
+        Considered(name, _why_not(catalogue.providers[name], environment))
         for name in route.providers
     ]
     eligible = [each.provider_id for each in considered if each.why_not is None]
-    return RouteDecision(
-        route_id=route.route_id, providers=tuple(eligible), considered=tuple(considered)
-    )
+    return RouteDecision(route.route_id, tuple(eligible), tuple(considered))
 
 
 def next_provider(decision_order: tuple[str, ...], tried: str) -> str | None:

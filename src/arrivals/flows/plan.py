@@ -63,7 +63,9 @@ class Recipient(msgspec.Struct, frozen=True):
     client_ref: str | None = None
 
 
-class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
+# A call of more than fifteen names builds a dictionary first, which takes longer than all the
+# rest of it; so the first fields of what every send makes may be given by place.
+class SendRequest(msgspec.Struct, frozen=True):
     """A send or an estimate after decoding, before any decision."""
 
     account_id: int
@@ -117,7 +119,7 @@ class Duplicate(msgspec.Struct, frozen=True):
     dropped: bool
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True):
     """Everything that was decided about a request, with the reasons."""
 
     request: SendRequest
@@ -236,11 +238,12 @@ def plan(
     _one_of(on_ambiguous, AMBIGUITY_POLICIES, "on_ambiguous")
     send_at_us, valid_for_us, outcome_grace_us = _times(request, route, defaults, now_us)
     lane, selection = LANE_OF_CATEGORY[category], None
-    alphabets = _alphabets(catalogue, decision.providers[:1])
-    if route.strategy is not Strategy.PRIORITY and choosing is not None:
-        alphabets = _alphabets(catalogue, decision.providers)
+    if route.strategy is Strategy.PRIORITY:
+        choosing = None
+    taking = decision.providers[:1] if choosing is None else decision.providers
+    alphabets = _alphabets(catalogue, taking)
     messages, refused, duplicates = _recipients(request, catalogue, route.route_id, alphabets)
-    if route.strategy is not Strategy.PRIORITY and choosing is not None and messages:
+    if choosing is not None and messages:
         within = (lane, valid_for_us / SECOND_US)
         decision, selection = choosing.order(decision, route, request, messages, within)
         if len(alphabets) > 1:
@@ -249,10 +252,10 @@ def plan(
                 request, catalogue, route.route_id, alphabets
             )
     planned = Plan(
-        request=request,
-        account=account,
-        route=route,
-        decision=decision,
+        request,
+        account,
+        route,
+        decision,
         selection=selection,
         alphabet=alphabets[0],
         catalogue_version=catalogue.version,

@@ -128,8 +128,8 @@ class OpenItem(msgspec.Struct):
     known_by: str | None
 
 
-class SendAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An accepted order."""
+class PublishedAnswer(msgspec.Struct):
+    """What the published clients read of an accepted order."""
 
     status: str
     message: str
@@ -141,6 +141,11 @@ class SendAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     balance_after: Money
     queued: int
     debited: bool
+
+
+class SendAnswer(PublishedAnswer, kw_only=True, omit_defaults=True):
+    """An accepted order."""
+
     bx_id: str | None = None  # where there is one message
     refused: list[RefusedEntry] | None = None  # where the send was partial
     duplicates: list[DuplicateEntry] | None = None  # where somebody is named twice
@@ -172,16 +177,16 @@ def send_answer(ids: MessageIds, accepted: Accepted) -> SendAnswer:
         for name, each in zip(names, accepted.messages, strict=True)
     ]
     return SendAnswer(
-        status="success",
-        message=f"SMS batch accepted via route {order.route_id}",
-        order_id=order_id,
-        route_id=order.route_id,
-        count=order.count,
-        messages=messages,
-        cost=cost,
-        balance_after=json_number(Micros(order.balance_after)),
-        queued=order.count,
-        debited=order.cost > 0,
+        "success",
+        f"SMS batch accepted via route {order.route_id}",
+        order_id,
+        order.route_id,
+        order.count,
+        messages,
+        cost,
+        json_number(Micros(order.balance_after)),
+        order.count,  # as queued
+        order.cost > 0,
         bx_id=names[0] if order.count == 1 else None,
         refused=refused_entries(accepted.refused) if plan.request.partial else None,
         duplicates=duplicate_entries(plan.duplicates),

@@ -96,10 +96,10 @@ def read_send(request: Request, raw: bytes) -> tuple[SendRequest, SendBody]:
     if body.client_ref is not None:
         _printable(body.client_ref, "client_ref")
     send = SendRequest(
-        account_id=request.account.account_id,
-        key_id=request.key.key_id,
-        environment=request.key.environment,
-        request_id=request.request_id,
+        request.account.account_id,
+        request.key.key_id,
+        request.key.environment,
+        request.request_id,
         route_id=body.route_id,
         sender=body.caller_id,
         recipients=_recipients(body),

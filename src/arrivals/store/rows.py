@@ -13,7 +13,7 @@ import msgspec
 from arrivals.core.message import Message
 
 
-class NewOrder(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class NewOrder(msgspec.Struct, frozen=True, array_like=True):
     """An order as it is committed; one row of `orders`."""
 
     order_id: int
