@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrivals.core.buckets import Buckets
+from arrivals.core.buckets import Buckets, place_in
 
 BOUNDS = (0.1, 1.0, 10.0)
 values = st.lists(st.floats(0, 100), max_size=30)
@@ -25,5 +25,5 @@ def test_each_bound_counts_what_is_at_most_as_much(found: list[float]) -> None:
 def test_a_place_is_where_a_value_is_counted(value: float) -> None:
     buckets = Buckets(BOUNDS)
     buckets.add(value)
-    assert buckets.counts[buckets.place(value)] == 1
+    assert buckets.counts[place_in(buckets.bounds, value)] == 1
     assert sum(buckets.counts) == 1

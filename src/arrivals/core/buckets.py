@@ -6,6 +6,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 
+def place_in(bounds: Sequence[float], value: float) -> int:
+    """Return which of the counts between rising bounds a value belongs to."""
+    return bisect_left(bounds, value)
+
+
 class Buckets:
     """How many values there were up to each of some bounds, and their sum."""
 
@@ -19,12 +24,8 @@ class Buckets:
 
     def add(self, value: float) -> None:
         """Count a value."""
-        self.counts[self.place(value)] += 1
+        self.counts[place_in(self.bounds, value)] += 1
         self.total += value
-
-    def place(self, value: float) -> int:
-        """Return which of the counts a value belongs to."""
-        return bisect_left(self.bounds, value)
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return how many values were at most each bound, as Prometheus names bounds."""

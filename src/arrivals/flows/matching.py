@@ -179,10 +179,9 @@ class Matching:
 
     def _is_sure(self, told: Receipt, match: Match) -> bool:
         """Tell whether a receipt tells an id as its provider surely gave it."""
-        handoff = match.handoff
+        handoff, usual = match.handoff, self._usual_form(told.provider_id)
         if told.reference == handoff_reference(handoff.message_id, handoff.attempt):
             return True
-        usual = self._usual_form(told.provider_id)
         if told.came_over or usual in LITERAL:
             as_given = form_of(told, handoff.external_id) is IdForm.AS_GIVEN
             return as_given and not told.came_over
@@ -243,6 +242,8 @@ class Matching:
         untold = not receipt.msisdn and fit(candidates[0][1], receipt) is Fit.UNTOLD
         if untold and not are_one(candidates):
             return None
+        if len(candidates) == 1:  # as it is nearly always
+            return self._found(receipt, *candidates[0], "id", 1.0)
         # A receipt may have told an id before the answer did, and then its part was guessed.
         first: dict[tuple[int, int], tuple[Message, Match]] = {}
         for each in sorted(candidates, key=lambda each: each[1].handoff.at_us):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from arrivals.core.buckets import Buckets
+from arrivals.core.buckets import Buckets, place_in
 from arrivals.core.message import Message, State, is_terminal
 from arrivals.store.api import Transaction
 
@@ -33,7 +33,7 @@ def reported(tx: Transaction, before: Message, *, ends: bool) -> None:
     """Count for how long a message waited for the receipt that ends it, since its hand-off."""
     if ends and before.state is State.SUBMITTED:
         waited_us = max(0, tx.now_us - before.changed_at_us)
-        place = Buckets(RECEIPT_S).place(waited_us / 1e6)
+        place = place_in(RECEIPT_S, waited_us / 1e6)
         tx.tally(_PLACE, before.provider_id, str(place))
         tx.tally(_SUM, before.provider_id, by=waited_us)
 

@@ -13,6 +13,7 @@ comes after it may end it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from arrivals.core.reason_codes import UNWRITABLE
@@ -35,6 +36,7 @@ from arrivals.smpp.receipts import normal_form
 
 _US: Final = 1_000_000
 
+_TRAITS_REMEMBERED: Final = 1_024
 COUNTRY_DIGITS: Final = 2  # enough to tell countries apart, or their neighbourhood
 
 NOT_BOUND: Final = c.ESME_RINVBNDSTS  # it concerns the bind; nothing was looked at
@@ -54,6 +56,12 @@ _CAUSE: Final = {
     RefusalKind.THROTTLED: Cause.THROTTLED,
     RefusalKind.RETRYABLE: Cause.REFUSED_RETRYABLE,
 }
+
+
+@lru_cache(maxsize=_TRAITS_REMEMBERED)
+def _traits(sender: str, country: str, is_long: bool) -> tuple[str, ...]:  # noqa: FBT001 - a key of the cache
+    mine = (f"from {sender}", f"to {country}")
+    return (*mine, "long") if is_long else mine
 
 
 class Flight:
@@ -99,8 +107,7 @@ class Flight:
     def traits(self) -> tuple[str, ...]:
         """What it has in common with others that a provider may throttle for good."""
         submission = self.submission
-        mine = (f"from {submission.sender}", f"to {submission.msisdn[:COUNTRY_DIGITS]}")
-        return mine if self.total == 1 else (*mine, "long")
+        return _traits(submission.sender, submission.msisdn[:COUNTRY_DIGITS], self.total > 1)
 
     @property
     def stopped(self) -> bool:
@@ -116,6 +123,11 @@ class Flight:
     def silences(self) -> int:
         """How many parts left and were never answered."""
         return self.sent - self.open - len(self.ids) - len(self.refusals)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the provider has all of it."""
+        return len(self.ids) == self.total
 
     @property
     def is_lost(self) -> bool:
@@ -165,7 +177,7 @@ class Flight:
         """
         if self.open or self.unsent or self.ended:
             return None
-        if len(self.ids) == self.total:
+        if self.is_taken:
             self.ended = True
             return Taken(self.all_ids(), round(self.waited_s * _US))
         if self.can_go_on:
@@ -182,7 +194,7 @@ class Flight:
     @property
     def can_go_on(self) -> bool:
         """Whether parts were taken, and all that is missing may be tried again by itself."""
-        if not self.ids or self.is_under_way or self.ended or len(self.ids) == self.total:
+        if not self.ids or self.is_under_way or self.ended or self.is_taken:
             return False
         return not self.silences and not any(
             self._kind(status) is RefusalKind.PERMANENT for status in self.refusals.values()
@@ -259,7 +271,7 @@ class Flight:
             self.ids[part] = message_id
         if not self.ended:
             return None
-        if len(self.ids) == self.total:
+        if self.is_taken:
             return Taken(self.all_ids())
         if self.silences:
             told = message_id is not None

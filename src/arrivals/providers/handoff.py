@@ -278,7 +278,7 @@ class HandOff:
         return taken
 
     def _taken(self, flight: Flight) -> None:
-        if len(flight.ids) < flight.total:
+        if not flight.is_taken:
             return  # that one part is taken tells nothing of the others
         self._aside = 0
         verdict = self._blame.taken(flight.submission.msisdn, flight.traits)
@@ -339,12 +339,13 @@ class HandOff:
 
     def _weigh(self, bind: Bind, flight: Flight) -> None:
         """Tell the breaker what became of a hand-off, for now."""
-        if flight.is_lost:
+        if flight.is_taken or not (flight.is_lost or flight.came_back):
+            if bind.breaker.answered():
+                self._on_mended()
+        elif flight.is_lost:
             self._lost(bind)
-        elif flight.came_back:
+        else:
             bind.breaker.unsent()
-        elif bind.breaker.answered():
-            self._on_mended()
 
     def _lost(self, bind: Bind) -> None:
         """Count a hand-off that came to nothing."""

@@ -59,11 +59,18 @@ _COUNT = re.compile(r"[0-9]{1,9}")
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What one receipt claims; nothing in it is our own knowledge."""
+class Receipt(msgspec.Struct, frozen=True):
+    """What one receipt claims; nothing in it is our own knowledge.
+
+    Each receipt makes one, so its first fields are given by place: a call of more than fifteen
+    names builds a dictionary first.
+    """
 
     message_id: str | None  # as sent; the TLV's, else the text's
     state: str  # a canonical stat word, or UNRECOGNISED
+    source: str  # the handset: a receipt swaps the message's addresses
+    destination: str
+    raw: bytes  # the user data, whole
     stat_raw: str | None = None  # the text's own word
     error: str | None = None  # err as sent: a namespace of the route's own
     network_error: tuple[int, int] | None = None  # network type and code
@@ -74,11 +81,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     dlvrd: int | None = None
     text: bytes | None = None
     user_message_reference: int | None = None
-    source: str  # the handset: a receipt swaps the message's addresses
-    destination: str
     intermediate: bool = False  # an intermediate notification, never final
     part: Part | None = None
-    raw: bytes  # the user data, whole
     text_id: str | None = None  # the text's id, which may differ from the TLV's in form
     tlv_said: str | None = None  # message_state's word, where the text has another
     vendor_tlvs: tuple[tuple[int, bytes], ...] = ()
@@ -114,25 +118,25 @@ def parse_receipt(pdu: Pdu, *, unmarked: bool = False) -> Receipt | None:
         return None
     text = get("text")
     return Receipt(
-        message_id=plain(tlv_id.decode("latin-1"), ID_CHARS_MAX) if tlv_id else text_id,
-        state=state,
-        stat_raw=stat and plain(stat, WORD_CHARS_MAX),
-        error=get("err") or None,
-        network_error=_network_error(pdu) if tlvs else None,
-        failure_reason=pdu.tlv_int(c.TLV_DELIVERY_FAILURE_REASON) if tlvs else None,
+        plain(tlv_id.decode("latin-1"), ID_CHARS_MAX) if tlv_id else text_id,
+        state,
+        pdu.octets("source_addr").decode("latin-1"),
+        pdu.octets("destination_addr").decode("latin-1"),
+        pdu.message,
+        stat and plain(stat, WORD_CHARS_MAX),
+        get("err") or None,
+        _network_error(pdu) if tlvs else None,
+        pdu.tlv_int(c.TLV_DELIVERY_FAILURE_REASON) if tlvs else None,
         submit_date=_date(get("submit_date")),
         done_date=_date(get("done_date")),
         sub=_count(get("sub")),
         dlvrd=_count(get("dlvrd")),
         text=None if text is None else text.encode("latin-1"),
         user_message_reference=pdu.tlv_int(c.TLV_USER_MESSAGE_REFERENCE) if tlvs else None,
-        source=pdu.octets("source_addr").decode("latin-1"),
-        destination=pdu.octets("destination_addr").decode("latin-1"),
         # With both marks it is a receipt, and the word tells whether it is final.
         intermediate=kind & _MARKS == c.ESM_INTERMEDIATE_NOTIFICATION
         and not (unmarked and state in FINAL_WORDS),
         part=part_of(pdu),
-        raw=pdu.message,
         text_id=text_id,
         tlv_said=tlv_said,
         vendor_tlvs=tuple(tlv for tlv in tlvs if tlv[0] in VENDOR_TAGS) if tlvs else (),
