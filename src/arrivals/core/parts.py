@@ -130,7 +130,9 @@ def has_arrived_in_part(parts: str | None) -> bool:
 
 def lacks_part(parts: str | None, attempt: int) -> bool:
     """Tell whether a part of a hand-off is known not to have arrived."""
-    return any(letter in "efx" for letter in _rows(parts).get(attempt, ""))
+    return parts is not None and any(
+        letter in "efx" for letter in _rows(parts).get(attempt, "")
+    )
 
 
 def whole_handoffs(parts: str | None) -> int:

@@ -18,6 +18,7 @@ and nobody else's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -79,7 +80,7 @@ class Matching:
         self._tx = tx
         self._catalogue = catalogue
         self._journal = journal
-        self._usual_form = usual_form
+        self._usual_form = cache(usual_form)  # it is asked for each receipt
         # The hand-offs that this transaction inferred, which it couldn't look up at its begin.
         self._inferred: dict[tuple[str, str], list[Match]] = {}
         self._ways: list[list[tuple[Receipt, LookedUp]]] = []
@@ -118,8 +119,7 @@ class Matching:
         What a usual form finds among ended messages only gives way to an open one, so that a
         provider that changes its ways is understood as if nothing were known of it.
         """
-        known = {name: self._usual_form(name) for name in {r.provider_id for r in receipts}}
-        usual = [known[each.provider_id] for each in receipts]
+        usual = [self._usual_form(each.provider_id) for each in receipts]
         first = [first_forms(each, form) for each, form in zip(receipts, usual, strict=True)]
         found = self._ask(receipts, first)
         others = [

@@ -158,6 +158,7 @@ class Receiving:
         # Parked receipts that match nothing yet, by the providers whose ids they may tell.
         self._staying: dict[tuple[str, ...], list[tuple[int, Sequence[str]]]] = {}
         self._doubtful: dict[int, Message] = {}
+        self._waited: list[tuple[str, int]] = []  # whose receipt ends a message, and since when
         # The destinations, by provider, of which one doubt less is left.
         self.heard_of: dict[str, set[str]] = {}
 
@@ -186,6 +187,7 @@ class Receiving:
                 (receipt.provider_id, found.message.key if found else None, receipt.raw)
             )
         self.journal.flush()
+        reported(self._tx, self._waited)
         self._tx.see(list(self._matching.seen.values()))
         self._tx.unpark(matched)
         for provider_ids, staying in self._staying.items():
@@ -244,8 +246,7 @@ class Receiving:
         # Of a long message in doubt, the other parts' receipts must still find it in doubt.
         in_doubt = is_long and message.state is not State.SUBMITTED
         # Of a hand-off that lacks a part no receipt speaks for the whole.
-        lacks = lacks_part(parts, attempt)
-        per_part = is_long and (lacks or not provider.answers_per_message)
+        per_part = is_long and (not provider.answers_per_message or lacks_part(parts, attempt))
         if per_part and said in FINAL_MOVES:
             part = _place(message, found)
             if contradicts(parts, message.segments, attempt, part, said):
@@ -265,7 +266,7 @@ class Receiving:
             self._note(message, said, receipt, body, parts, wake_at_us)
             return
         ends = move in FINAL_MOVES
-        reported(self._tx, message, ends=ends)
+        self._note_wait(message, ends=ends)
         self.journal.move(
             message,
             move,
@@ -277,6 +278,10 @@ class Receiving:
             wake_at_us=None if ends else wake_at_us,
             reason=reason if ends and move is not Move.RECEIPT_DELIVERED else None,
         )
+
+    def _note_wait(self, message: Message, *, ends: bool) -> None:
+        if ends and message.state is State.SUBMITTED:
+            self._waited.append((message.provider_id, message.changed_at_us))
 
     def _wake_at_us(self, message: Message, provider: Provider, parts: str | None) -> int:
         """Return until when other parts' receipts are waited for."""

@@ -6,11 +6,12 @@ what happened, and the store has it in its totals once that is durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from arrivals.core.buckets import Buckets, place_in
-from arrivals.core.message import Message, State, is_terminal
+from arrivals.core.message import Message, is_terminal
 from arrivals.store.api import Transaction
 
 # From a handset that is in somebody's hand to one that was off over a weekend.
@@ -29,13 +30,18 @@ def ended(tx: Transaction, before: Message, after: Message) -> None:
         tx.tally(_OUTCOME, after.provider_id, after.state.value)
 
 
-def reported(tx: Transaction, before: Message, *, ends: bool) -> None:
-    """Count for how long a message waited for the receipt that ends it, since its hand-off."""
-    if ends and before.state is State.SUBMITTED:
-        waited_us = max(0, tx.now_us - before.changed_at_us)
-        place = place_in(RECEIPT_S, waited_us / 1e6)
-        tx.tally(_PLACE, before.provider_id, str(place))
-        tx.tally(_SUM, before.provider_id, by=waited_us)
+def reported(tx: Transaction, waited: Sequence[tuple[str, int]]) -> None:
+    """Count for how long messages waited for the receipts that end them.
+
+    `waited` has the provider of each, and when it was handed off or last heard of.
+    """
+    found: Counter[tuple[str, ...]] = Counter()
+    for provider_id, since_us in waited:
+        waited_us = max(0, tx.now_us - since_us)
+        found[_PLACE, provider_id, str(place_in(RECEIPT_S, waited_us / 1e6))] += 1
+        found[_SUM, provider_id] += waited_us
+    for what, count in found.items():
+        tx.tally(*what, by=count)
 
 
 def outcomes_in(totals: Totals) -> dict[tuple[str, str], int]:

@@ -134,9 +134,10 @@ def _octets(pdu: Pdu) -> bytes:
 class News:
     """What one reading of a link brought to be recorded, and whom to acknowledge for it."""
 
-    __slots__ = ("_ignored", "_receipts", "_replies", "_tokens")
+    __slots__ = ("_ignored", "_receipts", "_replies", "_tokens", "came_at_us")
 
-    def __init__(self) -> None:
+    def __init__(self, came_at_us: int) -> None:
+        self.came_at_us = came_at_us
         self._receipts: list[Receipt] = []
         self._replies: list[Reply] = []
         self._ignored: list[Ignored] = []

@@ -211,7 +211,7 @@ class SmppConnection:
     # --- what comes back -------------------------------------------------------------
 
     def _on_events(self, bind: Bind, link: Link, events: Sequence[Event]) -> None:
-        news = News()
+        news = News(self._clock.now_us())
         accepted = sum(self._on_event(bind, link, event, news) for event in events)
         handoff = self._handoff
         if accepted:
@@ -263,7 +263,7 @@ class SmppConnection:
             self._binds.is_receiving()
 
     def _on_request(self, link: Link, pdu: Pdu, news: News) -> None:
-        said = read_request(self._provider, pdu, self._clock.now_us())
+        said = read_request(self._provider, pdu, news.came_at_us)
         if isinstance(said, Ignored):
             self.inbound_ignored += 1
         # An alert_notification asks for no answer.
