@@ -203,7 +203,9 @@ async def test_a_zombies_late_answer_keeps_its_id_and_it_sends_nothing_more(
     async with _running(cluster) as client:
         zombie = await _until(lambda: _owner(cluster), 20)
         await _send(cluster, client, *(f"316000000{n:02d}" for n in range(20)))
-        await _until(lambda: _states(cluster).get("sending") == 20, 10)
+        # What it has claimed and not yet sent would never leave, and nobody would answer it.
+        await _until(lambda: cluster.truth.read_text().count('"handoff"') == 20, 10)
+        assert _states(cluster) == {"sending": 20}
         os.kill(zombie.process.pid, signal.SIGSTOP)
         try:
             other = await _until(lambda: _other_owner(cluster, zombie), 25)

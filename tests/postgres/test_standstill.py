@@ -104,9 +104,8 @@ async def test_a_bind_moves_whatever_its_owner_stopped_at(
 
 async def test_the_server_itself_ends_who_stops_behind_a_question(database: str) -> None:
     """It sees that the transaction is idle, though statements go out without waiting."""
-    async with opened(database) as (ground,):
-        async with _sleeping(ground, Sleeper(owns)):
-            assert execute(database, WRITERS) == [("idle in transaction",)]
+    async with opened(database) as (ground,), _sleeping(ground, Sleeper(owns)):
+        assert execute(database, WRITERS) == [("idle in transaction",)]
 
 
 async def test_funds_move_though_somebody_stopped_while_moving_them(
@@ -120,8 +119,8 @@ async def test_funds_move_though_somebody_stopped_while_moving_them(
 
         def spends(tx: Transaction) -> None:
             tx.post(posting(PostingKind.HOLD, 1, PRICE, "EUR"))
-            tx.finish()  # here it turns out that its slot is short, and here it stops later
-            tx.release_bind("north", 1)
+            tx.open_balance(2, "EUR", 0)  # writes money first: or its slot turns out short
+            tx.release_bind("north", 1)  # of which nobody asks what came of it
 
         sleeper = Sleeper(spends)
         async with _sleeping(sleepy, sleeper):
