@@ -141,6 +141,18 @@ STORIES: list[StoryRow] = [
         state    failed
         told     came_over None
         """, TWO),
+    ("a receipt comes to the next owner before the late answer: invariants 14, 23", """
+        accept   31612345678
+        claim
+        take     north
+        state    ambiguous
+        receipt  A1 DELIVRD
+        state    delivered
+        late     1 taken A1
+        late     1 taken A1
+        events   accepted claimed lease_lost receipt_delivered taken
+        state    delivered
+        """, {}),
 ]  # fmt: skip
 
 

@@ -29,7 +29,8 @@ from arrivals.store.postgres_connection import (
     BY_INDEX,
     BY_KEY,
     DEADLOCKS_SOON,
-    NO_STANDSTILL,
+    LOCK_LOOK_MS,
+    STANDSTILL_MS,
     PostgresConnection,
     named,
 )
@@ -57,7 +58,8 @@ SPEND_LOCKS: Final = 256  # accounts share them, for the server has room for som
 
 _FORGET_WRITERS_AFTER_US: Final = 86_400 * 1_000_000
 
-_AGAIN: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
+_LOCKED_OUT: Final = "55P03"  # a lock wasn't had in time
+_AGAIN: Final = frozenset({"40001", "40P01", _LOCKED_OUT})  # serialization, deadlock
 _SAME_KEY: Final = frozenset(
     {"idempotency_pkey", "postings_reference", "batches_account_id_key_key"}
 )
@@ -304,6 +306,8 @@ class PostgresWriter:
             return not error.diag.constraint_name
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             self._connection.close()  # it became a standby; another one takes writes
+        if error.sqlstate == _LOCKED_OUT:
+            self._end_standstills()
         if isinstance(error, psycopg.errors.DeadlockDetected):
             self._meet_first = self._meet_first | self._met
         # What is lost before its COMMIT was sent is lost for certain.
@@ -337,7 +341,8 @@ class PostgresWriter:
         session = PostgresConnection(
             self._url,
             application=f"arrivals writer {self._holder}",
-            settings=f"{BY_KEY}; {NO_STANDSTILL}; {DEADLOCKS_SOON}",
+            settings=f"{BY_KEY}; {DEADLOCKS_SOON}; SET lock_timeout = {LOCK_LOOK_MS};"
+            f" SET idle_in_transaction_session_timeout = {STANDSTILL_MS}",
         )
         with contextlib.ExitStack() as undone:
             undone.callback(session.close)
@@ -357,6 +362,20 @@ class PostgresWriter:
                     raise
                 time.sleep(LOOK_UP_EVERY_S)
 
+    def _end_standstills(self) -> None:
+        """End the sessions of writers that stand still; theirs run again when they go on."""
+        try:
+            session = PostgresConnection(self._url, application="arrivals standstills")
+            try:
+                ended = session.execute(SQL["end_standstills"], (STANDSTILL_MS,)).get
+            finally:
+                session.close()
+        except psycopg.Error as error:
+            _log.warning("whoever holds a lock wasn't looked for: %s", type(error).__name__)
+            return
+        if ended:
+            _log.warning("%d processes stood still in a transaction: others go on", ended)
+
     def _was_committed(self) -> bool:
         """Look up whether the last commit happened, though its answer was lost.
 
@@ -372,7 +391,7 @@ class PostgresWriter:
                     self._connection = self._connect()
                 looked_up, durable = self._connection.durably(SQL["own_commit"], key, left_s)
             except psycopg.OperationalError as error:
-                if error.sqlstate != _TIMEOUT:
+                if error.sqlstate not in {_TIMEOUT, _LOCKED_OUT}:
                     self._connection.close()
                 time.sleep(min(LOOK_UP_EVERY_S, left_s))
                 continue
@@ -398,9 +417,12 @@ class PostgresWriter:
             for account_id, amount in sorted(wanted.items()):
                 self._shift(account_id, amount)
         except (psycopg.Error, StoreError) as trouble:
-            _log.warning("funds couldn't be shifted: %s", type(trouble).__name__)
             self._connection.close()
             self._spending = []
+            if isinstance(trouble, psycopg.Error) and trouble.sqlstate == _LOCKED_OUT:
+                self._end_standstills()
+                return True
+            _log.warning("funds couldn't be shifted: %s", type(trouble).__name__)
             return False
         return True
 

@@ -45,8 +45,11 @@ BY_KEY: Final = (
     " SET plan_cache_mode = force_generic_plan; SET jit = off"
 )
 # A writer that stands still in a transaction holds rows that others need, among them that of
-# its bind: it is ended by the time its lease would be given up.
-NO_STANDSTILL: Final = "SET idle_in_transaction_session_timeout = 8000"
+# its bind: it is ended by the time its lease would be given up. The server does so only between
+# two statements that it was asked about. After one that it wasn't it waits for more, and no
+# setting of it bounds that: so whoever waits for a lock looks from time to time for who has it.
+STANDSTILL_MS: Final = 8_000
+LOCK_LOOK_MS: Final = 2_000
 # Batches may meet in a circle, where one message has news from two sides. It is resolved by
 # running one of them again; how soon, only a privileged user may say.
 DEADLOCKS_SOON: Final = (
@@ -92,6 +95,8 @@ class Found:
     @property
     def get(self) -> Any:
         """The first value of the first row, or None."""
+        if self._pipeline is not None:
+            self._pipeline.sync()  # to fetch alone would leave the server waiting for more
         row = self._cursor.fetchone()
         return None if row is None else row[0]
 

@@ -95,6 +95,8 @@ _BY_STATE: Final = {
               "database")),
     "42501": (StoreError, "the database's user may not do that: {said}",
               "let the database belong to that user, or grant it what is missing"),
+    "55P03": (StoreUnavailable, "somebody else holds what this needs: {said}",
+              "see who stands in the way: pg_locks and pg_stat_activity tell"),
     "57014": (StoreUnavailable, "the database gave a statement up: {said}",
               "look for what is in its way, or raise statement_timeout"),
 }  # fmt: skip

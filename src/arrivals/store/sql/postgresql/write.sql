@@ -11,6 +11,15 @@ INSERT INTO writers (holder, serial, begun_at, looked_up) VALUES (?, ?, ?, TRUE)
 ON CONFLICT (holder, serial) DO UPDATE SET serial = excluded.serial
 RETURNING looked_up
 
+-- name: end_standstills
+-- Ends writers of whose transaction the server has waited too long for the next statement, while it
+-- was asked for no answer: idle_in_transaction_session_timeout doesn't see those.
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user
+AND starts_with(application_name, 'arrivals writer ')
+AND state = 'active' AND wait_event = 'ClientRead'
+AND state_change < clock_timestamp() - ? * interval '1 millisecond'
+
 -- name: insert_orders
 INSERT INTO orders (id, account_id, key_id, route_id, accepted_at, category, sender, text,
                     client_ref, request_id, send_at, expires_at, outcome_deadline, on_ambiguous,
