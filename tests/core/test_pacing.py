@@ -246,6 +246,54 @@ def test_without_a_rate_who_is_taken_and_throttled_in_turn_is_slowed_to_a_trickl
     assert pacer.next_at(NOW) == pacer.held_until_us
 
 
+WHAT_HAPPENS = st.sampled_from(
+    ["take", "scout", "throttled", "absolved", "succeeded", "unsent"]
+)
+    ["take", "scout", "throttled", "absolved", "succeeded", "unsent"]
+)
+
+
+@given(
+    st.integers(1, 200),
+    st.lists(st.tuples(st.integers(0, SECOND // 2), WHAT_HAPPENS), max_size=80),
+)
+def test_whatever_a_provider_says_no_second_sees_more_than_the_limit(
+    limit: int, steps: list[tuple[int, str]]
+) -> None:
+    """Invariant 28: holds, absolutions and scouts don't make more of a second.
+
+    The report behind it: a bind of 5 a second that was throttled and absolved in turn got 9.
+    """
+    pacer, now, sent = Pacer(*within(limit)), NOW, list[int]()
+    for elapsed, what in steps:
+        now += elapsed
+        if what == "take":
+            sent += [now] * pacer.take(limit, now)
+        elif what == "scout":
+            sent += [now] * pacer.scout(now)
+        elif what == "throttled":
+            pacer.throttled(now, in_doubt=len(sent) % 2 == 0)
+        elif what == "absolved":
+            pacer.absolve()
+        elif what == "succeeded":
+            pacer.succeeded(now)
+        elif sent and sent[-1] == now:
+            pacer.give_back(1, now)
+            sent.pop()
+        assert sum(at > now - SECOND for at in sent) <= limit
+
+
+def test_a_scout_goes_out_during_a_hold_as_the_limit_allows() -> None:
+    pacer = slowed(2.0, 1)
+    assert pacer.take(1, NOW) == 0
+    assert pacer.scout(NOW)
+    assert not pacer.scout(NOW)
+    assert pacer.scout_at(NOW) == NOW + SECOND // 2
+    assert pacer.scout(NOW + SECOND // 2)
+    assert slowed(None, 3).scouts(NOW) == 3
+    assert slowed(None, 3).scout_at(NOW) == NOW
+
+
 @pytest.mark.parametrize("rate", [None, 100.0])
 def test_a_bind_that_is_absolved_goes_on_at_its_full_pace(rate: float | None) -> None:
     pacer = slowed(rate, 10)

@@ -8,6 +8,10 @@ throttled right after a silence was not too fast. Successes bring the rate back 
 steps. Answers to PDUs that were already under way when the hold began tell nothing new and
 change nothing. Which throttled answers concern the bind at all is for `blame` to say.
 
+The configured rate is what the provider sold: it holds at every moment, whatever the pace does
+beside it. Neither a hold's end, nor an absolution, nor a scout that goes out during a hold
+makes more of a second than it allows.
+
     clear ──throttled──▶ held (rate / 2) ──time──▶ slowed ──successes, absolved──▶ clear
                            ▲                         │
                            └──throttled (hold × 2)───┘
@@ -15,7 +19,7 @@ change nothing. Which throttled answers concern the bind at all is for `blame` t
 Without a configured rate there's no bucket until the first throttle; then the rate seen in
 the last second stands in for the configured one until it has been reached again.
 
-All arithmetic is exact: a rate is micro-PDUs a second, and the bucket holds 1e-12 of a PDU,
+All arithmetic is exact: a rate is micro-PDUs a second, and a bucket holds 1e-12 of a PDU,
 which is that rate times microseconds.
 """
 
@@ -36,7 +40,7 @@ LEARNED_LEAST_PER_S: Final = 50
 BURSTS_PER_S: Final = 20
 
 _SECOND_US: Final = 1_000_000
-_PDU: Final = 1_000_000_000_000  # the bucket's unit is 1e-12 of a PDU
+_PDU: Final = 1_000_000_000_000  # a bucket's unit is 1e-12 of a PDU
 _RATE_MAX_PER_S: Final = 1_000_000
 
 
@@ -50,6 +54,41 @@ def within(limit_per_s: float) -> tuple[float, int]:
     return limit_per_s - (burst - 1), burst
 
 
+class _Bucket:
+    """What may go at once: it fills at a rate, up to a burst."""
+
+    __slots__ = ("_burst", "_level", "_updated_us")
+
+    def __init__(self, burst: int) -> None:
+        self._burst = burst
+        self._level = burst * _PDU
+        self._updated_us: int | None = None
+
+    def holds(self, rate: int, now_us: int) -> int:
+        """Return how many PDUs may go now."""
+        if self._updated_us is None:
+            self._updated_us = now_us
+        elapsed_us = now_us - self._updated_us
+        if elapsed_us > 0:
+            self._level = min(self._level + elapsed_us * rate, self._burst * _PDU)
+            self._updated_us = now_us
+        return self._level // _PDU
+
+    def take(self, n: int) -> None:
+        self._level -= n * _PDU
+
+    def give_back(self, n: int) -> None:
+        self._level = min(self._level + n * _PDU, self._burst * _PDU)
+
+    def set(self, n: int, at_us: int) -> None:
+        """Hold so many PDUs at a moment, which may be still to come."""
+        self._level, self._updated_us = n * _PDU, at_us
+
+    def next_at(self, rate: int, now_us: int) -> int:
+        """Return when a PDU may go, at a level that is up to date at `now_us`."""
+        return now_us - (-max(0, _PDU - self._level) // rate)
+
+
 class Pacer:
     """One bind's pace; time is handed in, in microseconds."""
 
@@ -58,7 +97,8 @@ class Pacer:
         "_configured",
         "_full",
         "_hold_us",
-        "_level",
+        "_limit",
+        "_pace",
         "_raised_us",
         "_rate",
         "_seen",
@@ -66,7 +106,6 @@ class Pacer:
         "_seen_since_us",
         "_succeeded_us",
         "_until_us",
-        "_updated_us",
         "slowed_since_us",
     )
 
@@ -80,8 +119,8 @@ class Pacer:
         self._full = self._configured  # what successes climb back to
         self._rate = self._configured  # None: unlimited
         self._burst = burst
-        self._level = burst * _PDU
-        self._updated_us: int | None = None
+        self._limit = _Bucket(burst)  # at the configured rate, always
+        self._pace = _Bucket(burst)  # at the pace in force
         self._until_us = 0  # the hold's end; a held bind always has a rate
         self._hold_us = HOLD_FIRST_US  # the next hold's length
         self._raised_us = 0
@@ -106,8 +145,20 @@ class Pacer:
             return self._burst
         if now_us < self._until_us:
             return 0
-        self._refill(self._rate, now_us)
-        return self._level // _PDU
+        return min(self._pace.holds(self._rate, now_us), self.scouts(now_us))
+
+    def scouts(self, now_us: int) -> int:
+        """Return how many PDUs may go even while the bind is held, at most one burst."""
+        if self._configured is None:
+            return self._burst
+        return self._limit.holds(self._configured, now_us)
+
+    def scout(self, now_us: int) -> bool:
+        """Take a PDU that goes out though the bind is held; return whether it may."""
+        if not self.scouts(now_us):
+            return False
+        self._limit.take(1)
+        return True
 
     def take(self, n: int, now_us: int) -> int:
         """Take up to `n` PDUs from the bucket and return how many were granted."""
@@ -116,21 +167,28 @@ class Pacer:
             self._count(granted, now_us)
         else:
             granted = max(min(n, self.available(now_us)), 0)
-            self._level -= granted * _PDU
+            self._pace.take(granted)
+            self._limit.take(granted)
         return granted
 
     def give_back(self, n: int, now_us: int) -> None:
         """Return PDUs that were granted and never sent."""
-        if now_us < self._until_us:
-            return
-        self._level = min(self._level + n * _PDU, self._burst * _PDU)
+        self._limit.give_back(n)
+        if now_us >= self._until_us:
+            self._pace.give_back(n)
 
     def next_at(self, now_us: int) -> int | None:
         """Return when the next PDU may go, or None when one may go now."""
         if self._rate is None or self.available(now_us):
             return None
-        missing = max(0, _PDU - self._level)
-        return max(now_us, self._until_us) - (-missing // self._rate)
+        paced_us = self._pace.next_at(self._rate, max(now_us, self._until_us))
+        return max(paced_us, self.scout_at(now_us))
+
+    def scout_at(self, now_us: int) -> int:
+        """Return when a PDU may go even while the bind is held."""
+        if self.scouts(now_us):
+            return now_us
+        return self._limit.next_at(self._configured or 1, now_us)
 
     def throttled(self, now_us: int, *, in_doubt: bool = False) -> None:
         """Note a throttled answer: hold the whole bind, and halve its rate if that was it.
@@ -155,7 +213,7 @@ class Pacer:
         # answer doesn't speak for all; the rest comes at the new rate.
         probes = min(self._hold_us // HOLD_FIRST_US, self._burst)
         self._hold_us = min(self._hold_us * 2, HOLD_MAX_US)
-        self._level, self._updated_us = probes * _PDU, self._until_us
+        self._pace.set(probes, self._until_us)
         self._raised_us = self._until_us
 
     def absolve(self) -> None:
@@ -177,7 +235,7 @@ class Pacer:
         if self._rate == self._configured:
             self.slowed_since_us = None
             return
-        self._refill(self._rate, now_us)
+        self._pace.holds(self._rate, now_us)
         elapsed_us = max(0, min(now_us - self._raised_us, _SECOND_US))
         step = self._full * elapsed_us // (RECOVERY_STEPS * _SECOND_US)
         if step == 0:
@@ -193,14 +251,6 @@ class Pacer:
         if self._configured is None:
             return LEARNED_FLOOR_PER_S * 1_000_000
         return max(1, full // FLOOR_DIVISOR)
-
-    def _refill(self, rate: int, now_us: int) -> None:
-        if self._updated_us is None:
-            self._updated_us = now_us
-        elapsed_us = now_us - self._updated_us
-        if elapsed_us > 0:
-            self._level = min(self._level + elapsed_us * rate, self._burst * _PDU)
-            self._updated_us = now_us
 
     def _count(self, sent: int, now_us: int) -> None:
         """Keep the PDUs of this second and the last, to know the rate if throttled."""

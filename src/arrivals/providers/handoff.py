@@ -98,7 +98,8 @@ class HandOff:
             return 0
         allowed = self.pacer.available(now_us)
         if not allowed and self._is_looking(now_us) and now_us >= self._look_us:
-            allowed = LOOK_MAX
+            # Those that aren't sent out are put aside, whatever the pace allows.
+            allowed = LOOK_MAX if self.pacer.scouts(now_us) else 0
         return min(room, allowed)
 
     def _is_looking(self, now_us: int) -> bool:
@@ -141,8 +142,11 @@ class HandOff:
         moments = [self.pacer.next_at(now_us)]
         if moments[0] is not None:
             self._note_wanted(now_us)
-        if self._is_looking(now_us) and now_us < self._look_us:
-            moments.append(self._look_us)
+        scout_us = self.pacer.scout_at(now_us)
+        if self._is_looking(now_us):
+            scout_us = max(scout_us, self._look_us)
+        if scout_us > now_us:
+            moments.append(scout_us)
         moments += [bind.breaker.next_at(now_us) for bind in self._senders]
         next_us = min((each for each in moments if each is not None), default=None)
         if next_us is None or (self._wake is not None and self._wake_us <= next_us):
@@ -238,7 +242,9 @@ class HandOff:
         link.flush()
 
     def _may_go(self, flight: Flight, now_us: int) -> bool:
-        return flight in self._scouts or self.pacer.take(1, now_us) > 0
+        if flight in self._scouts and now_us < self.pacer.held_until_us:
+            return self.pacer.scout(now_us)
+        return self.pacer.take(1, now_us) > 0
 
     def _send(self, link: Link, flight: Flight, part: int, pdu: Pdu, now: float) -> None:
         try:
