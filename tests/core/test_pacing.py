@@ -249,8 +249,6 @@ def test_without_a_rate_who_is_taken_and_throttled_in_turn_is_slowed_to_a_trickl
 WHAT_HAPPENS = st.sampled_from(
     ["take", "scout", "throttled", "absolved", "succeeded", "unsent"]
 )
-    ["take", "scout", "throttled", "absolved", "succeeded", "unsent"]
-)
 
 
 @given(

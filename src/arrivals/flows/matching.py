@@ -325,7 +325,9 @@ class Matching:
         candidates = [
             each
             for each in self._open_first(matches)
-            if self._is_to(each[0], receipt) and self._attempts(each[0], since_us)
+            if self._is_to(each[0], receipt)
+            and self._attempts(each[0], since_us)
+            and not self._is_anothers(receipt, each[0])
         ]
         if not candidates or not are_one(candidates):
             return None
@@ -347,7 +349,9 @@ class Matching:
             (told, message, attempts)
             for told in ways
             for message in self._in_doubt(told)
-            if may_be_out(message) and (attempts := self._attempts(message, since_us, told))
+            if may_be_out(message)
+            and (attempts := self._attempts(message, since_us, told))
+            and not self._is_anothers(told, message)
         ]
         # What still waits for news comes before what has ended without it.
         waiting = [each for each in fitting if not is_terminal(each[1].state)]
@@ -359,6 +363,20 @@ class Matching:
         if message.state is State.SENDING and message.attempts in attempts:
             return None
         return self._infer(told, message, attempts[0])
+
+    def _is_anothers(self, receipt: Receipt, message: Message) -> bool:
+        """Tell whether another provider gave the id that a receipt tells, for this message.
+
+        Then it speaks of that hand-off: somebody crossed it over, and nobody said so in
+        `ids_of`. It is no word about a hand-off in doubt to the provider that sent it.
+        """
+        return any(
+            told.body.get("provider") != receipt.provider_id
+            and form_of(receipt, normal_form(str(each))) is not None
+            for kind in _NAMING
+            for told in self._journal.told(message.key, kind)
+            for each in told.body.get("ids", ())
+        )
 
     def _in_doubt(self, receipt: Receipt) -> list[Message]:
         """Return a provider's messages to the handset of which bytes may be out."""
