@@ -297,6 +297,21 @@ STORIES: list[StoryRow] = [
         told     matched_by destination
         told     came_over south
         """, TWO),
+    ("nobody said that it is another login, and it names the id that the other one gave", """
+        accept   31612345678 on_ambiguous=resend
+        claim    north
+        answer   1 unanswered
+        tick     61
+        divert   north 1
+        claim    south
+        answer   2 taken 7acf16549ac3a17d
+        deliver  'id:8849316345435890045 stat:DELIVRD' provider=north
+        state    submitted
+        parked   1
+        deliver  'id:B7 stat:DELIVRD' provider=north
+        state    delivered
+        told     matched_by destination
+        """, {"providers": ("north", "south")}),
     ("of two in doubt, one at each login, it is neither's", """
         accept   31612345678
         claim

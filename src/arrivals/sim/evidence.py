@@ -15,7 +15,7 @@ from arrivals.sim.said import GOOD, name_of, names_of, read_said
 from arrivals.world.installation import fitting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from arrivals.sim.dossier import Recipient, Submit
     from arrivals.sim.network import Wire
@@ -109,6 +109,10 @@ class Evidence:
         binds = self._plan.binds.items()
         return having | {name for name, bind in binds if bind.ids_of in having}
 
+    def _nameless(self, submits: Sequence[Submit]) -> list[Submit]:
+        named = {id(each) for each in self._ids.values()}
+        return [each for each in submits if id(each) not in named]
+
     def _place(self, told: Told) -> None:
         """Find whom a receipt is about, and note what it says."""
         told.submit = self._ids.get(name_of(told.said.name))
@@ -125,8 +129,9 @@ class Evidence:
         recipient = self._recipients.get(told.number)
         if recipient is None:
             return
-        # Of a message without an id, whoever may have it can tell.
-        having = [told.submit] if told.submit else recipient.taken
+        # Of a hand-off without an id, whoever may have it can tell; one that was given another
+        # id isn't meant.
+        having = [told.submit] if told.submit else self._nameless(recipient.taken)
         if told.provider in self._tellers({each.provider for each in having}):
             recipient.said.append(told)
             recipient.told_again |= (told.provider, told.body) in recipient.receipts
