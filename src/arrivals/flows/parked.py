@@ -201,7 +201,9 @@ class Parked:
             lambda: platform.catalogue,
             usual_forms(lambda: platform.catalogue, platform.habits),
         )
-        self._steps = {each: each(*known) for each in (try_step, go_on_step, crossed_step)}
+        steps: tuple[Callable[..., Step[Any, tuple[set[int], Any]]], ...]
+        steps = (try_step, go_on_step, crossed_step)
+        self._steps = {each: each(*known) for each in steps}
         self._limits = {each: _Limit() for each in self._steps}
 
     async def look(self) -> None:
@@ -239,11 +241,10 @@ class Parked:
 
     async def _try(self, step: Callable[..., Any], item: Callable[[int], Any]) -> Any:
         """Run one of the steps with as many receipts as may be tried; return what it says."""
-        limit = self._limits[step]
+        limit, running = self._limits[step], self._steps[step]
         asked = item(limit.take())
         try:
-            store: Store = self._platform.store
-            touched, result = await store.write(self._steps[step], asked)
+            touched, result = await self._platform.store.write(running, asked)
         except StoreError:
             limit.reset()
             raise
