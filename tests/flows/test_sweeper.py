@@ -10,7 +10,7 @@ import pytest
 
 from arrivals.flows import sweep
 from arrivals.flows.receive import receive_step
-from arrivals.flows.sweep import RAW_FOR_US, Sweeper, rematch_step
+from arrivals.flows.sweep import RAW_FOR_US, Sweeper
 from arrivals.store.api import Transaction
 from arrivals.store.rows import StoredAnswer
 from tests.flows.installation import Installation, installed, provider

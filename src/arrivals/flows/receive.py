@@ -81,16 +81,16 @@ def heard_in(catalogue: Catalogue, forms: dict[str, set[str]]) -> list[Heard]:
     """
     telling: dict[str, list[str]] = {}
     for name, each in catalogue.providers.items():
-        for of in {name, each.ids_of}:
-            telling.setdefault(of or name, []).append(name)
-    return [
-        Heard(provider_id, form)
+        for of in {name, each.ids_of or name}:
+            telling.setdefault(of, []).append(name)
+    names = dict.fromkeys(
+        (provider_id, bare)
         for of, its_forms in sorted(forms.items())
         for provider_id in telling.get(of, ())
-        for form in dict.fromkeys(
-            bare for each in sorted(its_forms) for bare in bare_forms_of(each)
-        )
-    ]
+        for form in sorted(its_forms)
+        for bare in bare_forms_of(form)
+    )
+    return [Heard(provider_id, form) for provider_id, form in names]
 
 
 class Tried(msgspec.Struct, frozen=True):

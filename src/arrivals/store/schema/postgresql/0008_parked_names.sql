@@ -5,7 +5,7 @@ CREATE TABLE parked_heard (
   provider_id TEXT NOT NULL,
   form        TEXT NOT NULL,
   after_id    BIGINT NOT NULL,    -- the last that was tried
-  again       SMALLINT NOT NULL,  -- 1: it was heard of once more meanwhile
+  again       BIGINT NOT NULL,    -- 1: it was heard of once more meanwhile
   turn        BIGINT NOT NULL,    -- since when it waits to be gone on with
   PRIMARY KEY (provider_id, form)
 );
