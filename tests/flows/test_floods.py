@@ -19,7 +19,7 @@ import pytest
 from arrivals.core.catalogue import Provider
 from arrivals.flows.answer import answer_step
 from arrivals.flows.claim import ClaimRequest, claim_step
-from arrivals.flows.parked import CROSSED_AFTER_US, LOOK_EVERY_S, Parked, crossed_step
+from arrivals.flows.parked import CROSSED_AFTER_US, LOOK_EVERY_S, Parked
 from arrivals.flows.receipt_words import TOLD_MAX
 from arrivals.flows.receive import (
     TRIED_MAX,
@@ -71,7 +71,8 @@ async def hand_off(here: Installation, *numbers: str, epoch: int) -> list[Submis
     for n in range(0, len(numbers), 1_000):
         await here.send(*numbers[n : n + 1_000])
         wish = ClaimRequest(provider_id="north", epoch=epoch, limit=1_000)
-        claimed += await here.store.write(step, wish)
+        taken: list[Submission] = await here.store.write(step, wish)
+        claimed += taken
     assert len(claimed) == len(numbers)
     return claimed
 
@@ -103,17 +104,18 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cost]:
     with monkeypatch.context() as patch:
         for owner in (SqliteTransaction, PostgresTransaction):
             for name in ("_run", "_all", "_value"):
-
-                def counting(
-                    self: Any, statement: str, *values: Any, real: Any = getattr(owner, name)
-                ) -> Any:
-                    found = real(self, statement, *values)
-                    cost.statements += 1
-                    cost.octets += len(repr(values)) + len(repr(found))
-                    return found
-
-                patch.setattr(owner, name, counting)
+                patch.setattr(owner, name, _counted(getattr(owner, name), cost))
         yield cost
+
+
+def _counted(real: Any, cost: Cost) -> Any:
+    def counting(self: Any, statement: str, *values: Any) -> Any:
+        found = real(self, statement, *values)
+        cost.statements += 1
+        cost.octets += len(repr(values)) + len(repr(found))
+        return found
+
+    return counting
 
 
 async def look_until_done(here: Installation, clock: SetClock) -> None:
@@ -129,7 +131,7 @@ async def look_until_done(here: Installation, clock: SetClock) -> None:
 
 def ghosts(numbers: Sequence[int], provider_id: str = "north") -> list[Receipt]:
     """Return receipts to one number, whose ids nobody gave."""
-    return [receipt(provider_id, f"{n:08}", "ENROUTE", NUMBER) for n in numbers]
+    return [receipt(provider_id, f"ghost{n:05}", "ENROUTE", NUMBER) for n in numbers]
 
 
 # --- what an unknown receipt costs ----------------------------------------------------------
@@ -164,7 +166,7 @@ async def test_a_receipt_that_tells_two_of_each_has_four_names(here: Installatio
 async def test_an_answer_finds_what_was_parked_in_any_form(
     here: Installation, clock: SetClock, told: str, sender: str
 ):
-    """Invariant 37: whichever form the answer gives, and on whichever login the receipt came."""
+    """Invariant 37: whichever form the answer gives, on whichever login the receipt came."""
     stored = sorted({each.casefold() for each in id_candidates(told)})
     assert len(stored) in {1, *range(20, 60)}
     for number, id_ in enumerate(stored):
@@ -185,7 +187,7 @@ async def test_an_answer_finds_what_was_parked_in_any_form(
 
 
 async def flooded(here: Installation, parked: int) -> tuple[Submission, Receipt]:
-    """Park so many receipts for a number, hand a message to it off, and park its own as well."""
+    """Park so many receipts for a number, and hand a message to it off; return its own."""
     for n in range(0, parked, 1_000):
         await receive(here, ghosts(range(n, min(n + 1_000, parked))))
     [submission] = await hand_off(here, NUMBER, epoch=await own_bind(here.store, "north"))
@@ -261,7 +263,7 @@ async def test_one_that_cannot_be_tried_lets_the_others_pass(
     await receive(here, [own])
     await answered(here, [submission], "unanswered")
     await here.damage(
-        "UPDATE parked_receipts SET receipt = '{' WHERE fingerprint LIKE '%00000200%'"
+        "UPDATE parked_receipts SET receipt = '{' WHERE fingerprint LIKE '%ghost00200%'"
     )
     trying = Parked(here.platform)
     failed = 0
@@ -314,9 +316,6 @@ async def test_a_receipt_that_crossed_its_answer_in_another_process_is_tried_soo
     await trying.look()
     shared = here.store.is_shared
     assert await here.state(submission.key) == ("delivered" if shared else "submitted")
-    tried: list[int] = []
-    step = crossed_step(lambda: here.platform.catalogue, lambda _: None)
-    assert (step.order, tried) == (45, [])
     assert await count(here, "parked_receipts") == (1 if shared else 2)
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -47,6 +47,9 @@ CROSSED_SINCE_US: Final = 60_000_000  # from when a process looks that has just 
 SHRINK_BY: Final = 8  # a batch after one that failed: 100, 12, 1 receipts, then none
 # Longer than any process takes to hear of a change and to end the transaction it is in.
 SECOND_ROUND_AFTER_S: Final = 30.0
+
+Asked = TypeVar("Asked")
+Said = TypeVar("Said")
 
 # What decides, beside what is known of messages, whose a provider's receipts are.
 Deciding = tuple[str | None, str | None, bool, str | None]
@@ -201,10 +204,10 @@ class Parked:
             lambda: platform.catalogue,
             usual_forms(lambda: platform.catalogue, platform.habits),
         )
-        steps: tuple[Callable[..., Step[Any, tuple[set[int], Any]]], ...]
-        steps = (try_step, go_on_step, crossed_step)
-        self._steps = {each: each(*known) for each in steps}
-        self._limits = {each: _Limit() for each in self._steps}
+        self._batch_step = try_step(*known)
+        self._go_on_step = go_on_step(*known)
+        self._crossed_step = crossed_step(*known)
+        self._limits: dict[str, _Limit] = {}  # by step
 
     async def look(self) -> None:
         """Try some of those that are due to be tried."""
@@ -212,7 +215,7 @@ class Parked:
         if self._next is not None:
             batch = self._next
             self._next = await self._try(
-                try_step, lambda limit: msgspec.structs.replace(batch, limit=limit)
+                self._batch_step, lambda limit: msgspec.structs.replace(batch, limit=limit)
             )
         await self._go_on()
         if self._platform.store.is_shared:
@@ -221,7 +224,7 @@ class Parked:
     async def _go_on(self) -> None:
         now = self._platform.clock.monotonic()
         for _ in range(ROUNDS_MAX if now >= self._go_on_at else 0):
-            if not await self._try(go_on_step, lambda limit: limit):
+            if not await self._try(self._go_on_step, lambda limit: limit):
                 self._go_on_at = now + LOOK_EVERY_S
                 break
 
@@ -231,7 +234,7 @@ class Parked:
             return
         until_us = self._platform.clock.now_us() - CROSSED_AFTER_US
         last = await self._try(
-            crossed_step,
+            self._crossed_step,
             lambda limit: Crossed(since=self._crossed, until_us=until_us, limit=limit),
         )
         if last is None:
@@ -239,12 +242,14 @@ class Parked:
         else:
             self._crossed = last
 
-    async def _try(self, step: Callable[..., Any], item: Callable[[int], Any]) -> Any:
+    async def _try(
+        self, step: Step[Asked, tuple[set[int], Said]], item: Callable[[int], Asked]
+    ) -> Said:
         """Run one of the steps with as many receipts as may be tried; return what it says."""
-        limit, running = self._limits[step], self._steps[step]
+        limit = self._limits.setdefault(step.name, _Limit())
         asked = item(limit.take())
         try:
-            touched, result = await self._platform.store.write(running, asked)
+            touched, result = await self._platform.store.write(step, asked)
         except StoreError:
             limit.reset()
             raise
