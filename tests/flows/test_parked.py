@@ -21,7 +21,9 @@ from arrivals.flows.parked import SECOND_ROUND_AFTER_S, Parked, decided_anew, de
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import try_parked
 from arrivals.flows.sweep import Sweeper
+from arrivals.providers.api import forms_of
 from arrivals.store.api import Transaction
+from arrivals.store.statements import migrations
 from tests.backends import backend_at
 from tests.flows.installation import PRICES, Installation, installed, provider
 from tests.flows.script import SetClock, receipt
@@ -165,6 +167,39 @@ async def test_a_form_that_is_named_later_helps_as_well(
         await reload(here, *after)
         await a_round(trying)
         await story.play("parked 0\nstate delivered")
+
+
+async def test_what_an_older_program_parked_is_found_and_takes_less_room(
+    place: str, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+):
+    """It parked under every form, and for both providers; the migration leaves few."""
+    with monkeypatch.context() as patch:
+        for name in ("sqlite", "postgres_schema"):
+            module = f"arrivals.store.{name}.migrations"
+            patch.setattr(module, lambda dialect="sqlite": migrations(dialect)[:7])
+        async with opened(place, clock, NORTH, LINKED) as here:
+            before = Story(here, clock)
+            await before.play("accept 31612345678\nclaim")
+            early = receipt("south", "00B8BE19", "DELIVRD", "31612345678")
+            body = msgspec.json.encode(early).decode()
+            forms = [*forms_of(early), "to:31612345678"]
+
+            def park(tx: Transaction) -> None:
+                tx.park("south", forms, early.fingerprint, body)
+                row = "INSERT INTO parked_forms SELECT 'north', form, parked_id"
+                here.backend.execute(tx, f"{row} FROM parked_forms RETURNING 1", ())
+
+            await here.in_transaction(park)
+            [(many,)] = await here.rows("SELECT count(*) FROM parked_forms")
+    assert many >= 60
+    async with opened(place, clock, NORTH, LINKED) as here:
+        left = await here.rows("SELECT provider_id, form FROM parked_forms ORDER BY 2")
+        assert ["south", "to:31612345678"] in [list(row) for row in left]
+        assert {provider_id for provider_id, _ in left} == {"south"}
+        assert len(left) <= 5
+        story = Story(here, clock)
+        story.order, story.out, story.epochs = before.order, before.out, before.epochs
+        await story.play("answer 1 taken 12107289\nstate delivered\nparked 0")
 
 
 async def test_a_provider_that_returns_has_its_receipts_tried(
