@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -169,10 +170,20 @@ async def test_a_form_that_is_named_later_helps_as_well(
         await story.play("parked 0\nstate delivered")
 
 
+@pytest.fixture(params=["folder", "database"])
+def unmade(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return a place that has no schema yet."""
+    if request.param == "folder":
+        return str(tmp_path / "data")
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
 async def test_what_an_older_program_parked_is_found_and_takes_less_room(
-    place: str, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+    unmade: str, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ):
     """It parked under every form, and for both providers; the migration leaves few."""
+    place = unmade
     with monkeypatch.context() as patch:
         for name in ("sqlite", "postgres_schema"):
             module = f"arrivals.store.{name}.migrations"
