@@ -29,6 +29,9 @@ from arrivals.flows.receive import (
 )
 from arrivals.flows.receiving import COUNTED
 from arrivals.providers.api import Receipt, Submission
+from arrivals.providers.inbound import read_receipt
+from arrivals.smpp import constants as c
+from arrivals.smpp.pdu import Pdu, decode, encode, make_tlv
 from arrivals.smpp.receipts import id_candidates
 from arrivals.store.api import Transaction
 from arrivals.store.postgres_transaction import PostgresTransaction
@@ -37,6 +40,7 @@ from arrivals.store.sqlite_transaction import SqliteTransaction
 from tests.flows.installation import Installation, installed, own_bind, provider
 from tests.flows.script import SetClock, answer, receipt, result_of
 from tests.flows.story import LONG, Story
+from tests.store.ground import park_one
 
 NORTH, SOUTH = provider("north", 1), provider("south", 1)
 LINKED = replace(SOUTH, ids_of="north")
@@ -152,6 +156,32 @@ async def test_an_unknown_receipt_is_one_row_with_two_names(
     [(kept,)] = await here.rows("SELECT receipt FROM parked_receipts")
     assert msgspec.json.decode(kept, type=Receipt).raw == "", "which is kept elsewhere"
     assert await count(here, "raw_receipts") == 1
+
+
+async def test_the_largest_receipt_that_can_come_is_parked_in_a_small_row(
+    here: Installation,
+):
+    """However much comes with it."""
+    long = b"\xe9" * 400
+    text = b"id:%s sub:001 dlvrd:001 done date:%s stat:%s err:%s" % (long, long, long, long)
+    fields: dict[str, int | bytes] = {
+        "source_addr": b"9" * 20,
+        "destination_addr": b"8" * 20,
+        "esm_class": c.ESM_DELIVERY_RECEIPT,
+        "short_message": b"",
+    }
+    tlvs = (
+        make_tlv(c.TLV_RECEIPTED_MESSAGE_ID, b"\xe8" * 64),
+        make_tlv(c.TLV_MESSAGE_PAYLOAD, text.ljust(60_000, b"x")),
+    )
+    largest = read_receipt("north", decode(encode(Pdu(c.DELIVER_SM, fields=fields, tlvs=tlvs))))
+    assert largest is not None
+    assert len(largest.raw) > 100_000
+    assert max(len(each) for each in largest.names) > 60
+    await receive(here, [largest])
+    [(kept,)] = await here.rows("SELECT receipt FROM parked_receipts")
+    assert len(kept.encode()) < 8 * 1_024
+    assert await count(here, "parked_forms") == 4
 
 
 async def test_a_receipt_that_tells_two_of_each_has_four_names(here: Installation):
@@ -305,7 +335,7 @@ async def test_a_receipt_that_crossed_its_answer_in_another_process_is_tried_soo
     def park(tx: Transaction) -> None:
         for each in (crossed, stray):
             body = msgspec.json.encode(each).decode()
-            tx.park("north", [each.external_id or ""], each.fingerprint, body)
+            park_one(tx, "north", [each.external_id or ""], each.fingerprint, body)
 
     await here.in_transaction(park)
     trying = Parked(here.platform)

@@ -29,6 +29,7 @@ from tests.backends import backend_at
 from tests.flows.installation import PRICES, Installation, installed, provider
 from tests.flows.script import SetClock, receipt
 from tests.flows.story import Story
+from tests.store.ground import park_one
 
 NORTH, SOUTH = provider("north", 1), provider("south", 1)
 LINKED = replace(SOUTH, ids_of="north")
@@ -81,14 +82,16 @@ async def a_round(trying: Parked) -> int:
     raise AssertionError("it doesn't end")
 
 
-async def park(here: Installation, numbers: Sequence[int], provider_id: str = "south") -> None:
+async def park_ghosts(
+    here: Installation, numbers: Sequence[int], provider_id: str = "south"
+) -> None:
     """Park receipts whose ids nobody gave."""
 
     def run(tx: Transaction) -> None:
         for n in numbers:
             each = receipt(provider_id, f"Z{n}", "DELIVRD", f"3170{n:07}")
             body = msgspec.json.encode(each).decode()
-            tx.park(provider_id, [f"z{n}", f"to:3170{n:07}"], each.fingerprint, body)
+            park_one(tx, provider_id, [f"z{n}", f"to:3170{n:07}"], each.fingerprint, body)
 
     await here.in_transaction(run)
 
@@ -196,7 +199,7 @@ async def test_what_an_older_program_parked_is_found_and_takes_less_room(
             forms = [*forms_of(early), "to:31612345678"]
 
             def park(tx: Transaction) -> None:
-                tx.park("south", forms, early.fingerprint, body)
+                park_one(tx, "south", forms, early.fingerprint, body)
                 row = "INSERT INTO parked_forms SELECT 'north', form, parked_id"
                 here.backend.execute(tx, f"{row} FROM parked_forms RETURNING 1", ())
 
@@ -319,15 +322,15 @@ async def test_thousands_are_tried_in_bounded_batches_the_oldest_first(
     trying, story = Parked(here.platform), Story(here, clock)
     assert await a_round(trying) == 1
     for n in range(10):
-        await park(here, range(n * 200, n * 200 + 200))
-    await park(here, range(3000, 3050), "north")
+        await park_ghosts(here, range(n * 200, n * 200 + 200))
+    await park_ghosts(here, range(3000, 3050), "north")
     await story.play(EARLY.replace("parked   1", "parked   2051"))
     before = await here.rows(ROWS)
     ids = [row[0] for row in before]
     await reload(here, NORTH, LINKED)
     tried.clear()
     await trying.look()
-    await park(here, range(5000, 5010))
+    await park_ghosts(here, range(5000, 5010))
     assert await a_round(trying) + 1 == len(tried) == -(-2051 // parked.TRIED_MAX)
     assert max(map(len, tried)) == parked.TRIED_MAX
     own = [each for each in ids if each not in ids[2000:2050]]
@@ -344,7 +347,7 @@ async def test_a_change_during_a_round_begins_it_anew_for_both(
 ):
     trying, story = Parked(here.platform), Story(here, clock)
     await story.play(EARLY)
-    await park(here, range(250))
+    await park_ghosts(here, range(250))
     await trying.look()
     assert trying._next is not None
     await reload(here, NORTH, LINKED)
@@ -358,7 +361,7 @@ async def test_one_that_cannot_be_tried_holds_up_nobody(
 ):  # fmt: skip
     monkeypatch.setattr(sweep, "SWEEP_EVERY_S", 0.001)
     story = Story(here, clock)
-    await park(here, range(30))
+    await park_ghosts(here, range(30))
     await here.damage("UPDATE parked_receipts SET receipt = '{' WHERE fingerprint LIKE '%Z7%'")
     await story.play(EARLY.replace("parked   1", "parked   31"))
     await reload(here, NORTH, LINKED)
@@ -407,9 +410,9 @@ async def test_two_processes_that_try_at_once_count_each_receipt_once(
     if not here.backend.many_write:
         pytest.skip("one process at a time has such a store")
     story = Story(here, clock)
-    await park(here, range(150))
+    await park_ghosts(here, range(150))
     await story.play(EARLY.replace("parked   1", "parked   151"))
-    await park(here, range(150, 300))
+    await park_ghosts(here, range(150, 300))
     await reload(here, NORTH, LINKED)
     async with backend_at(place).open_at(place, clock) as store:
         platform, _ = await open_platform(store, clock, SystemChance(), Defaults())

@@ -7,7 +7,7 @@ import pytest
 
 from arrivals.store.api import Transaction
 from arrivals.store.rows import Answerable, StoredAnswer
-from tests.store.ground import Ground
+from tests.store.ground import Ground, park_one
 from tests.store.test_receipts import waiting
 
 SECOND_US = 1_000_000
@@ -19,7 +19,7 @@ async def _leave(ground: Ground, name: str) -> int:
     """Leave one of each kind behind, and return when."""
 
     def work(tx: Transaction) -> int:
-        tx.park("north", [name], name, "{}")
+        park_one(tx, "north", [name], name, "{}")
         tx.keep_raw([("north", None, name)])
         tx.store_answers([StoredAnswer(1, "POST /x", name, "h", 200, "", tx.now_us)])
         tx.add_answerable([Answerable("316", name, 1, tx.now_us, 1)])
@@ -61,7 +61,7 @@ async def test_a_receipt_that_stays_parked_keeps_its_age(ground: Ground):
     for name in "bcd":
         await _leave(ground, name)
     [tried] = await ground.run(lambda tx: waiting(tx, "north", ["a"]))
-    assert not await ground.run(lambda tx: tx.park("north", ["a"], "a", "{}"))
+    assert not await ground.run(lambda tx: park_one(tx, "north", ["a"], "a", "{}"))
     [again] = await ground.run(lambda tx: waiting(tx, "north", ["a"]))
     assert again == msgspec.structs.replace(tried, count=2)
     assert again.received_at_us == came

@@ -18,7 +18,7 @@ from arrivals.store.rows import (
     Match,
     ParkedReceipt,
 )
-from tests.store.ground import CLAIMED, TAKEN, Ground, delivered
+from tests.store.ground import CLAIMED, TAKEN, Ground, delivered, park_one
 
 
 def handoff(key: int, external_id: str = "abc", **changes: Any) -> Handoff:
@@ -186,7 +186,7 @@ def take_out(tx: Transaction, provider_id: str, forms: list[str]) -> list[Parked
 async def test_a_parked_receipt_is_taken_out_by_any_form_once(ground: Ground):
     """Invariant 37."""
     forms = ["00ab", "ab", "to:31612345678"]
-    assert await ground.run(lambda tx: tx.park("north", forms, "f1", '{"a":"007"}'))
+    assert await ground.run(lambda tx: park_one(tx, "north", forms, "f1", '{"a":"007"}'))
     assert await ground.run(lambda tx: take_out(tx, "north", ["zz"])) == []
     assert await ground.run(lambda tx: take_out(tx, "south", ["ab"])) == []
     [found] = await ground.run(lambda tx: take_out(tx, "north", ["ab", "00ab", "ab"]))
@@ -202,9 +202,9 @@ async def test_of_many_that_wait_for_one_thing_so_many_are_read(ground: Ground):
 
     def park(tx: Transaction) -> None:
         for n in range(30):
-            tx.park("north", [f"id{n}", "to:316"], f"f{n}", str(n))
-        tx.park("north", ["id7", "to:999"], "f", "another")
-        tx.park("south", ["to:316"], "f", "of another provider")
+            park_one(tx, "north", [f"id{n}", "to:316"], f"f{n}", str(n))
+        park_one(tx, "north", ["id7", "to:999"], "f", "another")
+        park_one(tx, "south", ["to:316"], "f", "of another provider")
 
     await ground.run(park)
     asked = [Heard("north", "to:316"), Heard("north", "id7"), Heard("north", "zz")]
@@ -247,7 +247,7 @@ async def test_what_was_heard_of_is_gone_on_with_in_turn(ground: Ground):
 async def test_what_came_between_two_times_is_read_in_stretches(ground: Ground):
     for n in range(5):
         ground.clock.us += 1_000
-        await ground.run(lambda tx, n=n: tx.park("north", ["ab"], f"{n}", f"{n}"))  # type: ignore[misc]
+        await ground.run(lambda tx, n=n: park_one(tx, "north", ["ab"], f"{n}", f"{n}"))  # type: ignore[misc]
     [(begin,), *_, (end,)] = await ground.sql(
         "SELECT received_at FROM parked_receipts ORDER BY received_at"
     )
@@ -268,13 +268,13 @@ async def test_the_same_receipt_is_parked_once_and_counted(ground: Ground):
     """Invariant 35."""
 
     def park(tx: Transaction) -> list[bool]:
-        return [tx.park("north", ["ab"], "f1", "r") for _ in range(2)]
+        return [park_one(tx, "north", ["ab"], "f1", "r") for _ in range(2)]
 
     assert await ground.run(park) == [True, False]
     assert await ground.run(park) == [False, False]
     assert await ground.value("SELECT count FROM parked_receipts") == 4
-    assert await ground.run(lambda tx: tx.park("south", ["ab"], "f1", "r"))
-    assert await ground.run(lambda tx: tx.park("north", ["ab"], "f2", "r"))
+    assert await ground.run(lambda tx: park_one(tx, "south", ["ab"], "f1", "r"))
+    assert await ground.run(lambda tx: park_one(tx, "north", ["ab"], "f2", "r"))
     found = await ground.run(lambda tx: waiting(tx, "north", ["ab"]))
     assert [each.parked_id for each in found] == sorted(each.parked_id for each in found)
     assert len(found) == 2
@@ -282,7 +282,7 @@ async def test_the_same_receipt_is_parked_once_and_counted(ground: Ground):
 
 async def test_a_receipt_can_be_parked_again_after_it_was_taken_out(ground: Ground):
     for _ in range(2):
-        assert await ground.run(lambda tx: tx.park("north", ["ab"], "f1", "r"))
+        assert await ground.run(lambda tx: park_one(tx, "north", ["ab"], "f1", "r"))
         assert len(await ground.run(lambda tx: take_out(tx, "north", ["ab"]))) == 1
 
 
@@ -290,7 +290,7 @@ async def test_what_is_parked_is_gone_through_in_the_order_it_came(ground: Groun
     assert await ground.run(lambda tx: (tx.newest_parked(), tx.parked_after(0, 2))) == (0, [])
     for name in "abcde":
         await ground.run(
-            lambda tx, name=name: tx.park("north", [name], name, name)  # type: ignore[misc]
+            lambda tx, name=name: park_one(tx, "north", [name], name, name)  # type: ignore[misc]
         )
     newest = await ground.run(lambda tx: tx.newest_parked())
 

@@ -7,6 +7,7 @@ id that nobody knows. So it is found by its destination: among the messages that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from arrivals.core.message import Message, Reach, State
@@ -84,8 +85,16 @@ class Doubts:
         self._begun: dict[int, list[Attempt]] = {}
         self._sent: dict[tuple[str, str], set[int]] = {}
 
-    def to(self, provider_id: str, *numbers: str) -> list[Message]:
+    def to(self, provider_id: str, *numbers: str) -> Iterator[Message]:
         """Return a provider's messages to these numbers of which bytes may be out."""
+        found = map(self._journal.get, self._to(provider_id, *numbers))
+        return (each for each in found if each is not None)
+
+    def are_too_many(self, provider_id: str, *numbers: str) -> bool:
+        """Tell whether there may be others to one of these numbers that weren't read."""
+        return any(len(self._to(provider_id, each)) >= DOUBTFUL_MAX for each in numbers)
+
+    def _to(self, provider_id: str, *numbers: str) -> list[int]:
         if self._writes != self._journal.writes:
             self._writes = self._journal.writes
             self._found.clear()
@@ -95,12 +104,7 @@ class Doubts:
             read = self._tx.in_doubt(provider_id, numbers, since_us)
             self._journal.add(read)
             self._found[asked] = [each.key for each in read]
-        found = (self._journal.get(key) for key in self._found[asked])
-        return [each for each in found if each is not None]
-
-    def are_too_many(self, provider_id: str, *numbers: str) -> bool:
-        """Tell whether there may be others to one of these numbers that weren't read."""
-        return any(len(self.to(provider_id, each)) >= DOUBTFUL_MAX for each in numbers)
+        return self._found[asked]
 
     def attempts(self, message: Message) -> list[Attempt]:
         """Return the hand-offs of a message that weren't proved to be nothing."""

@@ -17,7 +17,7 @@ and nobody else's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -291,15 +291,19 @@ class Matching:
 
     def _by_doubt(self, ways: Sequence[Receipt], since_us: int | None) -> Found | None:
         """Find the hand-off in doubt that it may be about: a lost answer leaves no id."""
-        fitting = [
-            (told, message, attempts)
-            for told in ways
-            for message in self._told_apart(told)
-            if may_be_out(message) and (attempts := self._attempts(message, since_us, told))
-        ]
         # What still waits for news comes before what has ended without it.
-        waiting = [each for each in fitting if not is_terminal(each[1].state)]
-        fitting = waiting or fitting
+        waiting: list[tuple[Receipt, Message, list[int]]] = []
+        ended: list[tuple[Receipt, Message, list[int]]] = []
+        for told in ways:
+            for message in self._told_apart(told):
+                if may_be_out(message) and (
+                    attempts := self._attempts(message, since_us, told)
+                ):
+                    some = ended if is_terminal(message.state) else waiting
+                    some.append((told, message, attempts))
+                    if len(waiting) > 1:
+                        return None
+        fitting = waiting or ended
         if len(fitting) != 1:
             return None
         told, message, attempts = fitting[0]
@@ -310,24 +314,26 @@ class Matching:
             return None
         return self._infer(told, message, attempts[0])
 
-    def _in_doubt(self, receipt: Receipt) -> list[Message]:
-        """Return a provider's messages to the handset of which bytes may be out."""
+    def _in_doubt(self, receipt: Receipt) -> Iterator[Message]:
+        """Yield a provider's messages to the handset of which bytes may be out."""
         if receipt.provider_id not in self._catalogue.providers:
-            return []
-        for number in (receipt.msisdn, receipt.other):
-            found = self._doubts.to(receipt.provider_id, number) if number else []
-            found = [each for each in found if self._is_to(each, receipt)]
-            if found:
-                return found
-        return []
+            return
+        for number in filter(None, (receipt.msisdn, receipt.other)):
+            is_found = False
+            for each in self._doubts.to(receipt.provider_id, number):
+                if self._is_to(each, receipt):
+                    is_found = True
+                    yield each
+            if is_found:
+                return
 
-    def _told_apart(self, receipt: Receipt) -> list[Message]:
+    def _told_apart(self, receipt: Receipt) -> Iterable[Message]:
         """Return the same; none if they are too many to be told apart without a reference."""
         numbers = [each for each in (receipt.msisdn, receipt.other) if each]
         if receipt.reference is None and self._doubts.are_too_many(
             receipt.provider_id, *numbers
         ):
-            return []
+            return ()
         return self._in_doubt(receipt)
 
     def _is_to(self, message: Message, receipt: Receipt) -> bool:

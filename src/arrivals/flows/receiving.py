@@ -40,7 +40,7 @@ from arrivals.flows.receipt_words import TOLD_MAX, Found, body_of, read
 from arrivals.flows.tallies import reported
 from arrivals.providers.api import Receipt
 from arrivals.store.api import Transaction
-from arrivals.store.rows import ParkedReceipt
+from arrivals.store.rows import ParkedReceipt, ToPark
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -72,6 +72,7 @@ class Receiving:
         self._tx = tx
         self._catalogue = catalogue
         self._matching = Matching(tx, catalogue, self.journal, usual_form)
+        self._parking: list[ToPark] = []
         self._doubtful: dict[int, Message] = {}
         # The destinations, by provider, of which one doubt less is left.
         self.heard_of: dict[str, set[str]] = {}
@@ -104,6 +105,7 @@ class Receiving:
         self.journal.flush()
         self._tx.see(list(self._matching.seen.values()))
         self._tx.unpark(matched)
+        self._tx.park(self._parking)
         for key, message in self._doubtful.items():
             if not is_awaited(self.journal.get(key) or message):
                 numbers = self.heard_of.setdefault(message.provider_id, set())
@@ -126,7 +128,9 @@ class Receiving:
             return  # nothing to match it by will ever be heard of; its raw bytes are kept
         kept = msgspec.structs.replace(receipt, raw="")  # which is bounded, and kept elsewhere
         body = _encode(kept).decode()
-        self._tx.park(receipt.provider_id, forms, receipt.fingerprint, body)
+        self._parking.append(
+            ToPark(receipt.provider_id, receipt.fingerprint, body, tuple(forms))
+        )
 
     # --- what does it say ------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from arrivals.store.rows import (
     ParkedReceipt,
     StoredAnswer,
     Told,
+    ToPark,
 )
 
 Item = TypeVar("Item")
@@ -248,10 +249,11 @@ class Transaction(Protocol):
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
         """Write back which receipts each hand-off has seen, and how often."""
 
-    def park(
-        self, provider_id: str, forms: Sequence[str], fingerprint: str, receipt: str
-    ) -> bool:
-        """Keep a receipt that matches nothing; False if the very same one is parked already."""
+    def park(self, receipts: Sequence[ToPark]) -> int:
+        """Keep receipts that match nothing; return how many weren't parked already.
+
+        One that was is counted, and stays as it is.
+        """
 
     def parked_under(self, heard: Sequence[Heard], limit: int) -> list[list[int]]:
         """Return the next parked receipts that wait for each of these, the oldest first."""

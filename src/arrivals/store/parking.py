@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from arrivals.store.rows import Heard, ParkedReceipt
+from arrivals.store.rows import Heard, ParkedReceipt, ToPark
 from arrivals.store.running import Running, as_text
 
 _PARKED: Final = msgspec.json.Decoder(list[ParkedReceipt])
@@ -16,14 +16,28 @@ _PARKED: Final = msgspec.json.Decoder(list[ParkedReceipt])
 class Parking(Running):
     """What a transaction does with parked receipts."""
 
-    def park(
-        self, provider_id: str, forms: Sequence[str], fingerprint: str, receipt: str
-    ) -> bool:
-        parked_id, count = self._all("park", provider_id, self.now_us, fingerprint, receipt)[0]
-        if count > 1:
-            return False
-        self._run("park_forms", as_text([(provider_id, form, parked_id) for form in forms]))
-        return True
+    def park(self, receipts: Sequence[ToPark]) -> int:
+        merged: dict[tuple[str, str], ToPark] = {}
+        for each in receipts:
+            name = (each.provider_id, each.fingerprint)
+            count = merged[name].count if name in merged else 0
+            first = merged.setdefault(name, each)
+            merged[name] = msgspec.structs.replace(first, count=count + each.count)
+        if not merged:
+            return 0
+        rows = self._all("park", self.now_us, as_text(list(merged.values())))
+        new = [
+            (parked_id, merged[provider_id, fingerprint])
+            for parked_id, provider_id, fingerprint, count in rows
+            if count == merged[provider_id, fingerprint].count
+        ]
+        forms = [
+            (each.provider_id, form, parked_id)
+            for parked_id, each in new
+            for form in each.forms
+        ]
+        self._run("park_forms", as_text(forms))
+        return len(new)
 
     def parked_under(self, heard: Sequence[Heard], limit: int) -> list[list[int]]:
         found: list[list[int]] = [[] for _ in heard]

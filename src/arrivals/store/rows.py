@@ -130,6 +130,16 @@ class Match(msgspec.Struct, frozen=True, array_like=True):
     state: str
 
 
+class ToPark(msgspec.Struct, frozen=True, array_like=True):
+    """A receipt that matches nothing, and what has to become known for it to be tried again."""
+
+    provider_id: str
+    fingerprint: str
+    receipt: str
+    forms: tuple[str, ...]
+    count: int = 1
+
+
 class ParkedReceipt(msgspec.Struct, frozen=True, array_like=True):
     """A receipt that matched nothing when it came, as flows/receiving.py encoded it."""
 

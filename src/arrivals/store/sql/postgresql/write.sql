@@ -301,15 +301,15 @@ FROM {arrays} AS w CROSS JOIN LATERAL (
 WITH h AS MATERIALIZED (
   SELECT * FROM handoffs WHERE provider_id = ? AND external_id = ?
   ORDER BY message_id DESC LIMIT ?),
-wanted AS MATERIALIZED (SELECT DISTINCT value AS tail FROM {values}),
 f AS (
-  SELECT h.*, m.msisdn, m.state, m.resolution IS NOT NULL AS ended, coalesce(w.tail, '') AS tail
-  FROM h JOIN messages AS m ON m.id = h.message_id
-  LEFT JOIN wanted AS w ON w.tail = right(m.msisdn, 7)
-  WHERE w.tail IS NOT NULL OR m.resolution IS NULL),
+  SELECT h.*, m.msisdn, m.state, m.resolution IS NOT NULL AS ended,
+         CASE WHEN right(m.msisdn, 7) IN (SELECT value FROM {values})
+              THEN right(m.msisdn, 7) ELSE '' END AS tail
+  FROM h JOIN messages AS m ON m.id = h.message_id),
 placed AS (
   SELECT f.*, row_number() OVER (
-    PARTITION BY tail ORDER BY ended, message_id DESC, attempt DESC, part) AS place FROM f)
+    PARTITION BY tail ORDER BY ended, message_id DESC, attempt DESC, part) AS place
+  FROM f WHERE tail <> '' OR NOT ended)
 SELECT {[}0, {row}(provider_id, external_id, message_id, attempt, part, at),
         {json seen}, msisdn, state{]}
 FROM placed WHERE place <= ?
@@ -327,9 +327,12 @@ WHERE handoffs.provider_id = v.provider_id AND handoffs.external_id = v.external
   AND (v.before = 'null' OR CAST(handoffs.seen AS jsonb) = v.before)
 
 -- name: park
-INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt) VALUES (?, ?, ?, ?)
-ON CONFLICT (provider_id, fingerprint) DO UPDATE SET count = parked_receipts.count + 1
-RETURNING id, count
+INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt, count)
+SELECT value->>0, w.now, value->>1, value->>2, (value->>4)::bigint
+FROM (SELECT CAST(? AS BIGINT) AS now) AS w CROSS JOIN {arrays}
+ON CONFLICT (provider_id, fingerprint)
+  DO UPDATE SET count = parked_receipts.count + excluded.count
+RETURNING id, provider_id, fingerprint, count
 
 -- name: park_forms
 INSERT INTO parked_forms (provider_id, form, parked_id)

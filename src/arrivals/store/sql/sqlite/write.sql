@@ -228,9 +228,11 @@ WHERE handoffs.provider_id = v.provider_id AND handoffs.external_id = v.external
   AND handoffs.part = v.part
 
 -- name: park
-INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt) VALUES (?, ?, ?, ?)
-ON CONFLICT (provider_id, fingerprint) DO UPDATE SET count = parked_receipts.count + 1
-RETURNING id, count
+INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt, count)
+SELECT value->>0, ?1, value->>1, value->>2, value->>4 FROM jsonb_each(?2) WHERE true
+ON CONFLICT (provider_id, fingerprint)
+  DO UPDATE SET count = parked_receipts.count + excluded.count
+RETURNING id, provider_id, fingerprint, count
 
 -- name: park_forms
 INSERT INTO parked_forms (provider_id, form, parked_id)
