@@ -27,9 +27,14 @@ def unnamed(msisdn: str) -> str:
     return f"to:{msisdn}"
 
 
+def is_place(external_id: str) -> bool:
+    """Tell whether an id may only stand for none."""
+    return external_id.startswith("to:")
+
+
 def is_unnamed(external_id: str, msisdn: str) -> bool:
     """Tell whether a hand-off's id only stands for none."""
-    return external_id.startswith("to:") and external_id == unnamed(msisdn)
+    return is_place(external_id) and external_id == unnamed(msisdn)
 
 
 def may_be_out(message: Message) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from arrivals.core.catalogue import Catalogue
+from arrivals.flows.doubt import is_place
 from arrivals.flows.known_ids import UsualForm, nothing_usual
 from arrivals.flows.receiving import Receiving
 from arrivals.providers.api import Receipt
@@ -29,6 +30,7 @@ _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 # number: the others are tried by the sweep. The writer is busy with a hundred for some 20 ms.
 TRIED_MAX: Final = 500
 TRIED_UNDER_ONE_MAX: Final = 100
+TRIED_UNDER_ONE_MIN: Final = 10  # where so many are asked for that there is no room for more
 
 
 def receive_step(
@@ -75,7 +77,7 @@ def match_parked(
 
 
 def heard_in(catalogue: Catalogue, forms: dict[str, set[str]]) -> list[Heard]:
-    """Return under what receipts may wait that are about these ids or destinations.
+    """Return under what receipts may wait that are about these ids or destinations, ids first.
 
     A provider's receipts wait for its own ids, and for those of the one that `ids_of` names.
     """
@@ -84,13 +86,13 @@ def heard_in(catalogue: Catalogue, forms: dict[str, set[str]]) -> list[Heard]:
         for of in {name, each.ids_of or name}:
             telling.setdefault(of, []).append(name)
     names = dict.fromkeys(
-        (provider_id, bare)
-        for of, its_forms in sorted(forms.items())
+        (is_place(form), provider_id, bare)
+        for of, its_forms in forms.items()
         for provider_id in telling.get(of, ())
-        for form in sorted(its_forms)
+        for form in its_forms
         for bare in bare_forms_of(form)
     )
-    return [Heard(provider_id, form) for provider_id, form in names]
+    return [Heard(provider_id, form) for _, provider_id, form in sorted(names)]
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -113,8 +115,10 @@ def try_heard(
     """
     chosen: dict[int, None] = {}
     left: list[Heard] = []
-    for each, ids in zip(heard, tx.parked_under(heard, TRIED_UNDER_ONE_MAX + 1), strict=True):
-        now = ids[: min(TRIED_UNDER_ONE_MAX, room - len(chosen))]
+    share = TRIED_MAX // max(1, len(heard))
+    under_one = min(TRIED_UNDER_ONE_MAX, max(TRIED_UNDER_ONE_MIN, share))
+    for each, ids in zip(heard, tx.parked_under(heard, under_one + 1), strict=True):
+        now = ids[: min(under_one, room - len(chosen))]
         chosen |= dict.fromkeys(now)
         if len(now) < len(ids):
             left.append(each.after(now[-1]) if now else each)
