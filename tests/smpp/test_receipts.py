@@ -241,7 +241,7 @@ def test_a_receipt_that_waits_under_one_form_is_found_by_every_candidate(told: s
         ("msg-007", ("msg-007",)),
         ("to:31612345678", ("to:31612345678",)),
         ("7" * 26, ("7" * 26,)),
-        (str(16**20 - 1), (str(16**20 - 1), str(int(str(16**20 - 1), 16)), "f" * 20)),
+        (str(16**20 - 1), (str(16**20 - 1), "f" * 20)),
         ("", ("",)),
     ],
 )

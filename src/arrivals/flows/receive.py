@@ -70,7 +70,7 @@ def match_parked(
     are stored, and destinations, by provider. What is more than TRIED_MAX is left to the sweep.
     """
     room = TRIED_MAX
-    while forms:
+    while forms and tx.any_parked():
         tried, forms = try_heard(tx, catalogue, heard_in(catalogue, forms), usual_form, room)
         room -= tried.count
         touched |= tried.touched
@@ -90,7 +90,7 @@ def heard_in(catalogue: Catalogue, forms: dict[str, set[str]]) -> list[Heard]:
         for of, its_forms in forms.items()
         for provider_id in telling.get(of, ())
         for form in its_forms
-        for bare in bare_forms_of(form)
+        for bare in ((form,) if is_place(form) else bare_forms_of(form))
     )
     return [Heard(provider_id, form) for _, provider_id, form in sorted(names)]
 

@@ -243,12 +243,12 @@ def bare_forms_of(stored: str) -> tuple[str, ...]:
 
     `bare_form(told)` is among them wherever `stored` is among `id_candidates(told)`.
     """
-    forms = [bare_form(stored)]
-    if len(stored) <= _STORED_ID_MAX and _HEXADECIMAL.fullmatch(stored):
-        forms.append(str(int(stored, 16)))
-        if stored.isdigit():
-            forms.append(f"{int(stored):x}")
-    return tuple(dict.fromkeys(forms))
+    numbers = _numbers(stored)
+    if numbers:
+        return tuple(dict.fromkeys(numbers.values()))
+    if len(stored) <= _STORED_ID_MAX and stored.isascii() and stored.isdigit():
+        return stored, f"{int(stored):x}"
+    return (stored,)
 
 
 class IdForm(StrEnum):

@@ -255,6 +255,9 @@ class Transaction(Protocol):
         One that was is counted, and stays as it is.
         """
 
+    def any_parked(self) -> bool:
+        """Tell whether any receipt is parked at all."""
+
     def parked_under(self, heard: Sequence[Heard], limit: int) -> list[list[int]]:
         """Return the next parked receipts that wait for each of these, the oldest first."""
 

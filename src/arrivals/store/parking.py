@@ -39,9 +39,12 @@ class Parking(Running):
         self._run("park_forms", as_text(forms))
         return len(new)
 
+    def any_parked(self) -> bool:
+        return self._value("any_parked") is not None
+
     def parked_under(self, heard: Sequence[Heard], limit: int) -> list[list[int]]:
         found: list[list[int]] = [[] for _ in heard]
-        if not heard or self._value("any_parked") is None:
+        if not heard:
             return found
         asked = [
             (number, each.provider_id, each.form, each.after_id)
