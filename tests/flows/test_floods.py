@@ -35,7 +35,7 @@ from arrivals.smpp.pdu import Pdu, decode, encode, make_tlv
 from arrivals.smpp.receipts import id_candidates
 from arrivals.store.api import Transaction
 from arrivals.store.postgres_transaction import PostgresTransaction
-from arrivals.store.rows import DOUBTFUL_MAX
+from arrivals.store.rows import DOUBTFUL_MAX, Handoff
 from arrivals.store.sqlite_transaction import SqliteTransaction
 from tests.flows.installation import Installation, installed, own_bind, provider
 from tests.flows.script import SetClock, answer, receipt, result_of
@@ -328,25 +328,38 @@ async def test_a_receipt_that_crossed_its_answer_in_another_process_is_tried_soo
     here: Installation, clock: SetClock
 ):
     """Invariant 37: neither saw the other's commit, so it was parked for nothing."""
-    [submission] = await hand_off(here, NUMBER, epoch=await own_bind(here.store, "north"))
+    other = "31687654321"
+    epoch = await own_bind(here.store, "north")
+    submission, late = await hand_off(here, NUMBER, other, epoch=epoch)
     await answered(here, [submission], "taken", "0ab")
-    crossed, stray = (receipt("north", each, "DELIVRD", NUMBER) for each in ("AB", "zz"))
+    receipts = [receipt("north", each, "DELIVRD", NUMBER) for each in ("AB", "zz")]
+    receipts.append(receipt("north", "cd", "DELIVRD", other))
+    trying = Parked(here.platform)
+    trying._catalogue = here.platform.catalogue  # no round is due
 
     def park(tx: Transaction) -> None:
-        for each in (crossed, stray):
+        for each in receipts:
             body = msgspec.json.encode(each).decode()
             park_one(tx, "north", [each.external_id or ""], each.fingerprint, body)
 
     await here.in_transaction(park)
-    trying = Parked(here.platform)
-    trying._catalogue = here.platform.catalogue  # no round is due
     await trying.look()
     assert await here.state(submission.key) == "submitted", "too soon to tell"
-    clock.tick(CROSSED_AFTER_US / 1e6 + LOOK_EVERY_S)
+    clock.tick(CROSSED_AFTER_US[0] / 1e6 + LOOK_EVERY_S)
     await trying.look()
     shared = here.store.is_shared
     assert await here.state(submission.key) == ("delivered" if shared else "submitted")
-    assert await count(here, "parked_receipts") == (1 if shared else 2)
+    assert await count(here, "parked_receipts") == (2 if shared else 3)
+    # One whose answer took very long to be committed.
+    handed_off = Handoff("north", "cd", late.key, 1, 1, clock.us)
+    await here.in_transaction(lambda tx: tx.add_handoffs([handed_off]))
+    clock.tick(2 * LOOK_EVERY_S)
+    await trying.look()
+    assert await here.state(late.key) == "sending", "it was tried"
+    clock.tick(CROSSED_AFTER_US[1] / 1e6)
+    await trying.look()
+    assert await here.state(late.key) == ("delivered" if shared else "sending")
+    assert await count(here, "parked_receipts") == (1 if shared else 3)
 
 
 # --- many with one id -----------------------------------------------------------------------

@@ -385,7 +385,7 @@ async def test_where_others_may_have_parked_meanwhile_a_second_round_follows(
     here: Installation, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ):
     """By the old catalogue, which they hadn't heard of being changed."""
-    monkeypatch.setattr(parked, "CROSSED_AFTER_US", 10**9)  # what is tried anyway, soon after
+    monkeypatch.setattr(parked, "CROSSED_AFTER_US", ())  # what is tried anyway, soon after
     story, trying = Story(here, clock), Parked(here.platform)
     await reload(here, NORTH, LINKED)
     await a_round(trying)

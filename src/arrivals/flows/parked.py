@@ -17,7 +17,7 @@ return. Then, and once at the start, a round goes through what is parked:
                                what fits nothing stayed as it was, so it may be tried again
 
 Where the database is shared an answer and its receipt may be recorded by two processes at the
-same moment, and neither sees the other. So each receipt is tried once more a little later.
+same moment, and neither sees the other. So each receipt is tried again a little later.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ TRY_ORDER: Final = 45
 TRIED_MAX: Final = 100  # in one transaction: the writer is busy with them for some 20 ms
 ROUNDS_MAX: Final = 5  # such transactions in one look
 LOOK_EVERY_S: Final = 1.0  # where nothing was found at the last look
-# Longer than two transactions overlap that don't see each other.
-CROSSED_AFTER_US: Final = 3_000_000
-CROSSED_SINCE_US: Final = 60_000_000  # from when a process looks that has just started
+# Longer than two transactions overlap that don't see each other: nearly always, and at worst.
+CROSSED_AFTER_US: Final = (3_000_000, 60_000_000)
 SHRINK_BY: Final = 8  # a batch after one that failed: 100, 12, 1 receipts, then none
 # Longer than any process takes to hear of a change and to end the transaction it is in.
 SECOND_ROUND_AFTER_S: Final = 30.0
@@ -143,6 +142,10 @@ class Crossed(msgspec.Struct, frozen=True, kw_only=True):
     until_us: int
     limit: int = TRIED_MAX  # 0: leave the next one out
 
+    def limited(self, limit: int) -> Crossed:
+        """Return it with another limit."""
+        return msgspec.structs.replace(self, limit=limit)
+
 
 def crossed_step(
     catalogue: Callable[[], Catalogue], usual_form: UsualForm
@@ -198,7 +201,8 @@ class Parked:
         self._next: Batch | None = None
         self._second: frozenset[str] = frozenset()  # the providers of a second round
         self._second_at = 0.0
-        self._crossed = (platform.clock.now_us() - CROSSED_SINCE_US, 0)
+        # The last receipts that were tried so long after they came. A start tries all there are.
+        self._crossed = dict.fromkeys(CROSSED_AFTER_US, (platform.clock.now_us(), 0))
         self._go_on_at = self._crossed_at = 0.0
         known: tuple[Callable[[], Catalogue], UsualForm] = (
             lambda: platform.catalogue,
@@ -232,15 +236,16 @@ class Parked:
         now = self._platform.clock.monotonic()
         if now < self._crossed_at:
             return
-        until_us = self._platform.clock.now_us() - CROSSED_AFTER_US
-        last = await self._try(
-            self._crossed_step,
-            lambda limit: Crossed(since=self._crossed, until_us=until_us, limit=limit),
-        )
-        if last is None:
-            self._crossed_at = now + LOOK_EVERY_S
-        else:
-            self._crossed = last
+        self._crossed_at = now + LOOK_EVERY_S
+        for after_us, since in self._crossed.items():
+            until_us = self._platform.clock.now_us() - after_us
+            if until_us <= since[0]:
+                continue
+            asked = Crossed(since=since, until_us=until_us)
+            last = await self._try(self._crossed_step, asked.limited)
+            if last is not None:
+                self._crossed[after_us] = last
+                self._crossed_at = now
 
     async def _try(
         self, step: Step[Asked, tuple[set[int], Said]], item: Callable[[int], Asked]
