@@ -201,7 +201,7 @@ class Parked:
         self._next: Batch | None = None
         self._second: frozenset[str] = frozenset()  # the providers of a second round
         self._second_at = 0.0
-        # The last receipts that were tried so long after they came. A start tries all there are.
+        # The last receipts tried so long after they came; a start tries all there are.
         self._crossed = dict.fromkeys(CROSSED_AFTER_US, (platform.clock.now_us(), 0))
         self._go_on_at = self._crossed_at = 0.0
         known: tuple[Callable[[], Catalogue], UsualForm] = (
