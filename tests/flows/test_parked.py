@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,11 +22,14 @@ from arrivals.flows.parked import SECOND_ROUND_AFTER_S, Parked, decided_anew, de
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import try_parked
 from arrivals.flows.sweep import Sweeper
+from arrivals.providers.api import forms_of
 from arrivals.store.api import Transaction
+from arrivals.store.statements import migrations
 from tests.backends import backend_at
 from tests.flows.installation import PRICES, Installation, installed, provider
 from tests.flows.script import SetClock, receipt
 from tests.flows.story import Story
+from tests.store.ground import park_one
 
 NORTH, SOUTH = provider("north", 1), provider("south", 1)
 LINKED = replace(SOUTH, ids_of="north")
@@ -78,14 +82,16 @@ async def a_round(trying: Parked) -> int:
     raise AssertionError("it doesn't end")
 
 
-async def park(here: Installation, numbers: Sequence[int], provider_id: str = "south") -> None:
+async def park_ghosts(
+    here: Installation, numbers: Sequence[int], provider_id: str = "south"
+) -> None:
     """Park receipts whose ids nobody gave."""
 
     def run(tx: Transaction) -> None:
         for n in numbers:
             each = receipt(provider_id, f"Z{n}", "DELIVRD", f"3170{n:07}")
             body = msgspec.json.encode(each).decode()
-            tx.park(provider_id, [f"z{n}", f"to:3170{n:07}"], each.fingerprint, body)
+            park_one(tx, provider_id, [f"z{n}", f"to:3170{n:07}"], each.fingerprint, body)
 
     await here.in_transaction(run)
 
@@ -167,6 +173,49 @@ async def test_a_form_that_is_named_later_helps_as_well(
         await story.play("parked 0\nstate delivered")
 
 
+@pytest.fixture(params=["folder", "database"])
+def unmade(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return a place that has no schema yet."""
+    if request.param == "folder":
+        return str(tmp_path / "data")
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+async def test_what_an_older_program_parked_is_found_and_takes_less_room(
+    unmade: str, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+):
+    """It parked under every form, and for both providers; the migration leaves few."""
+    place = unmade
+    with monkeypatch.context() as patch:
+        for name in ("sqlite", "postgres_schema"):
+            module = f"arrivals.store.{name}.migrations"
+            patch.setattr(module, lambda dialect="sqlite": migrations(dialect)[:7])
+        async with opened(place, clock, NORTH, LINKED) as here:
+            before = Story(here, clock)
+            await before.play("accept 31612345678\nclaim")
+            early = receipt("south", "00B8BE19", "DELIVRD", "31612345678")
+            body = msgspec.json.encode(early).decode()
+            forms = [*forms_of(early), "to:31612345678"]
+
+            def park(tx: Transaction) -> None:
+                park_one(tx, "south", forms, early.fingerprint, body)
+                row = "INSERT INTO parked_forms SELECT 'north', form, parked_id"
+                here.backend.execute(tx, f"{row} FROM parked_forms RETURNING 1", ())
+
+            await here.in_transaction(park)
+            [(many,)] = await here.rows("SELECT count(*) FROM parked_forms")
+    assert many >= 60
+    async with opened(place, clock, NORTH, LINKED) as here:
+        left = await here.rows("SELECT provider_id, form FROM parked_forms ORDER BY 2")
+        assert ["south", "to:31612345678"] in [list(row) for row in left]
+        assert {provider_id for provider_id, _ in left} == {"south"}
+        assert len(left) <= 5
+        story = Story(here, clock)
+        story.order, story.out, story.epochs = before.order, before.out, before.epochs
+        await story.play("answer 1 taken 12107289\nstate delivered\nparked 0")
+
+
 async def test_a_provider_that_returns_has_its_receipts_tried(
     here: Installation, clock: SetClock
 ):
@@ -203,9 +252,7 @@ async def test_an_answer_to_another_provider_finds_none_of_one_that_is_gone(
         await story.play("parked 0\nstate delivered")
 
 
-async def test_what_still_fits_nothing_stays_under_what_holds_now(
-    here: Installation, clock: SetClock
-):
+async def test_what_still_fits_nothing_stays_as_it_was(here: Installation, clock: SetClock):
     """With its age and its count, so that an answer that comes later finds it."""
     story, trying = Story(here, clock), Parked(here.platform)
     told = "receipt A1 DELIVRD provider=south\n"
@@ -213,13 +260,13 @@ async def test_what_still_fits_nothing_stays_under_what_holds_now(
     [before] = await here.rows(ROWS)
     assert before[2] == 2
     clock.tick(60)
-    under = "SELECT DISTINCT provider_id FROM parked_forms ORDER BY 1"
-    for south, names in ((LINKED, ["north", "south"]), (SOUTH, ["south"]), (LINKED, None)):
+    under = "SELECT provider_id, form FROM parked_forms ORDER BY 1, 2"
+    for south in (LINKED, SOUTH, LINKED):
         await reload(here, NORTH, south)
         await a_round(trying)
         assert await here.rows(ROWS) == [before]
-        if names is not None:
-            assert [row[0] for row in await here.rows(under)] == names
+        names = [tuple(row) for row in await here.rows(under)]
+        assert names == [("south", "a1"), ("south", "to:31612345678")]
     await story.play("answer 1 taken A1\nstate delivered\nparked 0")
 
 
@@ -275,15 +322,15 @@ async def test_thousands_are_tried_in_bounded_batches_the_oldest_first(
     trying, story = Parked(here.platform), Story(here, clock)
     assert await a_round(trying) == 1
     for n in range(10):
-        await park(here, range(n * 200, n * 200 + 200))
-    await park(here, range(3000, 3050), "north")
+        await park_ghosts(here, range(n * 200, n * 200 + 200))
+    await park_ghosts(here, range(3000, 3050), "north")
     await story.play(EARLY.replace("parked   1", "parked   2051"))
     before = await here.rows(ROWS)
     ids = [row[0] for row in before]
     await reload(here, NORTH, LINKED)
     tried.clear()
     await trying.look()
-    await park(here, range(5000, 5010))
+    await park_ghosts(here, range(5000, 5010))
     assert await a_round(trying) + 1 == len(tried) == -(-2051 // parked.TRIED_MAX)
     assert max(map(len, tried)) == parked.TRIED_MAX
     own = [each for each in ids if each not in ids[2000:2050]]
@@ -300,7 +347,7 @@ async def test_a_change_during_a_round_begins_it_anew_for_both(
 ):
     trying, story = Parked(here.platform), Story(here, clock)
     await story.play(EARLY)
-    await park(here, range(250))
+    await park_ghosts(here, range(250))
     await trying.look()
     assert trying._next is not None
     await reload(here, NORTH, LINKED)
@@ -314,7 +361,7 @@ async def test_one_that_cannot_be_tried_holds_up_nobody(
 ):  # fmt: skip
     monkeypatch.setattr(sweep, "SWEEP_EVERY_S", 0.001)
     story = Story(here, clock)
-    await park(here, range(30))
+    await park_ghosts(here, range(30))
     await here.damage("UPDATE parked_receipts SET receipt = '{' WHERE fingerprint LIKE '%Z7%'")
     await story.play(EARLY.replace("parked   1", "parked   31"))
     await reload(here, NORTH, LINKED)
@@ -335,9 +382,10 @@ async def test_one_that_cannot_be_tried_holds_up_nobody(
 
 
 async def test_where_others_may_have_parked_meanwhile_a_second_round_follows(
-    here: Installation, clock: SetClock
+    here: Installation, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ):
     """By the old catalogue, which they hadn't heard of being changed."""
+    monkeypatch.setattr(parked, "CROSSED_AFTER_US", ())  # what is tried anyway, soon after
     story, trying = Story(here, clock), Parked(here.platform)
     await reload(here, NORTH, LINKED)
     await a_round(trying)
@@ -362,9 +410,9 @@ async def test_two_processes_that_try_at_once_count_each_receipt_once(
     if not here.backend.many_write:
         pytest.skip("one process at a time has such a store")
     story = Story(here, clock)
-    await park(here, range(150))
+    await park_ghosts(here, range(150))
     await story.play(EARLY.replace("parked   1", "parked   151"))
-    await park(here, range(150, 300))
+    await park_ghosts(here, range(150, 300))
     await reload(here, NORTH, LINKED)
     async with backend_at(place).open_at(place, clock) as store:
         platform, _ = await open_platform(store, clock, SystemChance(), Defaults())

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
 from arrivals.flows import sweep
 from arrivals.flows.receive import receive_step
-from arrivals.flows.sweep import RAW_FOR_US, Sweeper, rematch_step
-from arrivals.store.api import Transaction
+from arrivals.flows.sweep import RAW_FOR_US, Sweeper
 from arrivals.store.rows import StoredAnswer
 from tests.flows.installation import Installation, installed, provider
 from tests.flows.script import SetClock, receipt
@@ -174,31 +172,3 @@ async def test_a_turn_of_forgetting_is_bounded(
     assert await left(here) == 75 - sweep.FORGET_ROUNDS_MAX * 10
     assert not await sweeper._forget_some()
     assert await left(here) == 0
-
-
-async def test_a_receipt_that_crossed_its_answer_in_another_process_is_matched_soon(
-    here: Installation, clock: SetClock
-):
-    """Invariant 37: neither saw the other's commit, so the receipt was parked for nothing."""
-    await Story(here, clock).play("""
-        accept   31612345678
-        claim
-        answer   1 taken X1
-        state    submitted
-        """)
-    crossed = receipt("north", "X1", "DELIVRD", "31612345678")
-    stray = receipt("north", "X9", "DELIVRD", "31612345678")
-
-    def park(tx: Transaction) -> None:
-        for each in (crossed, stray):
-            body = msgspec.json.encode(each).decode()
-            tx.park("north", [each.external_id or ""], each.fingerprint, body)
-
-    await here.in_transaction(park)
-    since_us = clock.us
-    clock.tick(1)
-    step = rematch_step(lambda: here.platform.catalogue)
-    assert await here.store.write(step, since_us + 2_000_000) == set(), "it came before"
-    touched = await here.store.write(step, since_us)
-    assert [await here.state(key) for key in touched] == ["delivered"]
-    assert await here.rows("SELECT count(*) FROM parked_receipts") == [(1,)], "the stray one"

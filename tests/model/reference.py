@@ -343,6 +343,7 @@ class Reference:
             if each.provider == "north"
             and (each.number in numbers or (each.id and any(same_id(i, each.id) for i in ids)))
         ]
+        again.sort(key=lambda each: each[0])  # the oldest first, whichever was tried before
         self.parked = [each for each in self.parked if each not in again]
         before = self._awaited()
         for since, each in again:

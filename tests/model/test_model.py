@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.backends import POSTGRESQL, SQLITE, Backend
-from tests.model.machine import machine
+from tests.model.machine import IDS, NUMBERS, machine
 from tests.model.places import places
 from tests.postgres.fixtures import need_programs
+
+DELIVERED, FAILED = ("DELIVRD", "000"), ("UNDELIV", "001")
 
 
 def explore(backend: Backend, examples: int, steps: int) -> None:
@@ -28,6 +30,31 @@ def explore(backend: Backend, examples: int, steps: int) -> None:
 
 def test_a_few_lives() -> None:
     explore(SQLITE, examples=8, steps=15)
+
+
+def test_what_was_parked_first_counts_first_whatever_was_tried_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An id is used again, after one of two receipts that tell it was tried for its number."""
+    monkeypatch.setattr("tests.model.machine.note", lambda _: None)
+    early, north = "7f3a0c11", "north"
+    with places(SQLITE) as new_place:
+        life = machine(SQLITE, new_place)()
+        life.begin()
+        try:
+            for step in (
+                lambda: life.send_and_sweep(NUMBERS[1], "throttled", early, 0),
+                lambda: life.receipt(0, DELIVERED, "any", str, early, True, False, north),
+                lambda: life.receipt(0, FAILED, "any", str, early, False, False, north),
+                lambda: life.send_and_sweep(NUMBERS[1], "taken", IDS[0], 0),
+                lambda: life.send_and_report(2, early, "taken", DELIVERED),
+            ):
+                step()
+                life.they_agree()
+            [last] = [each for each in life.reference.messages.values() if not each.wake]
+            assert (last.state, last.resolution) == ("delivered", "captured")
+        finally:
+            life.teardown()
 
 
 @pytest.mark.slow

@@ -113,7 +113,9 @@ async def test_an_id_that_was_used_again_and_again_finds_the_open_and_the_newest
         await ground.run(send)
         began = time.perf_counter()
         found = await ground.run(lambda tx: tx.match([("north", ["1"])]))
+        still = await ground.run(lambda tx: tx.match_reused("north", "1", [], len(keys)))
         took_s = time.perf_counter() - began
-    assert [each.handoff.message_id for each in found[:3]] == [keys[0], keys[-1], keys[-2]]
+    assert [each.handoff.message_id for each in found[:2]] == [keys[-1], keys[-2]]
     assert len(found) == 100
+    assert [each.handoff.message_id for each in still] == [keys[0]]
     assert took_s < 1

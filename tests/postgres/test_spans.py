@@ -15,8 +15,8 @@ from arrivals.core.message import Move
 from arrivals.store.postgres_connection import BY_KEY, PostgresConnection
 from arrivals.store.postgres_schema import migrate
 from arrivals.store.postgres_spans import DAY_US, LOCK_TIMEOUT_MS, Upkeep, keep_up
-from arrivals.store.postgres_transaction import MATCHES_MAX, SQL
-from arrivals.store.rows import Handoff
+from arrivals.store.postgres_transaction import SQL
+from arrivals.store.rows import MATCHES_MAX, Handoff
 from tests.postgres.server import create_database, drop_database, execute
 from tests.postgres.stores import gaps, opened, until_somebody_waits
 from tests.store.ground import BEGIN_US, CLAIMED, ENDED, TAKEN, Ground, delivered

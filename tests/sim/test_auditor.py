@@ -9,7 +9,7 @@ import pytest
 
 from arrivals.core.catalogue import Provider
 from arrivals.core.dialect import PLAIN
-from arrivals.flows import receive
+from arrivals.flows import receiving
 from arrivals.providers.api import NotSent, Result, Unanswered
 from arrivals.providers.flight import Flight
 from arrivals.sim import simulation
@@ -41,7 +41,7 @@ def blind_resend(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgotten_receipts(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(receive.Receiving, "_park", lambda self, receipt, since: None)
+    patch.setattr(receiving.Receiving, "_park", lambda self, receipt: None)
 
 
 def unread_dialects(patch: pytest.MonkeyPatch) -> None:

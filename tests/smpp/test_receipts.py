@@ -13,6 +13,8 @@ from arrivals.smpp.receipt_texts import read_values, scan_text
 from arrivals.smpp.receipts import (
     NUMERIC_ID_MAX,
     IdForm,
+    bare_form,
+    bare_forms_of,
     candidates_in,
     claimed_us,
     form_between,
@@ -212,6 +214,41 @@ def test_every_candidate_has_a_form_that_finds_it(told: str) -> None:
         form = form_between(normal_form(candidate), told)
         assert form is not None
         assert normal_form(candidate) in candidates_in(form, told)
+
+
+@given(
+    st.one_of(
+        numbers.map(str),
+        st.builds(lambda n, width: f"{n:X}".zfill(width), numbers, widths),
+        st.text("0123456789abcdefABCDEF", max_size=30),
+        words,
+    )
+)
+def test_a_receipt_that_waits_under_one_form_is_found_by_every_candidate(told: str) -> None:
+    """Invariant 37: of an answer at most three forms are looked for."""
+    for candidate in id_candidates(told):
+        forms = bare_forms_of(normal_form(candidate))
+        assert bare_form(told) in forms
+        assert len(forms) <= 3
+
+
+@pytest.mark.parametrize(
+    ("stored", "forms"),
+    [
+        ("00b8be19", ("b8be19", "12107289")),
+        ("12107289", ("12107289", str(0x12107289), "b8be19")),
+        ("0000", ("0",)),
+        ("msg-007", ("msg-007",)),
+        ("to:31612345678", ("to:31612345678",)),
+        ("7" * 26, ("7" * 26,)),
+        (str(16**20 - 1), (str(16**20 - 1), "f" * 20)),
+        ("", ("",)),
+    ],
+)
+def test_the_forms_that_an_answer_is_looked_up_under(
+    stored: str, forms: tuple[str, ...]
+) -> None:
+    assert bare_forms_of(stored) == forms
 
 
 @given(words, st.sampled_from(list(IdForm)))

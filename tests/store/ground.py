@@ -13,7 +13,7 @@ from arrivals.core.ledger import PostingKind, funding, posting
 from arrivals.core.message import Message, Move, Reach, State, advance
 from arrivals.core.money import Micros
 from arrivals.store.api import Step, Store, Transaction
-from arrivals.store.rows import Event, NewMessage, NewOrder, Outgoing
+from arrivals.store.rows import Event, NewMessage, NewOrder, Outgoing, ToPark
 from tests.backends import Backend
 
 T = TypeVar("T")
@@ -137,6 +137,13 @@ def accept(
     )
     tx.insert_messages(rows)
     return [each.key for each in rows]
+
+
+def park_one(
+    tx: Transaction, provider_id: str, forms: Sequence[str], fingerprint: str, receipt: str
+) -> bool:
+    """Park one receipt; tell whether it wasn't parked already."""
+    return bool(tx.park([ToPark(provider_id, fingerprint, receipt, tuple(forms))]))
 
 
 def new_order(order_id: int, now_us: int, **changes: Any) -> NewOrder:

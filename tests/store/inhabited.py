@@ -35,6 +35,7 @@ from arrivals.providers.api import (
 )
 from arrivals.store.api import Store, Transaction
 from arrivals.store.backend import open_store
+from arrivals.store.rows import Heard
 from tests.backends import backend_at
 from tests.flows.installation import (
     FUNDS,
@@ -127,6 +128,7 @@ async def _live(here: Installation) -> None:
     await _answer(here, claimed[:10], answers)  # the rest stays SENDING
     await _receive(here, [_receipt(claimed[0], "DELIVRD"), _receipt(claimed[1], "UNDELIV")])
     await _receive(here, [_receipt(claimed[1], "DELIVRD"), _stray()])
+    await here.in_transaction(lambda tx: tx.hear_later([Heard(NORTH, "to:31600000099")]))
     await _revised(here, epoch)
     waiting = await here.send("31600000004", key_id=TEST_KEY_ID)
     key = message_key(waiting.order.order_id, 0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from arrivals.store.api import Transaction
 from arrivals.store.rows import Answerable, StoredAnswer
-from tests.store.ground import Ground
+from tests.store.ground import Ground, park_one
+from tests.store.test_receipts import waiting
 
 SECOND_US = 1_000_000
 LONG_AGO = 0
@@ -17,7 +19,7 @@ async def _leave(ground: Ground, name: str) -> int:
     """Leave one of each kind behind, and return when."""
 
     def work(tx: Transaction) -> int:
-        tx.park("north", [name], name, "{}")
+        park_one(tx, "north", [name], name, "{}")
         tx.keep_raw([("north", None, name)])
         tx.store_answers([StoredAnswer(1, "POST /x", name, "h", 200, "", tx.now_us)])
         tx.add_answerable([Answerable("316", name, 1, tx.now_us, 1)])
@@ -44,7 +46,7 @@ async def test_only_what_is_older_goes(ground: Ground):
     assert await _forget(ground, LONG_AGO) == 0
     assert await _forget(ground, kept_from) == 8
     assert await _left(ground) == [1, 1, 1, 1, 1]
-    assert len(await ground.run(lambda tx: tx.parked_under("north", ["a", "b", "c"]))) == 1
+    assert len(await ground.run(lambda tx: waiting(tx, "north", ["a", "b", "c"]))) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,14 +60,14 @@ async def test_a_receipt_that_stays_parked_keeps_its_age(ground: Ground):
     came = await _leave(ground, "a")
     for name in "bcd":
         await _leave(ground, name)
-    [tried] = await ground.run(lambda tx: tx.parked_under("north", ["a"]))
-    await ground.run(lambda tx: tx.keep_parked(["north"], [(tried.parked_id, ["a"])]))
-    [again] = await ground.run(lambda tx: tx.parked_under("north", ["a"]))
-    assert again == tried
+    [tried] = await ground.run(lambda tx: waiting(tx, "north", ["a"]))
+    assert not await ground.run(lambda tx: park_one(tx, "north", ["a"], "a", "{}"))
+    [again] = await ground.run(lambda tx: waiting(tx, "north", ["a"]))
+    assert again == msgspec.structs.replace(tried, count=2)
     assert again.received_at_us == came
     assert await _forget(ground, LONG_AGO, limit=1, parked_before=came + 1) == 1
-    assert await ground.run(lambda tx: tx.parked_under("north", ["a"])) == []
-    assert len(await ground.run(lambda tx: tx.parked_under("north", ["b", "c", "d"]))) == 3
+    assert await ground.run(lambda tx: waiting(tx, "north", ["a"])) == []
+    assert len(await ground.run(lambda tx: waiting(tx, "north", ["b", "c", "d"]))) == 3
 
 
 async def test_a_step_is_bounded_and_the_next_goes_on(ground: Ground):

@@ -8,9 +8,17 @@ import msgspec
 import pytest
 
 from arrivals.core.message import Move
+from arrivals.core.money import Micros
 from arrivals.store.api import Transaction
-from arrivals.store.rows import Handoff, Match, ParkedReceipt
-from tests.store.ground import CLAIMED, TAKEN, Ground
+from arrivals.store.rows import (
+    DOUBTFUL_MAX,
+    MATCHES_MAX,
+    Handoff,
+    Heard,
+    Match,
+    ParkedReceipt,
+)
+from tests.store.ground import CLAIMED, TAKEN, Ground, delivered, park_one
 
 
 def handoff(key: int, external_id: str = "abc", **changes: Any) -> Handoff:
@@ -56,6 +64,50 @@ async def test_an_id_that_a_provider_used_again_finds_both(funded: Ground):
     found = await _match(funded, ("north", ("abc",)))
     key = lambda row: (row.message_id, row.part)  # noqa: E731 - one order for both sides
     assert sorted((each.handoff for each in found), key=key) == rows
+
+
+async def _reuse(ground: Ground, count: int) -> list[int]:
+    """Hand so many messages off under one id, to a number each; return their keys in order."""
+    free = {"price": Micros(0)}
+    keys = await ground.accept(*({"msisdn": f"316{n:08}", **free} for n in range(count)))
+    await ground.run(lambda tx: tx.add_handoffs([handoff(each) for each in keys]))
+    return sorted(keys)
+
+
+@pytest.mark.parametrize("count", [200, 5_000])
+async def test_of_an_id_that_very_many_have_so_many_are_read(funded: Ground, count: int):
+    keys = await _reuse(funded, count)
+    found = await _match(funded, ("north", ("abc",)), ("north", ("zz",)))
+    assert [each.asked for each in found] == [0] * MATCHES_MAX
+    newest = keys[: -MATCHES_MAX - 1 : -1]
+    assert sorted((each.handoff.message_id for each in found), reverse=True) == newest
+
+
+async def test_the_number_chooses_among_very_many(funded: Ground):
+    """Its own messages, the open ones first; of all others those that are open."""
+    keys = await _reuse(funded, 300)
+    ended, other = keys[7], keys[8]
+    for each in (ended, *keys[20:]):
+        await funded.drive(each, CLAIMED, TAKEN, delivered(1))
+    tails = [f"{7:07}", f"{9:07}", "1234567"]
+    found = await funded.run(lambda tx: tx.match_reused("north", "abc", tails, 1_000))
+    states = {each.handoff.message_id: each.state for each in found}
+    assert states.keys() == set(keys[:20])
+    assert (states[ended], states[other]) == ("delivered", "accepted")
+    few = await funded.run(lambda tx: tx.match_reused("north", "abc", tails, 150))
+    assert few == [], "no further back than asked"
+    assert await funded.run(lambda tx: tx.match_reused("north", "zz", tails, 10)) == []
+
+
+async def test_of_one_number_with_one_id_so_many_are_read(funded: Ground):
+    """The open ones first."""
+    keys = await funded.accept(*({"msisdn": "3161234567"} for _ in range(300)))
+    await funded.run(lambda tx: tx.add_handoffs([handoff(each) for each in keys]))
+    for each in sorted(keys)[5:]:
+        await funded.drive(each, CLAIMED, TAKEN, delivered(1))
+    found = await funded.run(lambda tx: tx.match_reused("north", "abc", ["1234567"], 1_000))
+    assert len(found) == MATCHES_MAX
+    assert set(sorted(keys)[:5]) < {each.handoff.message_id for each in found}
 
 
 async def test_a_handoff_that_is_there_already_changes_nothing(funded: Ground):
@@ -109,11 +161,24 @@ async def test_in_doubt_are_those_that_may_have_left_unanswered(funded: Ground):
     assert queued not in {each.key for each in found}
 
 
+async def test_in_doubt_are_read_up_to_a_bound(funded: Ground):
+    keys = await funded.accept(*({"msisdn": "311"} for _ in range(DOUBTFUL_MAX + 20)))
+    for each in keys:
+        await funded.drive(each, CLAIMED)
+    found = await funded.run(lambda tx: tx.in_doubt("north", ["311"], 0))
+    assert len({each.key for each in found}) == DOUBTFUL_MAX
+
+
 # --- parked ---------------------------------------------------------------------------------
 
 
+def waiting(tx: Transaction, provider_id: str, forms: list[str]) -> list[ParkedReceipt]:
+    found = tx.parked_under([Heard(provider_id, each) for each in forms], 100)
+    return tx.parked(sorted({parked_id for ids in found for parked_id in ids}))
+
+
 def take_out(tx: Transaction, provider_id: str, forms: list[str]) -> list[ParkedReceipt]:
-    found = tx.parked_under(provider_id, forms)
+    found = waiting(tx, provider_id, forms)
     tx.unpark([each.parked_id for each in found])
     return found
 
@@ -121,7 +186,7 @@ def take_out(tx: Transaction, provider_id: str, forms: list[str]) -> list[Parked
 async def test_a_parked_receipt_is_taken_out_by_any_form_once(ground: Ground):
     """Invariant 37."""
     forms = ["00ab", "ab", "to:31612345678"]
-    assert await ground.run(lambda tx: tx.park("north", forms, "f1", '{"a":"007"}'))
+    assert await ground.run(lambda tx: park_one(tx, "north", forms, "f1", '{"a":"007"}'))
     assert await ground.run(lambda tx: take_out(tx, "north", ["zz"])) == []
     assert await ground.run(lambda tx: take_out(tx, "south", ["ab"])) == []
     [found] = await ground.run(lambda tx: take_out(tx, "north", ["ab", "00ab", "ab"]))
@@ -132,73 +197,100 @@ async def test_a_parked_receipt_is_taken_out_by_any_form_once(ground: Ground):
     assert await ground.value("SELECT count(*) FROM parked_forms") == 0
 
 
-async def test_a_receipt_is_parked_for_another_provider_s_ids_as_well(ground: Ground):
-    """It comes out once, under either name, and nothing of it stays behind."""
-    for name, other in (("south", "north"), ("north", "south")):
+async def test_of_many_that_wait_for_one_thing_so_many_are_read(ground: Ground):
+    """And after the last of them the next; other things that are asked for have their own."""
 
-        def park_and_take(
-            tx: Transaction, name: str = name, other: str = other
-        ) -> list[list[ParkedReceipt]]:
-            tx.park("south", ["ab"], "f1", "r", ids_of="north")
-            return [take_out(tx, each, ["ab"]) for each in (name, name, other)]
+    def park(tx: Transaction) -> None:
+        for n in range(30):
+            park_one(tx, "north", [f"id{n}", "to:316"], f"f{n}", str(n))
+        park_one(tx, "north", ["id7", "to:999"], "f", "another")
+        park_one(tx, "south", ["to:316"], "f", "of another provider")
 
-        [found], again, elsewhere = await ground.run(park_and_take)
-        assert found.provider_id == "south"
-        assert (again, elsewhere) == ([], [])
-        assert await ground.value("SELECT count(*) FROM parked_forms") == 0
+    await ground.run(park)
+    asked = [Heard("north", "to:316"), Heard("north", "id7"), Heard("north", "zz")]
+    many, few, none = await ground.run(lambda tx: tx.parked_under(asked, 10))
+    assert (len(many), len(few), none) == (10, 2, [])
+    rest = await ground.run(
+        lambda tx: tx.parked_under([Heard("north", "to:316", many[-1])], 100)
+    )
+    assert many + rest[0] == sorted(many + rest[0])
+    read = await ground.run(lambda tx: tx.parked(many + rest[0]))
+    assert [each.receipt for each in read] == [str(n) for n in range(30)]
+    assert await ground.run(lambda tx: tx.parked_under([], 10)) == []
+
+
+async def test_what_was_heard_of_is_gone_on_with_in_turn(ground: Ground):
+    """What is noted again while it waits goes on, and then begins anew."""
+    first, second, third = (Heard("north", name) for name in ("b", "a", "c"))
+    for each in (first, second, third):
+        ground.clock.us += 1_000
+        await ground.run(lambda tx, each=each: tx.hear_later([each]))  # type: ignore[misc]
+    await ground.run(lambda tx: tx.hear_later([]))
+
+    def go_on(tx: Transaction) -> list[str]:
+        taken = tx.take_heard(2)
+        tx.hear_later([taken[0].after(taken[0].after_id + 1), *taken[1:]])
+        return [each.form for each in taken]
+
+    turns = []
+    for _ in range(4):
+        ground.clock.us += 1_000
+        turns.append(await ground.run(go_on))
+    assert turns == [["b", "a"], ["a", "c"], ["c", "b"], ["b", "a"]]
+    await ground.run(lambda tx: tx.hear_later([first]))
+    taken = {each.form: each for each in await ground.run(lambda tx: tx.take_heard(10))}
+    assert {name: each.after_id for name, each in taken.items()} == {"a": 1, "b": 2, "c": 1}
+    assert {name: each.again for name, each in taken.items()} == {"a": 0, "b": 1, "c": 0}
+    assert await ground.run(lambda tx: tx.take_heard(10)) == []
+
+
+async def test_what_came_between_two_times_is_read_in_stretches(ground: Ground):
+    for n in range(5):
+        ground.clock.us += 1_000
+        await ground.run(lambda tx, n=n: park_one(tx, "north", ["ab"], f"{n}", f"{n}"))  # type: ignore[misc]
+    [(begin,), *_, (end,)] = await ground.sql(
+        "SELECT received_at FROM parked_receipts ORDER BY received_at"
+    )
+    found: list[tuple[int, int]] = []
+    since = (int(begin), 0)
+    while some := await ground.run(
+        lambda tx, since=since: tx.parked_between(since, int(end), 2)  # type: ignore[misc]
+    ):
+        assert len(some) <= 2
+        found += some
+        since = some[-1]
+    read = await ground.run(lambda tx: tx.parked([parked_id for _, parked_id in found]))
+    assert [each.receipt for each in read] == ["0", "1", "2", "3"]
+    assert [each.received_at_us for each in read] == [at for at, _ in found]
 
 
 async def test_the_same_receipt_is_parked_once_and_counted(ground: Ground):
     """Invariant 35."""
 
     def park(tx: Transaction) -> list[bool]:
-        return [tx.park("north", ["ab"], "f1", "r") for _ in range(2)]
+        return [park_one(tx, "north", ["ab"], "f1", "r") for _ in range(2)]
 
     assert await ground.run(park) == [True, False]
     assert await ground.run(park) == [False, False]
     assert await ground.value("SELECT count FROM parked_receipts") == 4
-    assert await ground.run(lambda tx: tx.park("south", ["ab"], "f1", "r"))
-    assert await ground.run(lambda tx: tx.park("north", ["ab"], "f2", "r"))
-    found = await ground.run(lambda tx: tx.parked_under("north", ["ab"]))
+    assert await ground.run(lambda tx: park_one(tx, "south", ["ab"], "f1", "r"))
+    assert await ground.run(lambda tx: park_one(tx, "north", ["ab"], "f2", "r"))
+    found = await ground.run(lambda tx: waiting(tx, "north", ["ab"]))
     assert [each.parked_id for each in found] == sorted(each.parked_id for each in found)
     assert len(found) == 2
 
 
 async def test_a_receipt_can_be_parked_again_after_it_was_taken_out(ground: Ground):
     for _ in range(2):
-        assert await ground.run(lambda tx: tx.park("north", ["ab"], "f1", "r"))
+        assert await ground.run(lambda tx: park_one(tx, "north", ["ab"], "f1", "r"))
         assert len(await ground.run(lambda tx: take_out(tx, "north", ["ab"]))) == 1
-
-
-async def test_one_that_stays_parked_is_found_by_what_holds_now(ground: Ground):
-    """Invariants 35 and 37: under other providers and forms, and otherwise as it was."""
-    for _ in range(2):
-        await ground.run(lambda tx: tx.park("south", ["ab"], "f1", "r"))
-    await ground.run(lambda tx: tx.park("south", ["zz"], "f2", "r"))
-    before = "SELECT id, received_at, count FROM parked_receipts ORDER BY id"
-    rows = await ground.sql(before)
-    first, second = (int(row[0]) for row in rows)
-    ground.clock.us += 1_000_000
-    forms = "SELECT provider_id, form FROM parked_forms WHERE parked_id = ? ORDER BY 1, 2"
-    for names in (["south", "north"], ["south", "north"], ["south", "east"], ["south"]):
-
-        def stay(tx: Transaction, names: list[str] = names) -> list[int]:
-            tx.keep_parked(names, [(first, ["ab", "00ab"])])
-            return [len(tx.parked_under(each, ["ab"])) for each in ("south", "north", "east")]
-
-        found = await ground.run(stay)
-        assert found == [int(each in names) for each in ("south", "north", "east")]
-        assert await ground.sql(before) == rows
-        expected = [(name, form) for name in sorted(names) for form in ("00ab", "ab")]
-        assert [tuple(row) for row in await ground.sql(forms, first)] == expected
-        assert [tuple(row) for row in await ground.sql(forms, second)] == [("south", "zz")]
 
 
 async def test_what_is_parked_is_gone_through_in_the_order_it_came(ground: Ground):
     assert await ground.run(lambda tx: (tx.newest_parked(), tx.parked_after(0, 2))) == (0, [])
     for name in "abcde":
         await ground.run(
-            lambda tx, name=name: tx.park("north", [name], name, name)  # type: ignore[misc]
+            lambda tx, name=name: park_one(tx, "north", [name], name, name)  # type: ignore[misc]
         )
     newest = await ground.run(lambda tx: tx.newest_parked())
 

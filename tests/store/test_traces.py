@@ -21,7 +21,7 @@ from arrivals.store.rows import Event
 from arrivals.store.statements import statements
 from arrivals.store.traces import MessageFilter, OrderFilter
 from tests.http.installation import MAIN, OTHER, Installation, installed
-from tests.store.ground import BEGIN_US, Ground, new_message, new_order
+from tests.store.ground import BEGIN_US, Ground, new_message, new_order, park_one
 
 HOUR_US = 3_600_000_000
 FAR_US = 1 << 62
@@ -293,7 +293,7 @@ async def test_the_backlog_counts_what_is_open(api: Installation) -> None:
     await api.move(message_key(order_id, 1), Move.CLAIMED)
     for name in ("north", "south", "north"):
         await api.in_store(
-            lambda tx, name=name: tx.park(name, ["a1", "A1"], "print", "{}")  # type: ignore[misc]
+            lambda tx, name=name: park_one(tx, name, ["a1", "A1"], "print", "{}")  # type: ignore[misc]
         )
     lanes = [("north", 2), ("north", 0), ("south", 2)]
     now_us = api.platform.clock.now_us()

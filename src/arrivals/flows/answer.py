@@ -18,7 +18,7 @@ from arrivals.core.message import Message, Move, Reach, State, allows, is_termin
 from arrivals.core.parts import count_of
 from arrivals.core.retry import RULES, Cause, next_at, share_of
 from arrivals.flows.halfway import Halfway
-from arrivals.flows.matching import UsualForm, nothing_usual
+from arrivals.flows.known_ids import UsualForm, nothing_usual
 from arrivals.flows.onward import Onward, cause_of
 from arrivals.flows.plan import Defaults
 from arrivals.flows.receive import match_parked

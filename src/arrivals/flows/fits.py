@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
-from arrivals.core.handsets import Fit, fit_of
+from arrivals.core.handsets import NATIONAL_DIGITS_MIN, Fit, fit_of
 from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, State, is_terminal
 from arrivals.flows.doubt import is_unnamed, unnamed
-from arrivals.providers.api import Receipt, forms_in, forms_of
+from arrivals.providers.api import Receipt, bare_forms, forms_in
 from arrivals.smpp.receipts import IdForm
 from arrivals.store.rows import Attempt, Match
 
@@ -29,9 +29,16 @@ class LookedUp:
         self.apart: list[Match] = []  # and another number
 
 
-def parked_under(receipt: Receipt) -> list[str]:
-    """Return what has to become known for a receipt to be tried again."""
-    return [*forms_of(receipt), *places(receipt)]
+def waits_for(receipt: Receipt) -> list[str]:
+    """Return what has to become known for a receipt to be tried again; nearly always two."""
+    return [*bare_forms(receipt), *places(receipt)]
+
+
+def tails_of(receipt: Receipt) -> set[str]:
+    """Return the last digits of every number that its addresses could be."""
+    numbers = [each for each in (receipt.msisdn, receipt.other) if each]
+    both = [*numbers, *(each.lstrip("0") for each in numbers)]
+    return {each[-NATIONAL_DIGITS_MIN:] for each in both}
 
 
 def places(receipt: Receipt) -> list[str]:

@@ -29,6 +29,9 @@ class Journal:
         self._changed: dict[int, Message] = {}
         self._events: list[Event] = []
         self.touched: set[int] = set()
+        self.writes = (
+            0  # how often messages were written: what was read before may be otherwise
+        )
 
     def load(self, keys: Iterable[int]) -> None:
         """Read messages that aren't here yet."""
@@ -72,6 +75,7 @@ class Journal:
         self.settlement.finish()
         if self._changed:
             self._tx.save(list(self._changed.values()), self._events)
+            self.writes += 1
             self._changed, self._events = {}, []
 
     def told(self, key: int, kind: str) -> list[Told]:

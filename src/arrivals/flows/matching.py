@@ -17,7 +17,7 @@ and nobody else's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Final
 
@@ -29,23 +29,20 @@ from arrivals.core.ids import handoff_reference
 from arrivals.core.message import Message, Move, State, is_terminal
 from arrivals.core.parts import part_in_doubt
 from arrivals.core.timeline import PART_HELD
-from arrivals.flows.doubt import DOUBTED_FOR_US, is_awaited, may_be_out
+from arrivals.flows.doubt import DOUBTED_FOR_US, Doubts, is_awaited, may_be_out
 from arrivals.flows.fits import (
     LITERAL,
     LookedUp,
     are_one,
     as_of,
-    by_fit,
-    first_forms,
     fit,
     fits,
-    is_open,
     may_be_about,
     named_ones,
-    places,
 )
 from arrivals.flows.journal import Journal
-from arrivals.flows.receipt_words import Found
+from arrivals.flows.known_ids import KnownIds, UsualForm
+from arrivals.flows.receipt_words import TOLD_MAX, Found
 from arrivals.providers.api import Receipt, form_of, forms_in, forms_of
 from arrivals.smpp.receipts import IdForm, normal_form
 from arrivals.store.api import Transaction
@@ -55,19 +52,10 @@ from arrivals.store.rows import Attempt, Handoff, Match
 INFERRED_BY_REFERENCE: Final = 0.99
 INFERRED: Final = 0.9
 
-BETWEEN_TWO_NUMBERS_MAX: Final = 20  # of the newest messages from one number to another
-
 # The answers that name parts.
 _NAMING: Final = (Move.TAKEN, PART_HELD, Move.UNANSWERED, Move.PART_REFUSED)
 
 _Key = tuple[str, str, int, int, int]  # of a hand-off
-
-# In which form a provider surely tells ids; None if that isn't known.
-UsualForm = Callable[[str], IdForm | None]
-
-
-def nothing_usual(_: str) -> None:
-    """Know nothing of any provider."""
 
 
 class Matching:
@@ -81,13 +69,15 @@ class Matching:
         self._catalogue = catalogue
         self._journal = journal
         self._usual_form = cache(usual_form)  # it is asked for each receipt
+        self._known = KnownIds(tx, self._usual_form)
+        self._doubts = Doubts(tx, journal)
         # The hand-offs that this transaction inferred, which it couldn't look up at its begin.
         self._inferred: dict[tuple[str, str], list[Match]] = {}
         self._ways: list[list[tuple[Receipt, LookedUp]]] = []
 
     def look_up(self, receipts: Sequence[Receipt]) -> None:
         """Look everything up that receipts may be about, and load its messages."""
-        own = self._matches(receipts)
+        own = self._known.look_up(receipts)
         self._ways = [[way] for way in zip(receipts, own, strict=True)]
         links = self._links(receipts)
         linked = {
@@ -96,14 +86,14 @@ class Matching:
             if receipt.provider_id in links and not named_ones(own[number].fitting)
         }
         if linked:
-            others = self._matches(list(linked.values()))
+            others = self._known.look_up(list(linked.values()))
             for (number, told), found in zip(linked.items(), others, strict=True):
                 self._ways[number].append((told, found))
         self._journal.load(
             match.handoff.message_id
             for ways in self._ways
-            for _, found in ways
-            for match in (*found.fitting, *found.apart)
+            for told, found in ways
+            for match in (*found.fitting, *self._alone(told, found.apart))
         )
 
     def _links(self, receipts: Sequence[Receipt]) -> dict[str, str]:
@@ -112,48 +102,6 @@ class Matching:
             self._catalogue.providers.get(each) for each in {r.provider_id for r in receipts}
         )
         return {each.provider_id: each.ids_of for each in providers if each and each.ids_of}
-
-    def _matches(self, receipts: Sequence[Receipt]) -> list[LookedUp]:
-        """Look ids up in the provider's usual form, else as they were sent; then in any other.
-
-        What a usual form finds among ended messages only gives way to an open one, so that a
-        provider that changes its ways is understood as if nothing were known of it.
-        """
-        usual = [self._usual_form(each.provider_id) for each in receipts]
-        first = [first_forms(each, form) for each, form in zip(receipts, usual, strict=True)]
-        found = self._ask(receipts, first)
-        others = [
-            ()
-            if looked.fitting
-            and (form in LITERAL or any(is_open(each) for each in looked.fitting))
-            else (*forms_of(receipt), *places(receipt))
-            for receipt, looked, form in zip(receipts, found, usual, strict=True)
-        ]
-        if not any(others):
-            return found
-        for receipt, looked, more in zip(
-            receipts, found, self._ask(receipts, others), strict=True
-        ):
-            as_sent = receipt.external_id
-            exact = [each for each in more.fitting if each.handoff.external_id == as_sent]
-            plain = exact or more.fitting
-            if plain and (not looked.fitting or any(is_open(each) for each in plain)):
-                looked.fitting = plain
-            looked.apart = more.apart or looked.apart
-        return found
-
-    def _ask(
-        self, receipts: Sequence[Receipt], forms: Sequence[Sequence[str]]
-    ) -> list[LookedUp]:
-        """Look forms of ids up, and part what is found by how surely its number fits."""
-        wanted = [
-            (each.provider_id, its_forms)
-            for each, its_forms in zip(receipts, forms, strict=True)
-        ]
-        answers: list[list[Match]] = [[] for _ in receipts]
-        for match in self._tx.match(wanted):
-            answers[match.asked].append(match)
-        return [by_fit(receipt, each) for receipt, each in zip(receipts, answers, strict=True)]
 
     # --- whose is it -----------------------------------------------------------------
 
@@ -295,28 +243,30 @@ class Matching:
         Not one of long ago, whose id may have been given again; and nothing while there may
         be another hand-off to a number that is told, which has no id yet.
         """
-        since = self._tx.now_us - DOUBTED_FOR_US
         told = [receipt for receipt, _ in ways]
         for receipt, apart in ways:
-            form = self._usual_form(receipt.provider_id) or IdForm.AS_GIVEN
-            exact = [
-                each for each in apart if form_of(receipt, each.handoff.external_id) is form
-            ]
-            sure = exact if self._usual_form(receipt.provider_id) else apart
-            recent = [each for each in exact if each.handoff.at_us >= since]
-            if len({each.handoff.message_id for each in sure}) != 1 or not recent:
-                continue
-            candidates = self._open_first(recent)
-            if candidates and not any(self._may_be_another_s(each, since) for each in told):
+            candidates = self._open_first(self._alone(receipt, apart))
+            if candidates and not any(map(self._may_be_another_s, told)):
                 message, best = max(candidates, key=lambda each: each[1].handoff.at_us)
                 return self._found(receipt, message, best, "id", 1.0)
         return None
 
-    def _may_be_another_s(self, receipt: Receipt, since_us: int) -> bool:
+    def _alone(self, receipt: Receipt, apart: Sequence[Match]) -> list[Match]:
+        """Return the recent hand-offs with exactly this id, if only one message has it."""
+        if not apart:
+            return []
+        usual = self._usual_form(receipt.provider_id)
+        form = usual or IdForm.AS_GIVEN
+        exact = [each for each in apart if form_of(receipt, each.handoff.external_id) is form]
+        sure = exact if usual else apart
+        if len({each.handoff.message_id for each in sure}) != 1:
+            return []
+        since_us = self._tx.now_us - DOUBTED_FOR_US
+        return [each for each in exact if each.handoff.at_us >= since_us]
+
+    def _may_be_another_s(self, receipt: Receipt) -> bool:
         numbers = [each for each in (receipt.msisdn, receipt.other) if each]
-        doubtful = self._tx.in_doubt(receipt.provider_id, numbers, since_us)
-        self._journal.add(doubtful)
-        return any(may_be_out(self._journal.get(each.key) or each) for each in doubtful)
+        return any(map(may_be_out, self._doubts.to(receipt.provider_id, *numbers)))
 
     def _by_destination(
         self, receipt: Receipt, matches: Sequence[Match], since_us: int | None
@@ -345,20 +295,26 @@ class Matching:
 
     def _by_doubt(self, ways: Sequence[Receipt], since_us: int | None) -> Found | None:
         """Find the hand-off in doubt that it may be about: a lost answer leaves no id."""
-        fitting = [
-            (told, message, attempts)
-            for told in ways
-            for message in self._in_doubt(told)
-            if may_be_out(message)
-            and (attempts := self._attempts(message, since_us, told))
-            and not self._is_anothers(told, message)
-        ]
         # What still waits for news comes before what has ended without it.
-        waiting = [each for each in fitting if not is_terminal(each[1].state)]
-        fitting = waiting or fitting
+        waiting: list[tuple[Receipt, Message, list[int]]] = []
+        ended: list[tuple[Receipt, Message, list[int]]] = []
+        for told in ways:
+            for message in self._told_apart(told):
+                if (
+                    may_be_out(message)
+                    and (attempts := self._attempts(message, since_us, told))
+                    and not self._is_anothers(told, message)
+                ):
+                    some = ended if is_terminal(message.state) else waiting
+                    some.append((told, message, attempts))
+                    if len(waiting) > 1:
+                        return None
+        fitting = waiting or ended
         if len(fitting) != 1:
             return None
         told, message, attempts = fitting[0]
+        if message.seq >= TOLD_MAX:  # each id that is inferred would be one more of it
+            return None
         # What is under way may have its answer yet, which tells whose receipt this is.
         if message.state is State.SENDING and message.attempts in attempts:
             return None
@@ -378,21 +334,27 @@ class Matching:
             for each in told.body.get("ids", ())
         )
 
-    def _in_doubt(self, receipt: Receipt) -> list[Message]:
-        """Return a provider's messages to the handset of which bytes may be out."""
+    def _in_doubt(self, receipt: Receipt) -> Iterator[Message]:
+        """Yield a provider's messages to the handset of which bytes may be out."""
         if receipt.provider_id not in self._catalogue.providers:
-            return []
-        since = self._tx.now_us - DOUBTED_FOR_US
-        for number in (receipt.msisdn, receipt.other):
-            if not number:
-                continue
-            doubtful = self._tx.in_doubt(receipt.provider_id, [number], since)
-            self._journal.add(doubtful)
-            found = [self._journal.get(each.key) or each for each in doubtful]
-            found = [each for each in found if self._is_to(each, receipt)]
-            if found:
-                return found
-        return []
+            return
+        for number in filter(None, (receipt.msisdn, receipt.other)):
+            is_found = False
+            for each in self._doubts.to(receipt.provider_id, number):
+                if self._is_to(each, receipt):
+                    is_found = True
+                    yield each
+            if is_found:
+                return
+
+    def _told_apart(self, receipt: Receipt) -> Iterable[Message]:
+        """Return the same; none if they are too many to be told apart without a reference."""
+        numbers = [each for each in (receipt.msisdn, receipt.other) if each]
+        if receipt.reference is None and self._doubts.are_too_many(
+            receipt.provider_id, *numbers
+        ):
+            return ()
+        return self._in_doubt(receipt)
 
     def _is_to(self, message: Message, receipt: Receipt) -> bool:
         """Tell whether a receipt's handset is a message's, and not merely its other address.
@@ -401,11 +363,7 @@ class Matching:
         """
         if not receipt.msisdn or fits(message.msisdn, receipt) is Fit.SOURCE:
             return True
-        since = self._tx.now_us - DOUBTED_FOR_US
-        sent = self._tx.answerable(
-            message.msisdn, receipt.msisdn, since, BETWEEN_TWO_NUMBERS_MAX
-        )
-        return any(each.message_id == message.key for each in sent)
+        return self._doubts.went_between(message, receipt.msisdn)
 
     def _attempts(
         self, message: Message, since_us: int | None, receipt: Receipt | None = None
@@ -420,8 +378,7 @@ class Matching:
         if since_us is None and newest:
             begun = [Attempt(message.attempts, 0, message.provider_id)]
         else:
-            self._journal.flush()
-            begun = self._tx.possible_handoffs(message.key)
+            begun = self._doubts.attempts(message)
         return [
             each.number
             for each in sorted(begun, key=lambda each: not each.partly)

@@ -15,6 +15,10 @@ from arrivals.providers.api import Receipt, form_of
 from arrivals.smpp.receipts import IdForm
 from arrivals.store.rows import Handoff
 
+# Events of a message, beyond which a receipt that changes nothing is counted and not told, and
+# one that names no known id isn't taken for its own. Ten parts with five receipts each: fifty.
+TOLD_MAX: Final = 200
+
 _PROGRESS: Final = frozenset({"ENROUTE", "ACCEPTD", "SCHEDULED"})
 _NEGATIVE: Final = frozenset({"UNDELIV", "REJECTD", "DELETED"})
 

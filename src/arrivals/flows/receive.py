@@ -1,64 +1,36 @@
-"""Match receipts to messages, and fold each message's receipts to one outcome.
+"""Record receipts, and try those that are parked again.
 
-`matching` finds the message. What matches nothing is parked and tried again when an answer,
-or its absence, tells more about a message to that destination, or when the catalogue tells
-more about its provider (flows/parked.py). The same receipt twice changes a counter and nothing
-else, and the order in which they come doesn't matter.
+What matches nothing is parked and tried again when an answer, or its absence, tells more about
+a message to that destination, or when the catalogue tells more about its provider
+(flows/parked.py). An answer is looked up under the few forms in which receipts may tell its id;
+a receipt waits under one. However many wait, a transaction tries some, and the sweep the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from arrivals.core.catalogue import Catalogue, Provider
-from arrivals.core.message import (
-    TRANSITIONS,
-    Message,
-    Move,
-    Reach,
-    State,
-    allows,
-    is_inferred,
-)
-from arrivals.core.parts import (
-    FINAL_MOVES,
-    PARTS_WAIT_US,
-    contradicts,
-    count_of,
-    has_arrived_in_part,
-    lacks_part,
-    place_of,
-    roll_up,
-)
-from arrivals.flows.doubt import is_awaited, unnamed
-from arrivals.flows.fits import parked_under
-from arrivals.flows.journal import Journal
-from arrivals.flows.matching import Matching, UsualForm, nothing_usual
-from arrivals.flows.receipt_words import Found, body_of, read
-from arrivals.flows.tallies import reported
+from arrivals.core.catalogue import Catalogue
+from arrivals.flows.doubt import is_place
+from arrivals.flows.known_ids import UsualForm, nothing_usual
+from arrivals.flows.receiving import Receiving
 from arrivals.providers.api import Receipt
+from arrivals.smpp.receipts import bare_forms_of
 from arrivals.store.api import Step, Transaction
-from arrivals.store.rows import ParkedReceipt
+from arrivals.store.rows import Heard, ParkedReceipt
 
 RECEIVE_ORDER: Final = 30
 
-_encode: Final = msgspec.json.Encoder().encode
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 
-# Which final words contradict an end: every other one, unless it ended without a word.
-_CONTRADICTED_BY: Final = {
-    state: FINAL_MOVES - {move}
-    for (before, move), state in TRANSITIONS.items()
-    if before is State.SUBMITTED and move in FINAL_MOVES
-} | {State.CANCELLED: FINAL_MOVES}
-
-SAME_MAX: Final = 255  # as often as parts may share an id
-
-# Beside the fingerprints of what a hand-off has seen: its place among the parts.
-PLACE: Final = "place"
+# Parked receipts that are tried in one transaction, and of those that wait for one id or one
+# number: the others are tried by the sweep. The writer is busy with a hundred for some 20 ms.
+TRIED_MAX: Final = 500
+TRIED_UNDER_ONE_MAX: Final = 100
+TRIED_UNDER_ONE_MIN: Final = 10  # where so many are asked for that there is no room for more
 
 
 def receive_step(
@@ -73,7 +45,7 @@ def receive_step(
         match_parked(tx, catalogue(), receiving.heard_of, touched, usual_form)
         return [touched for _ in batches]
 
-    return Step("receive", RECEIVE_ORDER, run)
+    return Step("receive", RECEIVE_ORDER, run, rows=len)
 
 
 def _keep_raw(tx: Transaction, receipts: Sequence[Receipt]) -> list[None]:
@@ -94,19 +66,70 @@ def match_parked(
 ) -> None:
     """Try parked receipts again that newly known ids or destinations may explain.
 
-    And again, while one of them ends a doubt for which others waited.
+    And again, while one of them ends a doubt for which others waited. `forms` are ids as they
+    are stored, and destinations, by provider. What is more than TRIED_MAX is left to the sweep.
     """
-    while forms:
-        parked = {
-            each.parked_id: each
-            for provider_id, wanted in forms.items()
-            for each in tx.parked_under(provider_id, wanted)
-        }
-        receiving = _tried(tx, catalogue, [parked[each] for each in sorted(parked)], usual_form)
-        if receiving is None:
-            return
-        touched |= receiving.journal.touched
-        forms = receiving.heard_of
+    room = TRIED_MAX
+    while forms and tx.any_parked():
+        tried, forms = try_heard(tx, catalogue, heard_in(catalogue, forms), usual_form, room)
+        room -= tried.count
+        touched |= tried.touched
+
+
+def heard_in(catalogue: Catalogue, forms: dict[str, set[str]]) -> list[Heard]:
+    """Return under what receipts may wait that are about these ids or destinations, ids first.
+
+    A provider's receipts wait for its own ids, and for those of the one that `ids_of` names.
+    """
+    telling: dict[str, list[str]] = {}
+    for name, each in catalogue.providers.items():
+        for of in {name, each.ids_of or name}:
+            telling.setdefault(of, []).append(name)
+    names = dict.fromkeys(
+        (is_place(form), provider_id, bare)
+        for of, its_forms in forms.items()
+        for provider_id in telling.get(of, ())
+        for form in its_forms
+        for bare in ((form,) if is_place(form) else bare_forms_of(form))
+    )
+    return [Heard(provider_id, form) for _, provider_id, form in sorted(names)]
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """What became of a trial: how many receipts it was of, and the messages it touched."""
+
+    count: int
+    touched: set[int]
+
+
+def try_heard(
+    tx: Transaction,
+    catalogue: Catalogue,
+    heard: Sequence[Heard],
+    usual_form: UsualForm,
+    room: int,
+) -> tuple[Tried, dict[str, set[str]]]:
+    """Try the next parked receipts that wait for something, and note for what more of them do.
+
+    Return what became of it, and of which destinations one doubt less is left.
+    """
+    chosen: dict[int, None] = {}
+    left: list[Heard] = []
+    share = TRIED_MAX // max(1, len(heard))
+    under_one = min(TRIED_UNDER_ONE_MAX, max(TRIED_UNDER_ONE_MIN, share))
+    for each, ids in zip(heard, tx.parked_under(heard, under_one + 1), strict=True):
+        now = ids[: min(under_one, room - len(chosen))]
+        chosen |= dict.fromkeys(now)
+        if len(now) < len(ids):
+            left.append(each.after(now[-1]) if now else each)
+        elif each.again:
+            left.append(Heard(each.provider_id, each.form))
+    tx.hear_later(left)
+    parked = tx.parked(list(chosen))
+    receiving = _tried(tx, catalogue, parked, usual_form)
+    if receiving is None:
+        return Tried(len(parked), set()), {}
+    return Tried(len(parked), receiving.journal.touched), receiving.heard_of
 
 
 def try_parked(
@@ -117,8 +140,7 @@ def try_parked(
 ) -> set[int]:
     """Record the parked receipts that match now, and return the messages they touched.
 
-    The others stay, under what has to become known by this catalogue; and so do those of a
-    provider that isn't in it.
+    The others stay; and so do those of a provider that isn't in the catalogue.
     """
     receiving = _tried(tx, catalogue, parked, usual_form)
     if receiving is None:
@@ -140,201 +162,3 @@ def _tried(
     receiving = Receiving(tx, catalogue, usual_form)
     receiving.record([_RECEIPT.decode(each.receipt) for each in known], parked=known)
     return receiving
-
-
-class Receiving:
-    """The receipts of one transaction."""
-
-    def __init__(
-        self,
-        tx: Transaction,
-        catalogue: Catalogue,
-        usual_form: UsualForm = nothing_usual,
-    ) -> None:
-        self.journal = Journal(tx, catalogue)
-        self._tx = tx
-        self._catalogue = catalogue
-        self._matching = Matching(tx, catalogue, self.journal, usual_form)
-        # Parked receipts that match nothing yet, by the providers whose ids they may tell.
-        self._staying: dict[tuple[str, ...], list[tuple[int, Sequence[str]]]] = {}
-        self._doubtful: dict[int, Message] = {}
-        self._waited: list[tuple[str, int]] = []  # whose receipt ends a message, and since when
-        # The destinations, by provider, of which one doubt less is left.
-        self.heard_of: dict[str, set[str]] = {}
-
-    def record(
-        self, receipts: Sequence[Receipt], *, parked: Sequence[ParkedReceipt] = ()
-    ) -> None:
-        """Record receipts in the order they came; new ones' bytes are kept for a week.
-
-        `parked` are the same receipts as they were parked, if they were.
-        """
-        self._matching.look_up(receipts)
-        kept: list[tuple[str, int | None, str]] = []
-        matched: list[int] = []
-        for number, receipt in enumerate(receipts):
-            again = parked[number] if parked else None
-            since_us = again.received_at_us if again else None
-            found = self._matching.whose(number, since_us)
-            if found is None:
-                self._park(receipt, again)
-            else:
-                self._one(found, since_us)
-                if again is not None:
-                    matched.append(again.parked_id)
-                    self._others_like_it(number, again, found)
-            kept.append(
-                (receipt.provider_id, found.message.key if found else None, receipt.raw)
-            )
-        self.journal.flush()
-        reported(self._tx, self._waited)
-        self._tx.see(list(self._matching.seen.values()))
-        self._tx.unpark(matched)
-        for provider_ids, staying in self._staying.items():
-            self._tx.keep_parked(provider_ids, staying)
-        for key, message in self._doubtful.items():
-            if not is_awaited(self.journal.get(key) or message):
-                numbers = self.heard_of.setdefault(message.provider_id, set())
-                numbers.add(unnamed(message.msisdn))
-        if not parked:
-            self._tx.keep_raw(kept)
-
-    def _others_like_it(self, number: int, again: ParkedReceipt, found: Found) -> None:
-        """Take in the very same receipt for the other parts for which it was parked."""
-        if found.message.segments == 1:
-            return
-        for _ in range(min(again.count, SAME_MAX) - 1):
-            other = self._matching.whose(number, again.received_at_us)
-            if other is not None:
-                self._one(other, again.received_at_us)
-
-    def _park(self, receipt: Receipt, again: ParkedReceipt | None) -> None:
-        forms = parked_under(receipt)
-        if not forms:
-            return  # nothing to match it by will ever be heard of; its raw bytes are kept
-        provider = self._catalogue.providers.get(receipt.provider_id)
-        ids_of = provider.ids_of if provider else None
-        if again is not None:
-            names = (receipt.provider_id, ids_of) if ids_of else (receipt.provider_id,)
-            self._staying.setdefault(names, []).append((again.parked_id, forms))
-            return
-        self._tx.park(
-            receipt.provider_id,
-            forms,
-            receipt.fingerprint,
-            _encode(receipt).decode(),
-            ids_of=ids_of,
-        )
-
-    # --- what does it say ------------------------------------------------------------
-
-    def _one(self, found: Found, since_us: int | None) -> None:
-        receipt = found.receipt
-        provider = self._catalogue.providers[receipt.provider_id]
-        said, reason = read(receipt, provider)
-        if said in FINAL_MOVES and not provider.answers_per_message:
-            found = self._matching.choose(found, PLACE)
-        if _is_repeat(found):
-            return
-        body = body_of(found, reason, provider)
-        if since_us is not None:
-            body["came_at"] = since_us
-        message = self._heard_of(found.message, said)
-        move, parts = said, message.parts
-        attempt = found.handoff.attempt
-        is_long = count_of(parts, message.segments, attempt) > 1
-        # Of a long message in doubt, the other parts' receipts must still find it in doubt.
-        in_doubt = is_long and message.state is not State.SUBMITTED
-        # Of a hand-off that lacks a part no receipt speaks for the whole.
-        per_part = is_long and (not provider.answers_per_message or lacks_part(parts, attempt))
-        if per_part and said in FINAL_MOVES:
-            part = _place(message, found)
-            if contradicts(parts, message.segments, attempt, part, said):
-                body["conflict"] = True
-            parts, move = roll_up(parts, message.segments, attempt, part, said)
-            body["part"] = part
-            body["parts"] = parts
-        elif said is Move.RECEIPT_PROGRESS and in_doubt:
-            move = None
-        if move is None and message.state is State.WAITING:
-            # Somebody has it, or a part of it, so a resend not yet begun is dropped.
-            move = Move.RESEND_DROPPED if in_doubt else Move.RECEIPT_PROGRESS
-        wake_at_us = self._wake_at_us(message, provider, parts)
-        if move in _CONTRADICTED_BY.get(message.state, ()):
-            body["conflict"] = True
-        if move is None or not allows(message.state, move):
-            self._note(message, said, receipt, body, parts, wake_at_us)
-            return
-        ends = move in FINAL_MOVES
-        self._note_wait(message, ends=ends)
-        self.journal.move(
-            message,
-            move,
-            f"carrier:{receipt.provider_id}",
-            body,
-            reach=Reach.HANDED_OFF,
-            parts=parts,
-            rank=None,
-            wake_at_us=None if ends else wake_at_us,
-            reason=reason if ends and move is not Move.RECEIPT_DELIVERED else None,
-        )
-
-    def _note_wait(self, message: Message, *, ends: bool) -> None:
-        if ends and message.state is State.SUBMITTED:
-            self._waited.append((message.provider_id, message.changed_at_us))
-
-    def _wake_at_us(self, message: Message, provider: Provider, parts: str | None) -> int:
-        """Return until when other parts' receipts are waited for."""
-        if provider.receipts_per == "unknown" and has_arrived_in_part(parts):
-            return min(message.outcome_deadline_us, self._tx.now_us + PARTS_WAIT_US)
-        return message.outcome_deadline_us
-
-    def _heard_of(self, message: Message, said: Move | None) -> Message:
-        """Return the message as it is now that there's a word of it.
-
-        What was only inferred from silence is taken back.
-        """
-        message = self.journal.get(message.key) or message
-        if is_awaited(message):
-            self._doubtful.setdefault(message.key, message)
-        if said not in FINAL_MOVES or not is_inferred(message):
-            return message
-        cause = {"cause": "a receipt came after all"}
-        withdrawn = Move.INFERENCE_WITHDRAWN
-        return self.journal.move(message, withdrawn, "model", cause, reason="no_receipt")
-
-    def _note(
-        self,
-        message: Message,
-        said: Move | None,
-        receipt: Receipt,
-        body: dict[str, Any],
-        parts: str | None,
-        wake_at_us: int,
-    ) -> None:
-        """Keep evidence that moves nothing: progress, a part, a repeat, a contradiction."""
-        changes: dict[str, object] = {"parts": parts}
-        if message.state is not State.CANCELLED:
-            changes["reach"] = Reach.HANDED_OFF
-        if message.state in {State.AMBIGUOUS, State.SUBMITTED}:
-            # Somebody has it, whatever its policy wanted to do next.
-            changes["wake_at_us"] = wake_at_us
-        kind = said.value if said else "receipt"
-        self.journal.note(message, kind, f"carrier:{receipt.provider_id}", body, **changes)
-
-
-def _is_repeat(found: Found) -> bool:
-    """Count a receipt, and tell whether the very same one came before."""
-    fingerprint = found.receipt.fingerprint
-    count = found.seen[fingerprint] = found.seen.get(fingerprint, 0) + 1
-    return count > 1
-
-
-def _place(message: Message, found: Found) -> int:
-    """Return a hand-off's place among its message's parts, the same one ever after."""
-    handoff = found.handoff
-    if PLACE not in found.seen:
-        found.seen[PLACE] = place_of(
-            message.parts, message.segments, handoff.attempt, handoff.part
-        )
-    return found.seen[PLACE]

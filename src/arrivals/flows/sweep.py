@@ -43,10 +43,6 @@ FORGET_MAX: Final = 1_000  # of a kind in one transaction
 # than receipts can come in, and no turn keeps what is due waiting for longer than a moment.
 FORGET_ROUNDS_MAX: Final = 5
 ALARM_EVERY_S: Final = 10.0
-# Where an answer and its receipt are recorded by two processes at once, neither sees the other.
-REMATCH_EVERY_S: Final = 3.0
-REMATCH_SINCE_US: Final = 60 * 1_000_000
-REMATCH_MAX: Final = 1_000
 
 PUT_OFF_US: Final = 600 * 1_000_000  # long enough to disturb nobody, and to mend what it was
 
@@ -222,23 +218,6 @@ def _put_off(tx: Transaction, items: Sequence[None]) -> list[int | None]:
     return [tx.put_off(tx.now_us + PUT_OFF_US) for _ in items]
 
 
-def rematch_step(catalogue: Callable[[], Catalogue]) -> Step[int, set[int]]:
-    """Return the step that matches parked receipts whose hand-off came to be known elsewhere.
-
-    Its items say since when to look; its result is the messages it touched.
-    """
-
-    def run(tx: Transaction, since: Sequence[int]) -> list[set[int]]:
-        touched: set[int] = set()
-        forms: dict[str, set[str]] = {}
-        for provider_id, form in tx.parked_with_match(min(since), REMATCH_MAX):
-            forms.setdefault(provider_id, set()).add(form)
-        match_parked(tx, catalogue(), forms, touched)
-        return [touched for _ in since]
-
-    return Step("rematch", SWEEP_ORDER, run)
-
-
 PUT_OFF: Final[Step[None, int | None]] = Step("put off", SWEEP_ORDER, _put_off)
 
 
@@ -255,14 +234,13 @@ class Sweeper:
             lambda: self._endings,
         )
         self._forget = Step("forget", 90, self._run_forget)
-        self._rematch = rematch_step(lambda: platform.catalogue)
         self._parked = Parked(platform)
         self._alarms = Alarms(platform)
         self._limit = SWEEP_MAX  # of the next sweep; 0: not even one message could be swept
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        alarmed_at = rematched_at = self._platform.clock.monotonic()
+        alarmed_at = self._platform.clock.monotonic()
         forgotten_at = (
             alarmed_at - FORGET_EVERY_S
         )  # at once: what is needed ahead must be there
@@ -276,9 +254,6 @@ class Sweeper:
                         await self._keep_up()
                     forgotten_at = now
                     forgetting = await self._forget_some()
-                if self._platform.store.is_shared and now - rematched_at >= REMATCH_EVERY_S:
-                    rematched_at = now
-                    await self._match_parked()
                 if now - alarmed_at >= ALARM_EVERY_S * self._platform.patience:
                     alarmed_at = now
                     await self._alarms.look()
@@ -309,11 +284,6 @@ class Sweeper:
         for provider_id in queues:
             self._platform.changes.queued(provider_id)
         return count == limit
-
-    async def _match_parked(self) -> None:
-        since_us = self._platform.clock.now_us() - REMATCH_SINCE_US
-        touched = await self._platform.store.write(self._rematch, since_us)
-        self._platform.changes.publish(touched)
 
     async def _keep_up(self) -> None:
         """Let the store make room ahead, and set aside whole what has outlived its keeping."""

@@ -14,7 +14,13 @@ from typing import Protocol
 
 import msgspec
 
-from arrivals.smpp.receipts import IdForm, candidates_in, form_between, id_candidates
+from arrivals.smpp.receipts import (
+    IdForm,
+    bare_form,
+    candidates_in,
+    form_between,
+    id_candidates,
+)
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +172,11 @@ def forms_of(receipt: Receipt) -> tuple[str, ...]:
     for name in receipt.names:
         forms.update(dict.fromkeys(id_candidates(name)))
     return tuple(forms)
+
+
+def bare_forms(receipt: Receipt) -> tuple[str, ...]:
+    """Return under what a receipt waits for the ids it gives: one form of each."""
+    return tuple(dict.fromkeys(bare_form(name) for name in receipt.names))
 
 
 def forms_in(receipt: Receipt, form: IdForm) -> tuple[str, ...]:

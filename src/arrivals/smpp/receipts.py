@@ -7,7 +7,9 @@ knows is UNRECOGNISED.
 
 Identifiers bend too: hexadecimal in the response and decimal in the receipt, zeros stripped
 or padded, cases changed. An id is stored in its `normal_form`; `id_candidates` lists the
-forms under which the id that a receipt names may have been stored.
+forms under which the id that a receipt names may have been stored. They are many, so a receipt
+that waits for its id to become known waits under one, its `bare_form`; `bare_forms_of` lists
+those under which receipts may wait for an id.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 TEXT_OCTETS_MAX: Final = 20  # of the original message, in a receipt (appendix B)
 NUMERIC_ID_MAX: Final = 20  # digits of the largest 64-bit integer; longer ids aren't numbers
+_STORED_ID_MAX: Final = len(str(16**NUMERIC_ID_MAX - 1))  # of one told in hexadecimal
 # No handset can set these: whoever sends them reports.
 REPORTING_TLVS: Final = (
     c.TLV_RECEIPTED_MESSAGE_ID,
@@ -231,6 +234,25 @@ def id_candidates(message_id: str) -> tuple[str, ...]:
     for number in numbers.values():
         forms += _padded(number)
     return tuple(dict.fromkeys(forms))
+
+
+def bare_form(message_id: str) -> str:
+    """Return the one form under which an id that a receipt tells waits for its message."""
+    normal = normal_form(message_id)
+    return _numbers(normal).get(IdForm.LEADING_ZEROS, normal)
+
+
+def bare_forms_of(stored: str) -> tuple[str, ...]:
+    """Return the bare forms of every id that may be told for one that is stored; at most three.
+
+    `bare_form(told)` is among them wherever `stored` is among `id_candidates(told)`.
+    """
+    numbers = _numbers(stored)
+    if numbers:
+        return tuple(dict.fromkeys(numbers.values()))
+    if len(stored) <= _STORED_ID_MAX and stored.isascii() and stored.isdigit():
+        return stored, f"{int(stored):x}"
+    return (stored,)
 
 
 class IdForm(StrEnum):

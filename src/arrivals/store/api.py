@@ -29,6 +29,7 @@ from arrivals.store.rows import (
     Batch,
     Event,
     Handoff,
+    Heard,
     Match,
     NewMessage,
     NewOrder,
@@ -36,6 +37,7 @@ from arrivals.store.rows import (
     ParkedReceipt,
     StoredAnswer,
     Told,
+    ToPark,
 )
 
 Item = TypeVar("Item")
@@ -221,7 +223,19 @@ class Transaction(Protocol):
         """Record providers' ids; one that is there already changes nothing."""
 
     def match(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Match]:
-        """Return every hand-off that has one of these forms of an id, by (provider, forms)."""
+        """Return the hand-offs that have one of these forms of an id, by (provider, forms).
+
+        Of each form the newest: all of them, if they are fewer than MATCHES_MAX.
+        """
+
+    def match_reused(
+        self, provider_id: str, form: str, tails: Sequence[str], looked_at: int
+    ) -> list[Match]:
+        """Return those that matter of the newest hand-offs with an id that very many have.
+
+        Those whose numbers end with one of these 7 digits (or are it), and the others that are
+        open: MATCHES_MAX for each tail and of the others, open ones first, then the newest.
+        """
 
     def in_doubt(
         self, provider_id: str, msisdns: Iterable[str], since_us: int
@@ -229,46 +243,37 @@ class Transaction(Protocol):
         """Return a provider's messages to these destinations of which bytes may be out.
 
         Those are SENDING, AMBIGUOUS, and WAITING for a resend; and those that moved on or
-        ended since then though a hand-off of theirs was never answered.
+        ended since then though a hand-off of theirs was never answered. At most DOUBTFUL_MAX.
         """
 
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
         """Write back which receipts each hand-off has seen, and how often."""
 
-    def park(
-        self,
-        provider_id: str,
-        forms: Sequence[str],
-        fingerprint: str,
-        receipt: str,
-        *,
-        ids_of: str | None = None,
-    ) -> bool:
-        """Keep a receipt that matches nothing; False if the very same one is parked already.
+    def park(self, receipts: Sequence[ToPark]) -> int:
+        """Keep receipts that match nothing; return how many weren't parked already.
 
-        `ids_of` is another provider whose ids it may tell: it is found under that one's name
-        as well.
+        One that was is counted, and stays as it is.
         """
 
-    def keep_parked(
-        self, provider_ids: Sequence[str], receipts: Sequence[tuple[int, Sequence[str]]]
-    ) -> None:
-        """Let receipts that stay parked be found by these forms, under these providers only.
+    def any_parked(self) -> bool:
+        """Tell whether any receipt is parked at all."""
 
-        Nothing else of them changes: not how often each was told, nor since when it is kept.
+    def parked_under(self, heard: Sequence[Heard], limit: int) -> list[list[int]]:
+        """Return the next parked receipts that wait for each of these, the oldest first."""
+
+    def hear_later(self, heard: Sequence[Heard]) -> None:
+        """Note what more parked receipts wait for than were tried.
+
+        What is noted already goes on where it was, and then once more from the beginning.
         """
 
-    def parked_under(self, provider_id: str, forms: Iterable[str]) -> list[ParkedReceipt]:
-        """Return the parked receipts that one of these forms matches, the oldest first.
+    def take_heard(self, limit: int) -> list[Heard]:
+        """Take the next of what was noted out, in turn; nobody else gets them."""
 
-        Nobody else can take them out before this transaction ends.
-        """
-
-    def parked_with_match(self, since_us: int, limit: int) -> list[tuple[str, str]]:
-        """Return (provider, form) of receipts parked since then that match a hand-off now.
-
-        That happens where an answer and its receipt are recorded by two processes at once.
-        """
+    def parked_between(
+        self, since: tuple[int, int], until_us: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Return when which receipts came that are parked, after this one and before then."""
 
     def parked_after(self, parked_id: int, limit: int) -> list[int]:
         """Return the next parked receipts after this one, in the order they came.
@@ -280,7 +285,10 @@ class Transaction(Protocol):
         """Return the parked receipt that came last; 0 if none is parked."""
 
     def parked(self, parked_ids: Sequence[int]) -> list[ParkedReceipt]:
-        """Return these parked receipts, as `parked_under` does."""
+        """Return these parked receipts, the oldest first.
+
+        Nobody else can take them out before this transaction ends.
+        """
 
     def unpark(self, parked_ids: Sequence[int]) -> None:
         """Take out parked receipts that are recorded now."""

@@ -39,6 +39,7 @@ TABLES: Final = {
     "handoffs": "message_id, attempt, part",
     "parked_receipts": "id",
     "parked_forms": "parked_id",
+    "parked_heard": "provider_id, form",
     "raw_receipts": "id",
     "idempotency": "at",
     "binds": "provider_id",

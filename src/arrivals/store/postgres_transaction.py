@@ -21,7 +21,6 @@ from arrivals.store.rows import Balance, Event, Handoff, Match, NewMessage, Outg
 from arrivals.store.running import as_text
 from arrivals.store.statements import POSTGRESQL, statements
 from arrivals.store.transaction import (
-    MATCHES,
     MESSAGE_COLUMNS,
     MESSAGES,
     SqlTransaction,
@@ -30,9 +29,6 @@ from arrivals.store.transaction import (
 POSTING_IDS_AT_ONCE: Final = 16  # the increment of the sequence
 TELL_EVERY_US: Final = 250_000
 FULL_LOOK_PAUSE: Final = 50  # times as long as the last look from the beginning took
-# Hand-offs looked at for one id: more have it only where a provider counts its ids anew, and
-# whoever waits for a receipt is among the newest that are open.
-MATCHES_MAX: Final = 100
 ORDER_FLOOR: Final = "order_floor"
 CATALOGUE_VERSION: Final = "catalogue_version"
 
@@ -306,15 +302,8 @@ class PostgresTransaction(SqlTransaction):
 
     # --- receipts --------------------------------------------------------------------
 
-    def match(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Match]:
-        questions = [
-            (number, provider_id, form)
-            for number, (provider_id, forms) in enumerate(wanted)
-            for form in forms
-        ]
-        if not questions:
-            return []
-        found = self._rows(MATCHES, "match", as_text(questions), MATCHES_MAX)
+    def _matches(self, name: str, *values: Any) -> list[Match]:
+        found = super()._matches(name, *values)
         for each in found:
             self._seen.setdefault(_name_of(each.handoff), dict(each.seen))
         return found

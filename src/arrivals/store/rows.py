@@ -6,11 +6,18 @@ write them, so a batch goes in and comes out as one JSON array, in one step of t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from arrivals.core.message import Message
+
+# Hand-offs that are read for one form of an id. More have it only where a provider gives its
+# ids again and again: then the number chooses among the newest REUSED_MAX, in one statement.
+MATCHES_MAX: Final = 100
+REUSED_MAX: Final = 10_000  # in one transaction, for all such ids: some 20 ms
+# Messages to one number of which bytes may be out, as many as are told apart by reference.
+DOUBTFUL_MAX: Final = 100
 
 
 class NewOrder(msgspec.Struct, frozen=True, array_like=True):
@@ -123,14 +130,38 @@ class Match(msgspec.Struct, frozen=True, array_like=True):
     state: str
 
 
+class ToPark(msgspec.Struct, frozen=True, array_like=True):
+    """A receipt that matches nothing, and what has to become known for it to be tried again."""
+
+    provider_id: str
+    fingerprint: str
+    receipt: str
+    forms: tuple[str, ...]
+    count: int = 1
+
+
 class ParkedReceipt(msgspec.Struct, frozen=True, array_like=True):
-    """A receipt that matched nothing when it came, as flows/receive.py encoded it."""
+    """A receipt that matched nothing when it came, as flows/receiving.py encoded it."""
 
     parked_id: int
     provider_id: str
     received_at_us: int
     receipt: str
     count: int = 1  # how often the very same one came
+
+
+class Heard(msgspec.Struct, frozen=True, array_like=True):
+    """What was heard of that parked receipts wait for: an id in one form, or a destination."""
+
+    provider_id: str  # whose receipts
+    form: str
+    after_id: int = 0  # the parked receipt that was tried last
+    again: int = 0  # 1: it was heard of once more since
+    turn_us: int = 0  # since when it waits for its turn; 0: from now on
+
+    def after(self, parked_id: int) -> Heard:
+        """Return it as it goes on once this parked receipt was tried."""
+        return Heard(self.provider_id, self.form, parked_id, self.again)
 
 
 class Answerable(msgspec.Struct, frozen=True, array_like=True):

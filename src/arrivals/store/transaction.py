@@ -23,6 +23,8 @@ from arrivals.store.api import Refused, RuleBroken, StaleWrite
 from arrivals.store.documents import read_catalogue
 from arrivals.store.parking import Parking
 from arrivals.store.rows import (
+    DOUBTFUL_MAX,
+    MATCHES_MAX,
     Answerable,
     Answered,
     Attempt,
@@ -318,13 +320,24 @@ class SqlTransaction(Parking):
             for number, (provider_id, forms) in enumerate(wanted)
             for form in forms
         ]
-        return self._rows(MATCHES, "match", as_text(questions)) if questions else []
+        if not questions:
+            return []
+        return self._matches("match", as_text(questions), MATCHES_MAX)
+
+    def match_reused(
+        self, provider_id: str, form: str, tails: Sequence[str], looked_at: int
+    ) -> list[Match]:
+        wanted = as_text(tails)
+        return self._matches("match_reused", provider_id, form, looked_at, wanted, MATCHES_MAX)
+
+    def _matches(self, name: str, *values: Any) -> list[Match]:
+        return self._rows(MATCHES, name, *values)
 
     def in_doubt(
         self, provider_id: str, msisdns: Iterable[str], since_us: int
     ) -> list[Message]:
         wanted = as_text(sorted(set(msisdns)))
-        return self._rows(MESSAGES, "in_doubt", provider_id, wanted, since_us)
+        return self._rows(MESSAGES, "in_doubt", provider_id, wanted, since_us, DOUBTFUL_MAX)
 
     def see(self, handoffs: Sequence[tuple[Handoff, dict[str, int]]]) -> None:
         rows = [

@@ -215,7 +215,8 @@ FROM (SELECT m.* FROM messages AS m JOIN wanted AS w USING (provider_id, msisdn)
              OR (m.resends > 0
                  AND m.state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown'))
              OR (m.segments > 1 AND m.state IN ('failed', 'filtered', 'expired', 'unknown')))
-        AND m.changed_at >= w.since) AS m
+        AND m.changed_at >= w.since
+      LIMIT ?) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: providers_of
@@ -294,7 +295,7 @@ FROM {arrays} ORDER BY 1, 2, 3, 4, 5
 ON CONFLICT DO NOTHING
 
 -- name: match
--- Of an id that a provider used again and again: open messages first, then the newest.
+-- Of an id that a provider used again and again: the newest.
 SELECT {[}(w.value->>0)::bigint,
   {row}(h.provider_id, h.external_id, h.message_id, h.attempt, h.part, h.at),
   {json h.seen}, h.msisdn, h.state{]}
@@ -302,7 +303,25 @@ FROM {arrays} AS w CROSS JOIN LATERAL (
   SELECT h.*, m.msisdn, m.state
   FROM handoffs AS h JOIN messages AS m ON m.id = h.message_id
   WHERE h.provider_id = w.value->>1 AND h.external_id = w.value->>2
-  ORDER BY m.resolution IS NULL DESC, h.message_id DESC, h.attempt DESC, h.part LIMIT ?) AS h
+  ORDER BY h.message_id DESC, h.attempt DESC, h.part DESC LIMIT ?) AS h
+
+-- name: match_reused
+-- Of each wanted number, and of all others that are open: the open ones first, then the newest.
+WITH h AS MATERIALIZED (
+  SELECT * FROM handoffs WHERE provider_id = ? AND external_id = ?
+  ORDER BY message_id DESC LIMIT ?),
+f AS (
+  SELECT h.*, m.msisdn, m.state, m.resolution IS NOT NULL AS ended,
+         CASE WHEN right(m.msisdn, 7) IN (SELECT value FROM {values})
+              THEN right(m.msisdn, 7) ELSE '' END AS tail
+  FROM h JOIN messages AS m ON m.id = h.message_id),
+placed AS (
+  SELECT f.*, row_number() OVER (
+    PARTITION BY tail ORDER BY ended, message_id DESC, attempt DESC, part) AS place
+  FROM f WHERE tail <> '' OR NOT ended)
+SELECT {[}0, {row}(provider_id, external_id, message_id, attempt, part, at),
+        {json seen}, msisdn, state{]}
+FROM placed WHERE place <= ?
 
 -- name: see
 -- What was counted since it was read would be lost: such a row is passed over, and the caller told.
@@ -317,9 +336,12 @@ WHERE handoffs.provider_id = v.provider_id AND handoffs.external_id = v.external
   AND (v.before = 'null' OR CAST(handoffs.seen AS jsonb) = v.before)
 
 -- name: park
-INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt) VALUES (?, ?, ?, ?)
-ON CONFLICT (provider_id, fingerprint) DO UPDATE SET count = parked_receipts.count + 1
-RETURNING id, count
+INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt, count)
+SELECT value->>0, w.now, value->>1, value->>2, (value->>4)::bigint
+FROM (SELECT CAST(? AS BIGINT) AS now) AS w CROSS JOIN {arrays}
+ON CONFLICT (provider_id, fingerprint)
+  DO UPDATE SET count = parked_receipts.count + excluded.count
+RETURNING id, provider_id, fingerprint, count
 
 -- name: park_forms
 INSERT INTO parked_forms (provider_id, form, parked_id)
@@ -330,12 +352,11 @@ ON CONFLICT DO NOTHING
 SELECT 1 FROM parked_forms LIMIT 1
 
 -- name: parked_under
-WITH p AS MATERIALIZED (
-  SELECT * FROM parked_receipts
-  WHERE id IN (SELECT parked_id FROM parked_forms
-               WHERE provider_id = ? AND form IN (SELECT value FROM {values}))
-  ORDER BY id FOR UPDATE)
-SELECT {[}p.id, p.provider_id, p.received_at, p.receipt, p.count{]} FROM p
+SELECT {[}(w.value->>0)::bigint, f.parked_id{]}
+FROM {arrays} AS w CROSS JOIN LATERAL (
+  SELECT parked_id FROM parked_forms
+  WHERE provider_id = w.value->>1 AND form = w.value->>2 AND parked_id > (w.value->>3)::bigint
+  ORDER BY parked_id LIMIT ?) AS f
 
 -- name: parked
 WITH p AS MATERIALIZED (
@@ -350,22 +371,30 @@ FROM (SELECT id FROM parked_receipts WHERE id > ? ORDER BY id LIMIT ?) AS found
 -- name: newest_parked
 SELECT max(id) FROM parked_receipts
 
--- name: parked_with_match
-SELECT {[}provider_id, form{]} FROM (
-  SELECT f.provider_id, f.form
-  FROM parked_receipts AS p
-  JOIN parked_forms AS f ON f.parked_id = p.id
-  WHERE p.received_at >= ?
-    AND EXISTS (SELECT FROM handoffs AS h
-                WHERE h.provider_id = f.provider_id AND h.external_id = f.form)
-  LIMIT ?) AS found
+-- name: parked_between
+SELECT {[}received_at, id{]}
+FROM (SELECT p.received_at, p.id
+      FROM parked_receipts AS p
+      CROSS JOIN (SELECT CAST(? AS BIGINT) AS since, CAST(? AS BIGINT) AS last) AS w
+      WHERE p.received_at >= w.since AND (p.received_at, p.id) > (w.since, w.last)
+        AND p.received_at < ?
+      ORDER BY p.received_at, p.id LIMIT ?) AS found
+
+-- name: hear_later
+INSERT INTO parked_heard (provider_id, form, after_id, again, turn)
+SELECT value->>0, value->>1, (value->>2)::bigint, (value->>3)::bigint,
+       coalesce(nullif((value->>4)::bigint, 0), w.now)
+FROM (SELECT CAST(? AS BIGINT) AS now) AS w CROSS JOIN {arrays} ORDER BY 1, 2
+ON CONFLICT (provider_id, form) DO UPDATE SET again = 1
+
+-- name: take_heard
+WITH h AS MATERIALIZED (
+  SELECT provider_id, form FROM parked_heard ORDER BY turn LIMIT ? FOR UPDATE SKIP LOCKED)
+DELETE FROM parked_heard AS p USING h WHERE p.provider_id = h.provider_id AND p.form = h.form
+RETURNING p.provider_id, p.form, p.after_id, p.again, p.turn
 
 -- name: unpark_forms
 DELETE FROM parked_forms WHERE parked_id IN (SELECT CAST(value AS BIGINT) FROM {values})
-
--- name: unpark_elsewhere
-DELETE FROM parked_forms WHERE parked_id IN (SELECT CAST(value AS BIGINT) FROM {values})
-  AND provider_id NOT IN (SELECT value FROM {values})
 
 -- name: unpark
 DELETE FROM parked_receipts WHERE id IN (SELECT CAST(value AS BIGINT) FROM {values})

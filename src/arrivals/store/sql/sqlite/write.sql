@@ -132,7 +132,8 @@ FROM (SELECT * FROM messages
         AND ((reach = 1 AND state IN ('failed', 'unknown'))
              OR (resends > 0 AND state IN ('submitted', 'failed', 'filtered', 'expired', 'unknown'))
              OR (segments > 1 AND state IN ('failed', 'filtered', 'expired', 'unknown')))
-        AND changed_at >= ?3) AS m
+        AND changed_at >= ?3
+      LIMIT ?4) AS m
 JOIN orders AS o ON o.id = m.id >> 17
 
 -- name: providers_of
@@ -194,7 +195,28 @@ SELECT json_group_array(json_array(
   json(h.seen), m.msisdn, m.state))
 FROM jsonb_each(?) AS w
 JOIN handoffs AS h ON h.provider_id = w.value->>1 AND h.external_id = w.value->>2
+  AND h.message_id >= coalesce(
+    (SELECT n.message_id FROM handoffs AS n
+     WHERE n.provider_id = w.value->>1 AND n.external_id = w.value->>2
+     ORDER BY n.message_id DESC LIMIT 1 OFFSET ? - 1), 0)
 JOIN messages AS m ON m.id = h.message_id
+
+-- name: match_reused
+-- Of each wanted number, and of all others that are open: the open ones first, then the newest.
+SELECT json_group_array(json_array(
+  0, json_array(provider_id, external_id, message_id, attempt, part, at), json(seen), msisdn, state))
+FROM (
+  SELECT f.*, row_number() OVER (
+    PARTITION BY tail ORDER BY ended, message_id DESC, attempt DESC, part) AS place
+  FROM (
+    SELECT h.*, m.msisdn, m.state, m.resolution IS NOT NULL AS ended,
+           iif(substr(m.msisdn, -7) IN (SELECT value FROM json_each(?4)),
+               substr(m.msisdn, -7), '') AS tail
+    FROM (SELECT * FROM handoffs WHERE provider_id = ?1 AND external_id = ?2
+          ORDER BY message_id DESC LIMIT ?3) AS h
+    JOIN messages AS m ON m.id = h.message_id) AS f
+  WHERE tail <> '' OR NOT ended)
+WHERE place <= ?5
 
 -- name: see
 UPDATE handoffs SET seen = v.seen
@@ -206,9 +228,11 @@ WHERE handoffs.provider_id = v.provider_id AND handoffs.external_id = v.external
   AND handoffs.part = v.part
 
 -- name: park
-INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt) VALUES (?, ?, ?, ?)
-ON CONFLICT (provider_id, fingerprint) DO UPDATE SET count = parked_receipts.count + 1
-RETURNING id, count
+INSERT INTO parked_receipts (provider_id, received_at, fingerprint, receipt, count)
+SELECT value->>0, ?1, value->>1, value->>2, value->>4 FROM jsonb_each(?2) WHERE true
+ON CONFLICT (provider_id, fingerprint)
+  DO UPDATE SET count = parked_receipts.count + excluded.count
+RETURNING id, provider_id, fingerprint, count
 
 -- name: park_forms
 INSERT INTO parked_forms (provider_id, form, parked_id)
@@ -219,10 +243,14 @@ ON CONFLICT DO NOTHING
 SELECT 1 FROM parked_forms LIMIT 1
 
 -- name: parked_under
-SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt, p.count))
-FROM parked_receipts AS p
-WHERE p.id IN (SELECT parked_id FROM parked_forms
-               WHERE provider_id = ? AND form IN (SELECT value FROM json_each(?)))
+SELECT json_group_array(json_array(w.value->>0, f.parked_id))
+FROM jsonb_each(?) AS w
+JOIN parked_forms AS f ON f.provider_id = w.value->>1 AND f.form = w.value->>2
+  AND f.parked_id > w.value->>3
+  AND f.parked_id <= coalesce(
+    (SELECT n.parked_id FROM parked_forms AS n
+     WHERE n.provider_id = w.value->>1 AND n.form = w.value->>2 AND n.parked_id > w.value->>3
+     ORDER BY n.parked_id LIMIT 1 OFFSET ? - 1), 9223372036854775807)
 
 -- name: parked
 SELECT json_group_array(json_array(p.id, p.provider_id, p.received_at, p.receipt, p.count))
@@ -236,22 +264,25 @@ FROM (SELECT id FROM parked_receipts WHERE id > ? ORDER BY id LIMIT ?)
 -- name: newest_parked
 SELECT max(id) FROM parked_receipts
 
--- name: parked_with_match
-SELECT json_group_array(json_array(provider_id, form)) FROM (
-  SELECT f.provider_id, f.form
-  FROM parked_receipts AS p
-  JOIN parked_forms AS f ON f.parked_id = p.id
-  WHERE p.received_at >= ?
-    AND EXISTS (SELECT 1 FROM handoffs AS h
-                WHERE h.provider_id = f.provider_id AND h.external_id = f.form)
-  LIMIT ?)
+-- name: parked_between
+SELECT json_group_array(json_array(received_at, id))
+FROM (SELECT received_at, id FROM parked_receipts
+      WHERE received_at >= ?1 AND (received_at, id) > (?1, ?2) AND received_at < ?3
+      ORDER BY received_at, id LIMIT ?4)
+
+-- name: hear_later
+INSERT INTO parked_heard (provider_id, form, after_id, again, turn)
+SELECT value->>0, value->>1, value->>2, value->>3, coalesce(nullif(value->>4, 0), ?1)
+FROM jsonb_each(?2) WHERE true
+ON CONFLICT (provider_id, form) DO UPDATE SET again = 1
+
+-- name: take_heard
+DELETE FROM parked_heard WHERE (provider_id, form) IN (
+  SELECT provider_id, form FROM parked_heard ORDER BY turn LIMIT ?)
+RETURNING provider_id, form, after_id, again, turn
 
 -- name: unpark_forms
 DELETE FROM parked_forms WHERE parked_id IN (SELECT value FROM json_each(?))
-
--- name: unpark_elsewhere
-DELETE FROM parked_forms WHERE parked_id IN (SELECT value FROM json_each(?))
-  AND provider_id NOT IN (SELECT value FROM json_each(?))
 
 -- name: unpark
 DELETE FROM parked_receipts WHERE id IN (SELECT value FROM json_each(?))
