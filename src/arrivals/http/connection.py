@@ -7,8 +7,7 @@ JSON like everything else, but first the requests before it are answered.
 - **Trailers** are read and forgotten: what comes behind a body never counts as a header.
 - **A header that decides for whom or how often** stands once, or the request is refused.
 - **Reading goes on** while a request is answered, so that a client that hangs up is noticed.
-- **Answers leave together**, at the end of a turn of the loop: a client that is woken while
-  others are being answered takes the processor from them.
+- **Answers leave together**, when a turn of the loop ends: a client that is woken takes its time.
 - **A wish to speak another protocol** is passed over, as RFC 9110 section 7.8 allows. `curl
   --http2` and Java's client wish for one in their first request, and the parser stops there: a
   body that follows is read by a second parser.
@@ -48,8 +47,7 @@ from arrivals.http.turn import HIGH_WATER, Turn
 # What chunks may cost beside their content: a client that sends one octet a chunk takes six.
 FRAME_OCTETS_PER_OCTET: Final = 8
 PIPELINED_MAX: Final = 64  # requests that wait behind the one being answered
-# What a client may send behind a request that is its last, while that is being answered.
-PASSED_OVER_OCTETS_MAX: Final = 16 * 1024 * 1024
+PASSED_OVER_OCTETS_MAX: Final = 16 * 1024 * 1024  # behind a request that is the last
 
 _SPARE_PATHS: Final = frozenset({"/healthz", "/readyz"})
 _OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
