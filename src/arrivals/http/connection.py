@@ -7,7 +7,7 @@ JSON like everything else, but first the requests before it are answered.
 - **Trailers** are read and forgotten: what comes behind a body never counts as a header.
 - **A header that decides for whom or how often** stands once, or the request is refused.
 - **Reading goes on** while a request is answered, so that a client that hangs up is noticed.
-- **Answers leave together**, when a turn of the loop ends: a client that is woken takes its time.
+- **Answers leave together**, when a turn of the loop ends: woken clients take processor time.
 - **A wish to speak another protocol** is passed over, as RFC 9110 section 7.8 allows. `curl
   --http2` and Java's client wish for one in their first request, and the parser stops there: a
   body that follows is read by a second parser.
