@@ -71,6 +71,7 @@ class Matching:
         self._usual_form = cache(usual_form)  # it is asked for each receipt
         self._known = KnownIds(tx, self._usual_form)
         self._doubts = Doubts(tx, journal)
+        self._given = cache(self._given_ids)
         # The hand-offs that this transaction inferred, which it couldn't look up at its begin.
         self._inferred: dict[tuple[str, str], list[Match]] = {}
         self._ways: list[list[tuple[Receipt, LookedUp]]] = []
@@ -327,12 +328,18 @@ class Matching:
         `ids_of`. It is no word about a hand-off in doubt to the provider that sent it.
         """
         return any(
-            told.body.get("provider") != receipt.provider_id
-            and form_of(receipt, normal_form(str(each))) is not None
-            for kind in _NAMING
-            for told in self._journal.told(message.key, kind)
-            for each in told.body.get("ids", ())
+            provider_id != receipt.provider_id and form_of(receipt, each) is not None
+            for provider_id, each in self._given(message.key)
         )
+
+    def _given_ids(self, key: int) -> Sequence[tuple[object, str]]:
+        """Return the ids that answers gave a message, and whose; receipts change none of it."""
+        return [
+            (told.body.get("provider"), normal_form(str(each)))
+            for kind in _NAMING
+            for told in self._journal.told(key, kind)
+            for each in told.body.get("ids", ())
+        ]
 
     def _in_doubt(self, receipt: Receipt) -> Iterator[Message]:
         """Yield a provider's messages to the handset of which bytes may be out."""
