@@ -13,6 +13,7 @@ from tests.e2e.test_quickstart import MESSAGE_ID, Dev
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 NUMBER = "99900000002"  # its phone is switched off
+LATER = "99900000001"  # of another test, which may run first
 KNOWN_WITHIN_S = 15.0  # a running server looks for new keys every five seconds
 
 
@@ -74,10 +75,8 @@ def test_a_scheduled_message_is_cancelled_and_its_money_free_again(dev: Dev) -> 
     """`send --send-at`, `cancel`, `balance`: against a server that runs."""
     before = json.loads(dev.run("balance", "--json").stdout)["balance"]
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
-    priced = json.loads(dev.run("estimate", f"+{NUMBER}", "Later", "--json").stdout)
-    sent = dev.run(
-        "send", f"+{NUMBER}", "Later", "--send-at", at, "--quote", priced["quote_id"]
-    )
+    priced = json.loads(dev.run("estimate", f"+{LATER}", "Later", "--json").stdout)
+    sent = dev.run("send", f"+{LATER}", "Later", "--send-at", at, "--quote", priced["quote_id"])
     assert sent.returncode == 0, sent
     held = json.loads(dev.run("balance", "--json").stdout)["held"]
     assert held == priced["estimated_cost"] > 0
@@ -85,6 +84,6 @@ def test_a_scheduled_message_is_cancelled_and_its_money_free_again(dev: Dev) -> 
     assert cancelled.returncode == 0, cancelled
     assert json.loads(dev.run("balance", "--json").stdout)["balance"] == before
     assert dev.run("cancel", sent.stdout.splitlines()[0]).returncode in {0, 1}
-    refused = dev.run("send", f"+{NUMBER}", "Later", "--max-price", "0.000001")
+    refused = dev.run("send", f"+{LATER}", "Later", "--max-price", "0.000001")
     assert refused.returncode == 1
     assert "max_price" in refused.stderr
